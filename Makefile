@@ -1,0 +1,35 @@
+# make demo      the whole workflow on the built-in cohort, 2 cores, no GPU, no data
+# make test      unit tests and a tiny workflow
+# make test-all  the slow tests
+# Each sets up .venv by itself from the pinned requirements.
+PYTHON ?= python3.11
+CORES ?= 2
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint clean
+
+demo: .venv/.ready
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	@echo "Report: $(CURDIR)/results/report/index.html"
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/.ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+# torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
+.venv/.ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,44 @@
+# Lung CT at any time point from a patient's few scans. Start with README.md; config/README.md explains every key.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/scans.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/outcomes.smk"
+include: "workflow/rules/pages.smk"
+
+
+wildcard_constraints:
+    subject="[A-Za-z0-9]+",
+    session="[A-Za-z0-9]+",
+
+
+localrules:
+    all,
+    scans,
+    models,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",
+        "results/README.md",
+
+
+# Stops after resampling: every scan segmented, registered and on the grid, with its quality numbers.
+rule scans:
+    input:
+        "results/split/split.tsv",
+        "results/qc/qc.tsv",
+
+
+# Stops after both trainings.
+rule models:
+    input:
+        "results/train_vqgan/model.pt",
+        "results/train_ode/model.pt",

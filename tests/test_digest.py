@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from lung4d.digest import code_digest, settings_digest, significant_tokens
+
+SCRIPT = '''"""Docstring."""
+from lung4d.outer import value  # comment
+
+print(f"{value:.2f} {'nested'}")
+'''
+
+
+@pytest.fixture
+def tree(tmp_path):
+    library = tmp_path / "lung4d"
+    library.mkdir()
+    (library / "__init__.py").write_text("")
+    (library / "outer.py").write_text("from lung4d import inner\n\n\nvalue = inner.one()\n")
+    (library / "inner.py").write_text('def one():\n    """One."""\n    return 1\n')
+    (library / "unused.py").write_text("x = 1\n")
+    script = tmp_path / "stage.py"
+    script.write_text(SCRIPT)
+    return script, library
+
+
+def changed(tree, path: Path, old: str, new: str) -> bool:
+    script, library = tree
+    before = fresh_digest(script, library)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    return fresh_digest(script, library) != before
+
+
+def fresh_digest(script, library):
+    from lung4d import digest
+
+    digest._token_digest.cache_clear(), digest._imports.cache_clear()
+    return code_digest(script, library)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("stage.py", "# comment", "# another", False),
+        ("stage.py", "Docstring.", "Other words.", False),
+        ("stage.py", "print(f", "\n\nprint(  f", False),
+        ("stage.py", ":.2f", ":.3f", True),
+        ("lung4d/inner.py", '"""One."""', '"""Uno.\n\n    More.\n    """', False),
+        ("lung4d/inner.py", "return 1", "return 2", True),
+        ("lung4d/inner.py", "    return 1", "    # a comment\n    return 1", False),
+        ("lung4d/outer.py", "value = inner.one()", "value = inner.one()\nother = 2", True),
+        ("lung4d/unused.py", "x = 1", "x = 2", False),
+    ],
+)
+def test_the_digest_changes_with_logic_alone(tree, name, old, new, expected):
+    assert changed(tree, tree[0].parent / name, old, new) is expected
+
+
+def test_a_touch_changes_nothing(tree):
+    script, library = tree
+    before = fresh_digest(script, library)
+    script.touch()
+    assert fresh_digest(script, library) == before
+
+
+def test_indentation_that_changes_the_logic_changes_the_tokens():
+    inside = "if a:\n    b()\n    c()\n"
+    outside = "if a:\n    b()\nc()\n"
+    assert significant_tokens(inside) != significant_tokens(outside)
+
+
+def test_settings_digest_sees_two_keys_that_swap_values():
+    assert settings_digest({"a": 1, "b": 2}) != settings_digest({"a": 2, "b": 1})
+    assert settings_digest({"a": 1, "b": 2}) == settings_digest({"b": 2, "a": 1})

@@ -1,0 +1,152 @@
+# Configuration, cohort and the helpers that the rules share.
+# Needs: the repository's config/config.yaml, overlaid by <workdir>/config/config.yaml and by --configfile / --config.
+# Leaves: config (checked), COHORT, and the functions below. Nothing here imports torch.
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
+SCRIPTS = ROOT / "workflow" / "scripts"
+# The repository is not written to: compiled Python and numba kernels go where the run goes.
+CACHE = Path(".snakemake") / "lung4d"
+sys.pycache_prefix = str(CACHE.resolve() / "python")
+os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
+os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
+sys.path.insert(0, str(SCRIPTS))
+
+from snakemake.exceptions import WorkflowError
+
+from lung4d.cohort import make_cohort, read_cohort
+from lung4d.configuration import InvalidInput, check_config, load_yaml, overlay
+from lung4d.digest import code_digest, settings_digest
+
+
+def load_config(given):
+    """The repository's defaults, under the working folder's own config, under what the command line says."""
+    defaults = ROOT / "config" / "config.yaml"
+    own = Path("config/config.yaml")
+    layers = [load_yaml(defaults)]
+    if own.is_file() and own.resolve() != defaults:
+        layers.append(load_yaml(own))
+    merged = {}
+    for layer in [*layers, given]:
+        merged = overlay(merged, layer)
+    check_config(merged, load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
+    return merged
+
+
+def load_cohort():
+    """The built-in cohort or the user's tables, checked."""
+    if config["cohort"] == "simulated":
+        from lung4d.simulate.cohort import simulate_tables
+
+        scans, participants, _ = simulate_tables(config["simulate"])
+        return make_cohort(scans, participants)
+    schemas = {name: load_yaml(ROOT / "workflow" / "schemas" / f"{name}.schema.yaml") for name in ("scans", "participants")}
+    return read_cohort(Path("config/scans.tsv"), Path("config/participants.tsv"), schemas, Path())
+
+
+def stage_params(stage):
+    """The stage's config section, and digests that notice what Snakemake's comparison of values alone would not."""
+    settings = dict(config.get(stage, {}))
+    version = settings.pop("version", None)
+    code = f"version {version}" if version else code_digest(SCRIPTS / f"{stage}.py", SCRIPTS / "lung4d")
+    return {**settings, "code": code, "settings_digest": settings_digest(settings)}
+
+
+def per_scan(pattern, subjects=None):
+    """`pattern` filled in for every scan of the cohort, or of the patients `subjects`."""
+    scans = COHORT.scans if subjects is None else COHORT.scans[COHORT.scans["subject"].isin(subjects)]
+    return expand(pattern, zip, subject=scans["subject"], session=scans["session"])
+
+
+def of_patient(pattern):
+    """Input function: `pattern` for every scan of the patient in the wildcards."""
+
+    def files(wildcards):
+        return per_scan(pattern, [wildcards.subject])
+
+    return files
+
+
+def of_baseline(pattern):
+    """Input function: `pattern` for the baseline scan of the patient in the wildcards."""
+
+    def file(wildcards):
+        return pattern.format(subject=wildcards.subject, session=COHORT.sessions(wildcards.subject)[0])
+
+    return file
+
+
+def scan_source(wildcards):
+    """File or folder that a scan is read from; Snakemake watches its time."""
+    if SIMULATED:
+        return f"results/simulate/sub-{wildcards.subject}"
+    return COHORT.scan(wildcards.subject, wildcards.session)["path"]
+
+
+def scan_path(wildcards):
+    """What `convert` opens: the source itself, or the scan inside the simulated patient's folder."""
+    path = COHORT.scan(wildcards.subject, wildcards.session)["path"]
+    return f"results/simulate/{path}" if SIMULATED else path
+
+
+def scan_series(wildcards):
+    """The DICOM series the table asks for, or an empty text."""
+    return COHORT.scan(wildcards.subject, wildcards.session)["series"] or ""
+
+
+def scan_mask(wildcards):
+    """The user's own lung mask of the scan, where the table has one."""
+    return COHORT.scan(wildcards.subject, wildcards.session)["mask"] or []
+
+
+def is_baseline(wildcards):
+    return COHORT.sessions(wildcards.subject)[0] == wildcards.session
+
+
+def scan_records():
+    """Subject, session and years of every scan, as plain records for a parameter."""
+    return COHORT.scans[["subject", "session", "years"]].to_dict("records")
+
+
+def assigned_splits():
+    """The sets that the participants table asks for, by subject."""
+    if "split" not in COHORT.participants:
+        return {}
+    given = COHORT.participants[COHORT.participants["split"].notna()]
+    return dict(zip(given["subject"], given["split"], strict=True))
+
+
+def participant_records():
+    """Outcomes and covariates, a record a patient, without the column that belongs to `split`."""
+    return COHORT.participants.drop(columns="split", errors="ignore").to_dict("records")
+
+
+def excluded_records():
+    """Scans that the table leaves out, with the reason given there."""
+    return COHORT.excluded.to_dict("records")
+
+
+def if_simulated(files):
+    """`files` where the cohort is the built-in one and so has a truth to score against, else nothing."""
+    return files if SIMULATED else []
+
+
+try:
+    config = load_config(config)
+    SIMULATED = config["cohort"] == "simulated"
+    COHORT = load_cohort()
+except InvalidInput as error:
+    raise WorkflowError(str(error)) from None
+SUBJECTS = COHORT.subjects
+# What `evaluate` leaves besides its tables where there is a truth to score against.
+TRUTH_SCORES = (
+    {
+        "segmentation": "results/evaluate/segmentation.tsv",
+        "registration": "results/evaluate/registration.tsv",
+    }
+    if SIMULATED
+    else {}
+)

@@ -1,0 +1,84 @@
+# The two trainings and what they give: codes per scan, and volumes at any year.
+# Needs: results/resample and results/split. Leaves: results/train_vqgan, extract_latents, train_ode,
+# generate_trajectories. These rules use a GPU where there is one. Both trainings keep checkpoints beside their model,
+# undeclared, so that a killed job goes on where it was.
+
+
+rule train_vqgan:
+    input:
+        split="results/split/split.tsv",
+        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+    output:
+        model="results/train_vqgan/model.pt",
+        history="results/train_vqgan/history.parquet",
+        progress="results/train_vqgan/progress.png",
+    params:
+        **stage_params("train_vqgan"),
+        checkpoints="results/train_vqgan/checkpoints",
+    log:
+        "results/logs/train_vqgan/train_vqgan.log",
+    conda:
+        "../envs/train_vqgan.yaml"
+    threads: 8
+    script:
+        "../scripts/train_vqgan.py"
+
+
+rule extract_latents:
+    input:
+        model="results/train_vqgan/model.pt",
+        split="results/split/split.tsv",
+        volumes=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+    output:
+        folder=directory("results/extract_latents/sub-{subject}"),
+    params:
+        **stage_params("extract_latents"),
+    log:
+        "results/logs/extract_latents/sub-{subject}.log",
+    conda:
+        "../envs/extract_latents.yaml"
+    script:
+        "../scripts/extract_latents.py"
+
+
+rule train_ode:
+    input:
+        split="results/split/split.tsv",
+        vqgan="results/train_vqgan/model.pt",
+        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
+    output:
+        model="results/train_ode/model.pt",
+        history="results/train_ode/history.parquet",
+        progress="results/train_ode/progress.png",
+    params:
+        **stage_params("train_ode"),
+        checkpoints="results/train_ode/checkpoints",
+    log:
+        "results/logs/train_ode/train_ode.log",
+    conda:
+        "../envs/train_ode.yaml"
+    threads: 8
+    script:
+        "../scripts/train_ode.py"
+
+
+rule generate_trajectories:
+    input:
+        split="results/split/split.tsv",
+        vqgan="results/train_vqgan/model.pt",
+        ode="results/train_ode/model.pt",
+        latents="results/extract_latents/sub-{subject}",
+        volumes=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+    output:
+        folder=directory("results/generate_trajectories/sub-{subject}"),
+    params:
+        **stage_params("generate_trajectories"),
+    log:
+        "results/logs/generate_trajectories/sub-{subject}.log",
+    conda:
+        "../envs/generate_trajectories.yaml"
+    script:
+        "../scripts/generate_trajectories.py"

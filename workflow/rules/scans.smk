@@ -1,0 +1,84 @@
+# From CT in HU to volumes on one grid, aligned to each patient's baseline.
+# Needs: results/convert. Leaves: results/segment, register, resample (one set of files per scan), results/split.
+# Steps: segment the lungs; register every follow-up to the baseline; resample the original once, through the field;
+# split the patients that have usable scans.
+
+
+rule segment:
+    input:
+        ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
+        status="results/convert/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+        mask=scan_mask,
+    output:
+        mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
+        status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+    params:
+        **stage_params("segment"),
+    log:
+        "results/logs/segment/sub-{subject}_ses-{session}.log",
+    conda:
+        "../envs/segment.yaml"
+    script:
+        "../scripts/segment.py"
+
+
+rule register:
+    input:
+        ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
+        mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
+        status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+        baseline_ct=of_baseline("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
+        baseline_mask=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        baseline_status=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
+    output:
+        warped="results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz",
+        field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
+        status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+    params:
+        **stage_params("register"),
+        is_baseline=is_baseline,
+    log:
+        "results/logs/register/sub-{subject}_ses-{session}.log",
+    conda:
+        "../envs/register.yaml"
+    script:
+        "../scripts/register.py"
+
+
+rule resample:
+    input:
+        ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
+        field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
+        status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+        baseline_ct=of_baseline("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
+        baseline_mask=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+    output:
+        volume="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii",
+        mask="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
+        status="results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json",
+    params:
+        **stage_params("resample"),
+    log:
+        "results/logs/resample/sub-{subject}_ses-{session}.log",
+    conda:
+        "../envs/resample.yaml"
+    script:
+        "../scripts/resample.py"
+
+
+rule split:
+    input:
+        statuses=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
+    output:
+        split="results/split/split.tsv",
+        unusable="results/split/unusable.tsv",
+    params:
+        **stage_params("split"),
+        scans=scan_records(),
+        assigned=assigned_splits(),
+    log:
+        "results/logs/split/split.log",
+    conda:
+        "../envs/split.yaml"
+    script:
+        "../scripts/split.py"

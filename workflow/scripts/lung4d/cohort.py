@@ -1,0 +1,182 @@
+"""The cohort: the user's two tables, read, checked at the door and put in order.
+
+`scans.tsv` has a row per scan, `participants.tsv` a row per patient; docs and types of the columns are in
+workflow/schemas. Every error is collected before any is raised.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lung4d.configuration import InvalidInput
+
+DAYS_PER_YEAR = 365.25
+SCAN_COLUMNS = ["subject", "session", "years", "path", "mask", "series", "kernel", "site"]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """scans: SCAN_COLUMNS, in the order of patients and years; excluded: subject, session, reason;
+    participants: the columns of participants.tsv, one row a patient that has scans."""
+
+    scans: pd.DataFrame
+    excluded: pd.DataFrame
+    participants: pd.DataFrame
+
+    @property
+    def subjects(self) -> list[str]:
+        return list(self.scans["subject"].unique())
+
+    def sessions(self, subject: str) -> list[str]:
+        """Sessions of a patient in the order of time; the first is the baseline."""
+        return list(self.scans.loc[self.scans["subject"] == subject, "session"])
+
+    def scan(self, subject: str, session: str) -> dict[str, Any]:
+        rows = self.scans[(self.scans["subject"] == subject) & (self.scans["session"] == session)]
+        return rows.iloc[0].to_dict()
+
+
+def read_cohort(scans: Path, participants: Path, schemas: Mapping[str, Mapping], root: Path) -> Cohort:
+    """Read both tables; `participants` may be absent. Relative paths in the table are relative to `root`.
+
+    Raises InvalidInput with every error of both tables at once.
+    """
+    if not scans.is_file():
+        raise InvalidInput([f"{scans.as_posix()} is not there; make it as config/README.md shows, a row per scan"])
+    errors: list[str] = []
+    scan_rows = _typed_rows(scans, schemas["scans"], errors)
+    participant_rows = _typed_rows(participants, schemas["participants"], errors) if participants.is_file() else []
+    _check_scans(scan_rows, scans.name, root, errors)
+    _check_participants(participant_rows, scan_rows, participants.name, errors)
+    if errors:
+        raise InvalidInput(errors)
+    return make_cohort(pd.DataFrame(scan_rows), pd.DataFrame(participant_rows))
+
+
+def make_cohort(scans: pd.DataFrame, participants: pd.DataFrame) -> Cohort:
+    """Put checked tables in order: excluded scans apart, patients by name, their scans by years."""
+    for column in [*SCAN_COLUMNS, "exclude"]:
+        if column not in scans:
+            scans[column] = None
+    scans = scans.astype(object).where(scans.notna(), None)
+    keep = scans["exclude"].isna()
+    excluded = scans.loc[~keep, ["subject", "session", "exclude"]].rename(columns={"exclude": "reason"})
+    ordered = scans.loc[keep, SCAN_COLUMNS].sort_values(["subject", "years", "session"], ignore_index=True)
+    if "subject" in participants:
+        participants = participants[participants["subject"].isin(ordered["subject"])]
+        participants = participants.drop(columns="row", errors="ignore").sort_values("subject", ignore_index=True)
+        participants = participants.astype(object).where(participants.notna(), None)
+    return Cohort(ordered, excluded.reset_index(drop=True), participants)
+
+
+def _typed_rows(path: Path, schema: Mapping[str, Any], errors: list[str]) -> list[dict[str, Any]]:
+    """Rows of a TSV as typed values, "row" being the line in the file as a spreadsheet counts it."""
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment=None)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        errors.append(f"{path.name} cannot be read as a tab-separated table: {error}")
+        return []
+    columns = schema["properties"]
+    for name in frame.columns:
+        if name not in columns:
+            errors.append(f"{path.name}: unknown column {name!r}; known are {', '.join(columns)}")
+    for name in schema["required"]:
+        if name not in frame.columns:
+            errors.append(f"{path.name}: column {name!r} is missing; {columns[name]['description']}")
+            return []
+    rows = []
+    for number, record in enumerate(frame.to_dict("records"), start=2):
+        row: dict[str, Any] = {"row": number}
+        for name, text in record.items():
+            if name in columns:
+                row[name] = _typed(text.strip(), columns[name], schema["required"], name, _place(path, row), errors)
+        rows.append(row)
+    return rows
+
+
+def _place(path: Path, row: Mapping[str, Any]) -> str:
+    patient = f", patient {row['subject']}" if row.get("subject") else ""
+    return f"{path.name} row {row['row']}{patient}"
+
+
+def _typed(text: str, column: Mapping[str, Any], required: list[str], name: str, place: str, errors: list[str]) -> Any:
+    """The value of one cell, or None with an error where it does not fit its column."""
+    if text in ("", "n/a", "NA"):
+        if name in required:
+            errors.append(f"{place}: {name} is empty; {column['description']}")
+        return None
+    value: Any = text
+    if column["type"] in ("number", "integer"):
+        try:
+            value = float(text) if column["type"] == "number" else int(float(text))
+        except ValueError:
+            value = None
+        low, high = column.get("minimum", float("-inf")), column.get("maximum", float("inf"))
+        fits = value is not None and low <= value <= high
+    else:
+        fits = text in column.get("enum", [text]) and re.fullmatch(column.get("pattern", ".*"), text) is not None
+    if not fits:
+        errors.append(f"{place}: {name} is {text!r}; {column['description']}")
+        return None
+    return value
+
+
+def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) -> None:
+    """Times, files and double sessions; turns `date` into years since the patient's first scan."""
+    first_dates: dict[str, date] = {}
+    for row in rows:
+        if row.get("date") and row.get("subject"):
+            when = _parse_date(row["date"])
+            row["when"] = when
+            if when:
+                first_dates[row["subject"]] = min(when, first_dates.get(row["subject"], when))
+    seen: dict[tuple, int] = {}
+    for row in rows:
+        place = _place(Path(table), row)
+        if row.get("years") is None and row.get("date"):
+            if row["when"] is None:
+                errors.append(f"{place}: date is not a date; give it as YYYY-MM-DD, or a number in the column years")
+            else:
+                row["years"] = round((row["when"] - first_dates[row["subject"]]).days / DAYS_PER_YEAR, 3)
+        elif row.get("years") is None and not any(f"{place}: years" in error for error in errors):
+            errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
+        for column in ("path", "mask"):
+            if row.get(column) and not (root / row[column]).exists():
+                errors.append(f"{place}: {column} names no file or folder that exists; mend it, or exclude the scan")
+        key = (row.get("subject"), row.get("session"))
+        if None not in key and key in seen:
+            errors.append(f"{place}: session {key[1]} is in row {seen[key]} already; give each scan its own session")
+        seen.setdefault(key, row["row"])
+        row.pop("date", None), row.pop("when", None)
+
+
+def _parse_date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _check_participants(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:
+    """Double rows, and follow-up that ends before the patient's last scan."""
+    last_scan: dict[str, float] = {}
+    for scan in scans:
+        if scan.get("subject") and scan.get("years") is not None:
+            last_scan[scan["subject"]] = max(scan["years"], last_scan.get(scan["subject"], scan["years"]))
+    seen: dict[str, int] = {}
+    for row in rows:
+        place, subject = _place(Path(table), row), row.get("subject")
+        if subject in seen:
+            errors.append(f"{place}: the patient is in row {seen[subject]} already; keep one row a patient")
+        seen.setdefault(subject, row["row"])
+        followup, last = row.get("followup_years"), last_scan.get(subject)
+        if followup is not None and last is not None and followup < last:
+            errors.append(
+                f"{place}: followup_years is {followup:g}, before the patient's scan at {last:g} years; "
+                "give the time from baseline to death or to the last contact"
+            )

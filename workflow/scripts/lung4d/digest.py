@@ -1,0 +1,117 @@
+"""A digest of the code behind a stage that ignores comments, docstrings and layout.
+
+Snakemake's own code trigger looks at a script's time stamp: a checkout would retrain a model, and a change in an
+imported module would go unseen. This digest is a parameter of every rule instead: it changes with the logic of the
+script or of any library module it imports, directly or not, and with nothing else.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import tokenize
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_BLOCKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+# From Python 3.12 on an f-string is several tokens; its source text keeps the digest the same across versions.
+_FSTRING_START = getattr(tokenize, "FSTRING_START", None)
+_FSTRING_END = getattr(tokenize, "FSTRING_END", None)
+
+
+def code_digest(script: Path, library: Path) -> str:
+    """Digest of `script` and of the modules of the package folder `library` that it imports, directly or not."""
+    seen: set[Path] = set()
+    queue = [script]
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue.extend(_imports(path, library))
+    combined = hashlib.sha256()
+    for path in sorted(seen, key=lambda path: path.relative_to(library.parent).as_posix()):
+        combined.update(path.relative_to(library.parent).as_posix().encode() + b"\0" + _token_digest(path))
+    return combined.hexdigest()[:16]
+
+
+def settings_digest(settings: dict[str, Any]) -> str:
+    """Digest of a config section, keys and values.
+
+    Snakemake compares the parameters of a job as a set of values without their names, so that two keys that swap
+    values, or one that takes the value of another, would go unseen.
+    """
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=None)
+def _token_digest(path: Path) -> bytes:
+    return hashlib.sha256("\x1f".join(significant_tokens(path.read_text(encoding="utf-8"))).encode()).digest()
+
+
+def significant_tokens(source: str) -> list[str]:
+    """Tokens of Python source without comments, docstrings and layout; blocks appear as marks."""
+    statement: list[str] = []
+    kinds: set[int] = set()
+    kept: list[str] = []
+    lines = source.splitlines(keepends=True)
+    fstring_depth, fstring_start = 0, (0, 0)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == _FSTRING_START:
+            fstring_depth += 1
+            fstring_start = token.start if fstring_depth == 1 else fstring_start
+        elif token.type == _FSTRING_END and fstring_depth:
+            fstring_depth -= 1
+            if fstring_depth == 0:
+                statement.append(_source_between(lines, fstring_start, token.end))
+                kinds.add(tokenize.OP)
+        elif fstring_depth or token.type in _LAYOUT:
+            continue
+        elif token.type in _BLOCKS:
+            if kinds != {tokenize.STRING}:  # a statement of strings alone is a docstring
+                kept.extend(statement)
+                if statement:
+                    kept.append(tokenize.tok_name[tokenize.NEWLINE])
+            statement, kinds = [], set()
+            if token.type != tokenize.NEWLINE:
+                kept.append(tokenize.tok_name[token.type])
+        else:
+            statement.append(token.string)
+            kinds.add(token.type)
+    return kept
+
+
+def _source_between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    (first, left), (last, right) = start, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return lines[first - 1][left:] + "".join(lines[first : last - 1]) + lines[last - 1][:right]
+
+
+@lru_cache(maxsize=None)
+def _imports(path: Path, library: Path) -> tuple[Path, ...]:
+    """Files of the library that the module at `path` imports, the packages' own `__init__` among them."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            found.update(_module_files(name, library))
+    return tuple(sorted(found - {path}))
+
+
+def _module_files(name: str, library: Path) -> list[Path]:
+    """Files that importing the dotted `name` runs: its packages' `__init__` and the module itself."""
+    parts = name.split(".")
+    if parts[0] != library.name:
+        return []
+    files = []
+    for depth in range(1, len(parts) + 1):
+        stem = library.parent.joinpath(*parts[:depth])
+        files += [file for file in (stem / "__init__.py", stem.with_suffix(".py")) if file.is_file()]
+    return files

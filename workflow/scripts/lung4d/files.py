@@ -1,0 +1,84 @@
+"""Files that are whole or absent: atomic writing, JSON, and the status file of a scan."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` (same suffixes) that is renamed to `path` when the block succeeds.
+
+    A reader never sees half a file; after an error the temporary file is removed and `path` is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(data: Any, path: str | Path) -> None:
+    """Write `data` as indented JSON; NaN is refused, because other readers do not know it (use None)."""
+    write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", path)
+
+
+def read_json(path: str | Path) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def leave_empty(*paths: str | Path) -> None:
+    """Create empty files where a scan that cannot go on owes declared outputs."""
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"")
+
+
+class UnusableScan(Exception):
+    """A scan that cannot go on, with a reason fit for the report: no path, no identifier."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of one scan in one stage; a failure is handed down unchanged by the stages that follow.
+
+    `stage` is where it failed, or the stage that wrote a good status. `metrics` holds the stage's quality numbers
+    (plain floats, ints, strings or None) and `flags` the sentences a person should read although the scan goes on.
+    """
+
+    ok: bool
+    stage: str
+    reason: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+
+
+def write_status(status: Status, path: str | Path) -> None:
+    write_json(asdict(status), path)
+
+
+def read_status(path: str | Path) -> Status:
+    return Status(**read_json(path))
+
+
+def first_failure(*paths: str | Path) -> Status | None:
+    """The first status that is not ok, without its stage's numbers, or None where all scans may go on."""
+    for path in paths:
+        status = read_status(path)
+        if not status.ok:
+            return Status(ok=False, stage=status.stage, reason=status.reason)
+    return None
