@@ -6,7 +6,7 @@ PYTHON ?= python3.11
 CORES ?= 2
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint docs clean
 
 demo: .venv/.ready
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -23,6 +23,9 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+docs: .venv/.ready
+	$(BIN)/python docs/make_config_readme.py
 
 # torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
 .venv/.ready: requirements.txt

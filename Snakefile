@@ -27,7 +27,7 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
-        "results/README.md",
+        if_simulated(["results/simulate/scans.tsv"]),
 
 
 # Stops after resampling: every scan segmented, registered and on the grid, with its quality numbers.

@@ -1,4 +1,5 @@
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,8 @@ def test_all_errors_are_told_at_once_with_key_value_and_remedy():
 def test_a_wrong_item_of_a_list_is_told_with_the_key_it_belongs_to():
     (told,) = errors_of({"simulate": {"faults": ["fire"]}})
     assert "faults, 0 is 'fire'; give one of noise, empty, water. faults: scans added" in told
+
+
+def test_the_readme_of_the_configuration_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs/make_config_readme.py"))["render"]()
+    assert (ROOT / "config/README.md").read_text() == made, "run `make docs`"

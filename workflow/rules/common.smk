@@ -43,7 +43,9 @@ def load_cohort():
 
         scans, participants, _ = simulate_tables(config["simulate"])
         return make_cohort(scans, participants)
-    schemas = {name: load_yaml(ROOT / "workflow" / "schemas" / f"{name}.schema.yaml") for name in ("scans", "participants")}
+    schemas = {
+        name: load_yaml(ROOT / "workflow" / "schemas" / f"{name}.schema.yaml") for name in ("scans", "participants")
+    }
     return read_cohort(Path("config/scans.tsv"), Path("config/participants.tsv"), schemas, Path())
 
 

@@ -8,13 +8,13 @@ rule simulate_tables:
         scans="results/simulate/scans.tsv",
         participants="results/simulate/participants.tsv",
         outcomes="results/simulate/truth/outcomes.tsv",
-    params:
-        settings=config["simulate"],
-        code=code_digest(SCRIPTS / "simulate_tables.py", SCRIPTS / "lung4d"),
     log:
         "results/logs/simulate/tables.log",
     conda:
         "../envs/simulate.yaml"
+    params:
+        settings=config["simulate"],
+        code=code_digest(SCRIPTS / "simulate_tables.py", SCRIPTS / "lung4d"),
     script:
         "../scripts/simulate_tables.py"
 
@@ -23,13 +23,13 @@ rule simulate:
     output:
         images=directory("results/simulate/sub-{subject}"),
         truth=directory("results/simulate/truth/sub-{subject}"),
-    params:
-        settings=config["simulate"],
-        code=code_digest(SCRIPTS / "simulate.py", SCRIPTS / "lung4d"),
     log:
         "results/logs/simulate/sub-{subject}.log",
     conda:
         "../envs/simulate.yaml"
+    params:
+        settings=config["simulate"],
+        code=code_digest(SCRIPTS / "simulate.py", SCRIPTS / "lung4d"),
     script:
         "../scripts/simulate.py"
 
@@ -41,13 +41,13 @@ rule convert:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         sidecar="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.json",
         status="results/convert/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-    params:
-        **stage_params("convert"),
-        path=scan_path,
-        series=scan_series,
     log:
         "results/logs/convert/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/convert.yaml"
+    params:
+        **stage_params("convert"),
+        path=scan_path,
+        series=scan_series,
     script:
         "../scripts/convert.py"

@@ -13,14 +13,14 @@ rule train_vqgan:
         model="results/train_vqgan/model.pt",
         history="results/train_vqgan/history.parquet",
         progress="results/train_vqgan/progress.png",
-    params:
-        **stage_params("train_vqgan"),
-        checkpoints="results/train_vqgan/checkpoints",
     log:
         "results/logs/train_vqgan/train_vqgan.log",
     conda:
         "../envs/train_vqgan.yaml"
     threads: 8
+    params:
+        **stage_params("train_vqgan"),
+        checkpoints="results/train_vqgan/checkpoints",
     script:
         "../scripts/train_vqgan.py"
 
@@ -33,12 +33,12 @@ rule extract_latents:
         masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         folder=directory("results/extract_latents/sub-{subject}"),
-    params:
-        **stage_params("extract_latents"),
     log:
         "results/logs/extract_latents/sub-{subject}.log",
     conda:
         "../envs/extract_latents.yaml"
+    params:
+        **stage_params("extract_latents"),
     script:
         "../scripts/extract_latents.py"
 
@@ -52,14 +52,14 @@ rule train_ode:
         model="results/train_ode/model.pt",
         history="results/train_ode/history.parquet",
         progress="results/train_ode/progress.png",
-    params:
-        **stage_params("train_ode"),
-        checkpoints="results/train_ode/checkpoints",
     log:
         "results/logs/train_ode/train_ode.log",
     conda:
         "../envs/train_ode.yaml"
     threads: 8
+    params:
+        **stage_params("train_ode"),
+        checkpoints="results/train_ode/checkpoints",
     script:
         "../scripts/train_ode.py"
 
@@ -74,11 +74,11 @@ rule generate_trajectories:
         masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         folder=directory("results/generate_trajectories/sub-{subject}"),
-    params:
-        **stage_params("generate_trajectories"),
     log:
         "results/logs/generate_trajectories/sub-{subject}.log",
     conda:
         "../envs/generate_trajectories.yaml"
+    params:
+        **stage_params("generate_trajectories"),
     script:
         "../scripts/generate_trajectories.py"

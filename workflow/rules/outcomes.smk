@@ -19,19 +19,19 @@ rule evaluate:
             per_scan("results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz")
         ),
     output:
+        **TRUTH_SCORES,
         reconstruction="results/evaluate/reconstruction.tsv",
         forecast="results/evaluate/forecast.tsv",
         summary="results/evaluate/summary.tsv",
         words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
-        **TRUTH_SCORES,
-    params:
-        **stage_params("evaluate"),
     log:
         "results/logs/evaluate/evaluate.log",
     conda:
         "../envs/evaluate.yaml"
     threads: 8
+    params:
+        **stage_params("evaluate"),
     script:
         "../scripts/evaluate.py"
 
@@ -45,12 +45,12 @@ rule biomarkers:
         masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         table="results/biomarkers/biomarkers.tsv",
-    params:
-        **stage_params("biomarkers"),
     log:
         "results/logs/biomarkers/biomarkers.log",
     conda:
         "../envs/biomarkers.yaml"
+    params:
+        **stage_params("biomarkers"),
     script:
         "../scripts/biomarkers.py"
 
@@ -65,12 +65,12 @@ rule survival:
         risk="results/survival/risk.tsv",
         kaplan_meier="results/survival/kaplan_meier.tsv",
         summary="results/survival/summary.json",
-    params:
-        **stage_params("survival"),
-        participants=participant_records(),
     log:
         "results/logs/survival/survival.log",
     conda:
         "../envs/survival.yaml"
+    params:
+        **stage_params("survival"),
+        participants=participant_records(),
     script:
         "../scripts/survival.py"

@@ -12,18 +12,19 @@ rule qc:
         ],
     output:
         table="results/qc/qc.tsv",
-    params:
-        **stage_params("qc"),
     log:
         "results/logs/qc/qc.log",
     conda:
         "../envs/qc.yaml"
+    params:
+        **stage_params("qc"),
     script:
         "../scripts/qc.py"
 
 
 rule report:
     input:
+        **TRUTH_SCORES,
         qc="results/qc/qc.tsv",
         split="results/split/split.tsv",
         unusable="results/split/unusable.tsv",
@@ -34,7 +35,6 @@ rule report:
         forecast_summary="results/evaluate/summary.tsv",
         evaluate_words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
-        **TRUTH_SCORES,
         cindex="results/survival/cindex.tsv",
         selection="results/survival/selection.tsv",
         risk="results/survival/risk.tsv",
@@ -50,15 +50,15 @@ rule report:
     output:
         index="results/report/index.html",
         map="results/README.md",
+    log:
+        "results/logs/report/report.log",
+    conda:
+        "../envs/report.yaml"
     params:
         **stage_params("report"),
         config=config,
         simulated=SIMULATED,
         participants=participant_records(),
         excluded=excluded_records(),
-    log:
-        "results/logs/report/report.log",
-    conda:
-        "../envs/report.yaml"
     script:
         "../scripts/report.py"

@@ -12,12 +12,12 @@ rule segment:
     output:
         mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-    params:
-        **stage_params("segment"),
     log:
         "results/logs/segment/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/segment.yaml"
+    params:
+        **stage_params("segment"),
     script:
         "../scripts/segment.py"
 
@@ -34,13 +34,13 @@ rule register:
         warped="results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-    params:
-        **stage_params("register"),
-        is_baseline=is_baseline,
     log:
         "results/logs/register/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/register.yaml"
+    params:
+        **stage_params("register"),
+        is_baseline=is_baseline,
     script:
         "../scripts/register.py"
 
@@ -56,12 +56,12 @@ rule resample:
         volume="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii",
         mask="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-    params:
-        **stage_params("resample"),
     log:
         "results/logs/resample/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/resample.yaml"
+    params:
+        **stage_params("resample"),
     script:
         "../scripts/resample.py"
 
@@ -72,13 +72,13 @@ rule split:
     output:
         split="results/split/split.tsv",
         unusable="results/split/unusable.tsv",
-    params:
-        **stage_params("split"),
-        scans=scan_records(),
-        assigned=assigned_splits(),
     log:
         "results/logs/split/split.log",
     conda:
         "../envs/split.yaml"
+    params:
+        **stage_params("split"),
+        scans=scan_records(),
+        assigned=assigned_splits(),
     script:
         "../scripts/split.py"

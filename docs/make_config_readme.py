@@ -1,0 +1,83 @@
+"""Write config/README.md from the schemas and the defaults: `make docs`. A test keeps the file up to date."""
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+HEADER = """\
+# Configuration
+
+`config.yaml` holds the defaults. Three layers lie over each other: the repository's `config/config.yaml`, the
+`config/config.yaml` of the folder you work in (`snakemake --directory FOLDER`), and `--configfile FILE` or
+`--config` on the command line. A file of yours names only what it changes.
+`paper.yaml` sets every value as the paper literally has it; `demo.yaml` is the built-in cohort at a reduced size.
+An unknown key, a wrong value or a bad row stops the run before any job, with all errors at once.
+
+## Your two tables
+
+`config/scans.tsv`, tab-separated, a row per scan:
+
+```
+subject	session	years	path
+001	01	0	scans/001/first_ct
+001	02	1.32	scans/001/second_ct.nii.gz
+```
+
+{scans}
+
+`config/participants.tsv`, a row per patient; without it the workflow runs to the end, without survival:
+
+```
+subject	followup_years	event	age	sex	smoking
+001	3.4	1	67	M	ex
+```
+
+{participants}
+
+## The keys
+
+{keys}"""
+
+
+def load(path: str) -> dict:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def column_table(schema: dict) -> str:
+    rows = ["| column | needed | what |", "| --- | --- | --- |"]
+    for name, entry in schema["properties"].items():
+        needed = "yes" if name in schema["required"] else ""
+        rows.append(f"| `{name}` | {needed} | {entry['description']} |")
+    return "\n".join(rows)
+
+
+def key_tables(schema: dict, defaults: dict) -> str:
+    parts = []
+    for section, entry in schema["properties"].items():
+        if entry["type"] != "object":
+            parts.append(f"### `{section}`: `{text(defaults[section])}`\n\n{entry['description']}\n")
+            continue
+        parts.append(f"### `{section}`\n\n{entry['description']}\n")
+        if entry.get("properties"):
+            rows = ["| key | default | what |", "| --- | --- | --- |"]
+            for key, value in entry["properties"].items():
+                rows.append(f"| `{key}` | `{text(defaults[section][key])}` | {value['description']} |")
+            parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def text(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).split("\n")[0].removesuffix("...").strip()
+
+
+def render() -> str:
+    return HEADER.format(
+        scans=column_table(load("workflow/schemas/scans.schema.yaml")),
+        participants=column_table(load("workflow/schemas/participants.schema.yaml")),
+        keys=key_tables(load("workflow/schemas/config.schema.yaml"), load("config/config.yaml")),
+    )
+
+
+if __name__ == "__main__":
+    (ROOT / "config/README.md").write_text(render(), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""What `snakemake --profile profiles/slurm` would ask of a cluster, read off a dry run."""
+
+import re
+
+import pytest
+from workflow import ROOT, snakemake
+
+GPU_RULES = {"train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate"}
+
+
+def dry_run(tmp_path, monkeypatch, **environment):
+    for name in ("LUNG4D_PARTITION", "LUNG4D_CPU_PARTITION", "LUNG4D_ACCOUNT", "LUNG4D_GRES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = snakemake(
+        "--profile", str(ROOT / "profiles/slurm"), "--dry-run", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tmp_path
+    )
+    text = done.stdout + done.stderr
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n(.*?)^\s*$", text + "\n\n", re.M | re.S)
+    resources = {}
+    for rule, body in jobs:
+        line = re.search(r"resources: (.*)", body)
+        resources[rule] = dict(part.split("=", 1) for part in line.group(1).split(", ")) if line else {}
+    return resources
+
+
+@pytest.mark.parametrize(
+    ("environment", "gpu", "cpu", "gres"),
+    [
+        ({}, "a100", "a100", "gpu:a100:1"),
+        ({"LUNG4D_PARTITION": "big"}, "big", "big", "gpu:a100:1"),
+        ({"LUNG4D_CPU_PARTITION": "small", "LUNG4D_GRES": "gpu:1"}, "a100", "small", "gpu:1"),
+    ],
+)
+def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu, cpu, gres):
+    resources = dry_run(tmp_path, monkeypatch, **environment)
+    assert len(resources) > 14
+    for rule, asked in resources.items():
+        if rule in ("all", "scans", "models"):
+            continue
+        assert asked["slurm_partition"] == (gpu if rule in GPU_RULES else cpu), rule
+        assert asked.get("gres") == (gres if rule in GPU_RULES else None), rule
+        assert "gpu" not in asked
+    for rule in ("train_vqgan", "train_ode"):
+        assert asked_signal(resources[rule]) == "--signal=TERM@300"
+
+
+def asked_signal(asked):
+    return asked["slurm_extra"].strip("'\"")
+
+
+def test_the_workflow_profile_holds_nothing_that_a_site_decides():
+    text = (ROOT / "profiles/default/config.yaml").read_text()
+    keys = {line.split(":")[0] for line in text.splitlines() if re.match(r"[a-z-]+:", line)}
+    assert keys == {"rerun-incomplete", "rerun-triggers"}

@@ -1,0 +1,66 @@
+"""The tiny cohort through every stage, once; then what a person would look for in the folder it leaves."""
+
+import re
+
+import pandas as pd
+import pytest
+from workflow import ROOT, jobs_of, snakemake, times
+
+STAGES = (ROOT / "workflow/schemas/config.schema.yaml").read_text()
+
+
+def listing(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def repository_before():
+    return times(ROOT / "workflow"), times(ROOT / "config")
+
+
+def test_every_stage_leaves_its_results(repository_before, tiny_run):
+    results = tiny_run / "results"
+    for name in (
+        "split/split.tsv",
+        "train_vqgan/model.pt",
+        "train_vqgan/progress.png",
+        "train_ode/model.pt",
+        "evaluate/reconstruction.tsv",
+        "evaluate/forecast.tsv",
+        "biomarkers/biomarkers.tsv",
+        "survival/cindex.tsv",
+        "qc/qc.tsv",
+        "report/index.html",
+        "README.md",
+    ):
+        assert (results / name).stat().st_size > 0, name
+    tables = [path for path in results.rglob("*.tsv") if "simulate" not in path.parts]
+    assert all(path.with_suffix(".parquet").is_file() for path in tables if "sub-" not in path.name)
+
+
+def test_the_repository_is_not_written_to(repository_before, tiny_run):
+    assert (times(ROOT / "workflow"), times(ROOT / "config")) == repository_before
+
+
+def test_a_second_run_does_nothing(tiny_run):
+    before = times(tiny_run / "results")
+    done = snakemake("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tiny_run)
+    assert not jobs_of(done)
+    assert times(tiny_run / "results") == before
+
+
+def test_the_split_and_the_unusable_scans_are_the_whole_cohort(tiny_run):
+    text = {"subject": str, "session": str}
+    made = pd.read_csv(tiny_run / "results/simulate/scans.tsv", sep="\t", dtype=text)
+    used = pd.read_csv(tiny_run / "results/split/split.tsv", sep="\t", dtype=text)
+    unusable = pd.read_csv(tiny_run / "results/split/unusable.tsv", sep="\t", dtype=text)
+    keys = [set(zip(table["subject"], table["session"], strict=True)) for table in (made, used, unusable)]
+    assert keys[0] == keys[1] | keys[2]
+    assert not keys[1] & keys[2]
+
+
+def test_no_stage_but_evaluate_reads_the_truth():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            name, inputs = rule.split(":", 1)[0], rule.split("output:")[0]
+            assert "truth" not in inputs.lower() or name in ("evaluate", "report"), name

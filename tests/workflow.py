@@ -1,0 +1,42 @@
+"""Running the workflow in a test: as a person would, in a process and a folder of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def snakemake(*arguments: str, folder: Path, repository: Path = ROOT, check: bool = True) -> subprocess.CompletedProcess:
+    """Run `snakemake` on the workflow of `repository` with everything written below `folder`."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {key: value for key, value in environment.items() if not key.startswith(("SLURM_", "PYTEST_"))}
+    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *arguments]
+    done = subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+    return done
+
+
+def jobs_of(done: subprocess.CompletedProcess) -> Counter:
+    """How many jobs of each rule a run or a dry run had, by its table of job counts."""
+    text = done.stdout + done.stderr
+    table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)^total", text, re.M | re.S)
+    if table is None:
+        assert "Nothing to be done" in text, text[-3000:]
+        return Counter()
+    rows = (line.split() for line in table.group(1).splitlines())
+    return Counter({name: int(count) for name, count in rows})
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Modification times of all files below `folder`."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def read_json(path: Path):
+    return json.loads(path.read_text())
