@@ -5,7 +5,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
     os.environ.setdefault(name, "1")
 
 import pytest
-from workflow import ROOT, snakemake
+
+from running import ROOT, snakemake
 
 
 @pytest.fixture(scope="session")

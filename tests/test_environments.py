@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow import ROOT
 
 from lung4d.digest import _imports
+from running import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
 STAGES = sorted(path.stem for path in (ROOT / "workflow/envs").glob("*.yaml"))

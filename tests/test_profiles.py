@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from workflow import ROOT, snakemake
+
+from running import ROOT, snakemake
 
 GPU_RULES = {"train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate"}
 
@@ -14,7 +15,12 @@ def dry_run(tmp_path, monkeypatch, **environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     done = snakemake(
-        "--profile", str(ROOT / "profiles/slurm"), "--dry-run", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tmp_path
+        "--profile",
+        str(ROOT / "profiles/slurm"),
+        "--dry-run",
+        "--configfile",
+        str(ROOT / "tests/tiny.yaml"),
+        folder=tmp_path,
     )
     text = done.stdout + done.stderr
     jobs = re.findall(r"^(?:local)?rule (\w+):\n(.*?)^\s*$", text + "\n\n", re.M | re.S)

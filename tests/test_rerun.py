@@ -9,7 +9,8 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
-from workflow import ROOT, jobs_of, snakemake, times
+
+from running import ROOT, jobs_of, snakemake, times
 
 pytestmark = pytest.mark.slow
 
@@ -131,10 +132,10 @@ def test_a_pinned_version_keeps_a_model_across_a_change_of_its_code(folder, clon
 def test_a_new_scan(folder):
     (row,) = (folder / "config/held_back.tsv").read_text().splitlines()[1:]
     subject, session = row.split("\t")[:2]
-    with open(folder / "config/scans.tsv", "a") as table:
-        table.write(row + "\n")
+    table = folder / "config/scans.tsv"
+    table.write_text(table.read_text() + row + "\n")
     before = times(folder / "results")
-    jobs, touched = rerun(folder)
+    jobs, _ = rerun(folder)
     assert {stage: jobs[stage] for stage in SCAN_STAGES} == dict.fromkeys(SCAN_STAGES, 1)
     assert set(jobs) - set(SCAN_STAGES) == {"split", "train_vqgan", "extract_latents", "train_ode", "qc", *AFTER_ODE}
     after = times(folder / "results")

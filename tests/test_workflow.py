@@ -4,7 +4,8 @@ import re
 
 import pandas as pd
 import pytest
-from workflow import ROOT, jobs_of, snakemake, times
+
+from running import ROOT, jobs_of, snakemake, times
 
 STAGES = (ROOT / "workflow/schemas/config.schema.yaml").read_text()
 
@@ -64,3 +65,14 @@ def test_no_stage_but_evaluate_reads_the_truth():
         for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
             name, inputs = rule.split(":", 1)[0], rule.split("output:")[0]
             assert "truth" not in inputs.lower() or name in ("evaluate", "report"), name
+
+
+def test_bad_scans_are_named_in_the_report_and_stop_nothing(tiny_run):
+    made = pd.read_csv(tiny_run / "results/simulate/scans.tsv", sep="\t", dtype=str)
+    unusable = pd.read_csv(tiny_run / "results/split/unusable.tsv", sep="\t", dtype=str)
+    faults = made[made["kernel"].isna()]
+    assert len(faults) == 3
+    assert set(faults["subject"]) <= set(unusable["subject"])
+    page = (tiny_run / "results/report/index.html").read_text()
+    for row in unusable.itertuples():
+        assert row.subject in page and row.reason in page

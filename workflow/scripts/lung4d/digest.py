@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import tokenize
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def settings_digest(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _token_digest(path: Path) -> bytes:
     return hashlib.sha256("\x1f".join(significant_tokens(path.read_text(encoding="utf-8"))).encode()).digest()
 
@@ -89,7 +89,7 @@ def _source_between(lines: list[str], start: tuple[int, int], end: tuple[int, in
     return lines[first - 1][left:] + "".join(lines[first : last - 1]) + lines[last - 1][:right]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(path: Path, library: Path) -> tuple[Path, ...]:
     """Files of the library that the module at `path` imports, the packages' own `__init__` among them."""
     found: set[Path] = set()

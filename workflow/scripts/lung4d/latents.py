@@ -46,5 +46,5 @@ def pool_mask(mask: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _save(path: str | Path, **arrays: np.ndarray) -> None:
-    with atomic(path) as temporary, open(temporary, "wb") as stream:
+    with atomic(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)

@@ -11,14 +11,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def snakemake(*arguments: str, folder: Path, repository: Path = ROOT, check: bool = True) -> subprocess.CompletedProcess:
+def snakemake(
+    *arguments: str, folder: Path, repository: Path = ROOT, check: bool = True
+) -> subprocess.CompletedProcess:
     """Run `snakemake` on the workflow of `repository` with everything written below `folder`."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {key: value for key, value in environment.items() if not key.startswith(("SLURM_", "PYTEST_"))}
     command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *arguments]
     done = subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True)
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+        raise AssertionError(
+            f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+        )
     return done
 
 
@@ -35,7 +39,11 @@ def jobs_of(done: subprocess.CompletedProcess) -> Counter:
 
 def times(folder: Path) -> dict[str, int]:
     """Modification times of all files below `folder`."""
-    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def read_json(path: Path):

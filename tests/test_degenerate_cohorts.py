@@ -1,0 +1,52 @@
+"""Cohorts with hardly anything in them run to the end, as far as they can; the report says what could not be done."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from running import ROOT, read_json, snakemake
+
+pytestmark = pytest.mark.slow
+
+
+def run_on(tiny_run, folder, keep, participants=None):
+    """The tiny settings on the scans of the built-in cohort that `keep` selects."""
+    (folder / "config").mkdir(parents=True)
+    images = tiny_run / "results/simulate"
+    scans = keep(pd.read_csv(images / "scans.tsv", sep="\t", dtype=str))
+    scans["path"] = [str(images / path) for path in scans["path"]]
+    scans.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
+    if participants is not None:
+        participants(pd.read_csv(images / "participants.tsv", sep="\t", dtype=str)).to_csv(
+            folder / "config/participants.tsv", sep="\t", index=False
+        )
+    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    settings.pop("cohort"), settings.pop("simulate")
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    snakemake("--cores", "2", folder=folder)
+    return (folder / "results/report/index.html").read_text(), folder / "results"
+
+
+def first(count):
+    return lambda scans: scans[scans["kernel"].notna()].groupby("subject").head(count)
+
+
+def test_one_patient_with_one_visit_and_no_outcomes(tiny_run, tmp_path):
+    page, results = run_on(tiny_run, tmp_path / "one", lambda scans: first(1)(scans).head(1))
+    assert list((results / "generate_trajectories").rglob("*_desc-generated_ct.nii.gz"))
+    assert "one visit" in page
+    assert read_json(results / "survival/summary.json")
+
+
+def test_no_third_visits_and_no_events(tiny_run, tmp_path):
+    page, results = run_on(tiny_run, tmp_path / "two", first(2), lambda table: table.assign(event="0"))
+    forecast = pd.read_csv(results / "evaluate/forecast.tsv", sep="\t")
+    assert forecast.empty and "task" in forecast.columns
+    assert "event" in page
+
+
+def test_a_cohort_of_unusable_scans_alone(tiny_run, tmp_path):
+    page, results = run_on(tiny_run, tmp_path / "none", lambda scans: scans[scans["kernel"].isna()])
+    assert pd.read_csv(results / "split/split.tsv", sep="\t").empty
+    assert len(pd.read_csv(results / "split/unusable.tsv", sep="\t")) == 3
+    assert "noise" in page or "lungs" in page
