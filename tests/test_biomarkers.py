@@ -1,0 +1,136 @@
+"""Biomarkers: hand-made code maps and volumes with known answers, and the script on small files."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from lung4d.biomarker_table import biomarker_table, code_columns
+from lung4d.biomarkers import code_frequencies, lung_density
+from lung4d.latents import Latents, save_codes, save_latents
+from lung4d.names import forecast_stem
+from lung4d.tables import read_table, write_table
+
+SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "biomarkers.py"
+
+
+def test_frequencies_of_a_hand_made_map_count_only_the_lung():
+    codes = np.zeros((2, 2, 2), np.int16)
+    codes[0] = [[1, 1], [3, 0]]
+    codes[1] = 7  # outside the lung
+    mask = np.zeros((2, 2, 2), bool)
+    mask[0] = True
+    np.testing.assert_allclose(code_frequencies(codes, mask), [0.25, 0.5, 0.0, 0.25])
+
+
+def test_frequencies_sum_to_one():
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (6, 16, 16)).astype(np.int16)
+    frequencies = code_frequencies(codes, generator.random(codes.shape) < 0.3)
+    assert frequencies.sum() == pytest.approx(1.0)
+    assert (frequencies >= 0).all()
+
+
+def test_empty_lung_gives_missing_values_and_unequal_shapes_an_error():
+    assert np.isnan(code_frequencies(np.zeros((2, 2, 2), np.int16), np.zeros((2, 2, 2), bool))).all()
+    assert np.isnan(lung_density(np.zeros((2, 2, 2), np.int16), np.zeros((2, 2, 2), bool))).all()
+    with pytest.raises(ValueError, match="differ in shape"):
+        code_frequencies(np.zeros((2, 2, 2), np.int16), np.zeros((2, 2, 3), bool))
+    with pytest.raises(ValueError, match="differ in shape"):
+        lung_density(np.zeros((2, 2, 2), np.int16), np.zeros((1, 2, 2), bool))
+
+
+def test_density_and_high_attenuation_area_of_known_voxels():
+    hu = np.array([[[-900, -600, -250, -249, -601, 3000]]], np.int16)
+    mask = np.array([[[True, True, True, True, True, False]]])
+    mean, high = lung_density(hu, mask)
+    assert mean == pytest.approx((-900 - 600 - 250 - 249 - 601) / 5)
+    assert high == pytest.approx(40.0)
+
+
+def test_table_pads_codes_that_a_scan_does_not_use():
+    keys = {"kind": "real", "given": "", "years": 0.0, "mean_density_hu": -800.0, "high_attenuation_percent": 3.0}
+    rows = [
+        keys | {"subject": "001", "session": "01", "frequencies": np.array([0.5, 0.5])},
+        keys | {"subject": "002", "session": "01", "frequencies": np.array([0.0, 0.0, 0.0, 1.0])},
+        keys | {"subject": "003", "session": "01", "frequencies": np.array([np.nan])},
+    ]
+    table = biomarker_table(rows)
+    assert code_columns(table) == ["code_000", "code_001", "code_002", "code_003"]
+    np.testing.assert_allclose(table.loc[:1, code_columns(table)].sum(axis=1), 1.0)
+    assert table.loc[2, code_columns(table)].isna().all()
+    assert list(biomarker_table([]).columns)[:5] == ["subject", "kind", "session", "given", "years"]
+
+
+def _nifti(array: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(array.T), np.eye(4)), path)
+    return path
+
+
+def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
+    """Three visits a patient and one generated volume; lung density rises by 100 HU a visit, code 1 with it."""
+    shape, factor = (8, 16, 16), 4
+    mask = np.zeros(shape, np.uint8)
+    mask[:, 4:12, 4:12] = 1
+    small = mask[::factor, ::factor, ::factor] > 0
+    inputs = {"latents": [], "generated": [], "volumes": [], "masks": []}
+    split = []
+    for subject in subjects:
+        latents, generated = folder / "latents" / f"sub-{subject}", folder / "generated" / f"sub-{subject}"
+        for visit in (1, 2, 3):
+            stem = f"sub-{subject}_ses-{visit:02d}"
+            volume = np.full(shape, -1000, np.int16)
+            volume[mask > 0] = -900 + 100 * visit
+            codes = np.zeros(small.shape, np.int16)
+            codes[:visit] = 1
+            zeros = np.zeros((2, *small.shape), np.float32)
+            save_latents(Latents(codes, zeros, zeros, small), latents / f"{stem}_latents.npz")
+            inputs["volumes"].append(_nifti(volume, folder / "resample" / f"{stem}_desc-preproc_ct.nii"))
+            inputs["masks"].append(_nifti(mask, folder / "resample" / f"{stem}_desc-lung_mask.nii.gz"))
+            split.append({"subject": subject, "session": f"{visit:02d}", "years": visit - 1.0, "split": "train"})
+        stem = forecast_stem(subject, ["01", "02"], 2.0)
+        _nifti(volume + np.int16(50), generated / f"{stem}_desc-generated_ct.nii.gz")
+        save_codes(np.full(small.shape, 5), small, generated / f"{stem}_latents.npz")
+        listing = {"subject": subject, "given": "01+02", "years": 2.0, "decoding": "residual"}
+        listing["file"] = f"{stem}_desc-generated_ct.nii.gz"
+        write_table(pd.DataFrame([listing]), generated / f"sub-{subject}_trajectories.tsv")
+        inputs["latents"].append(latents)
+        inputs["generated"].append(generated)
+    write_table(pd.DataFrame(split, columns=["subject", "session", "years", "split"]), folder / "split.tsv")
+    inputs["split"] = folder / "split.tsv"
+    return SimpleNamespace(**inputs)
+
+
+def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
+    output = SimpleNamespace(table=folder / "biomarkers.tsv")
+    snakemake = SimpleNamespace(input=inputs, output=output, params=SimpleNamespace(), log=[folder / "log.txt"])
+    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
+    assert output.table.with_suffix(".parquet").exists()
+    return read_table(output.table)
+
+
+def test_script_measures_every_scan_and_every_generated_volume(tmp_path):
+    table = _run(make_files(tmp_path, ["001", "002"]), tmp_path)
+    assert len(table) == 8
+    real = table[table["kind"] == "real"].set_index(["subject", "session"])
+    assert real.loc[("001", "01"), "mean_density_hu"] == -800
+    assert real.loc[("002", "03"), "mean_density_hu"] == -600
+    assert real.loc[("002", "03"), "high_attenuation_percent"] == 100
+    assert real.loc[("001", "01"), ["code_000", "code_001"]].tolist() == [0.5, 0.5]
+    generated = table[table["kind"] == "generated"].set_index("subject")
+    assert generated.loc["001", "given"] == "01+02"
+    assert generated.loc["001", "session"] == ""
+    assert generated.loc["001", "mean_density_hu"] == -550
+    assert generated.loc["001", "code_005"] == 1.0
+    np.testing.assert_allclose(table[code_columns(table)].sum(axis=1), 1.0)
+
+
+def test_script_without_any_usable_scan_leaves_an_empty_table(tmp_path):
+    table = _run(make_files(tmp_path, []), tmp_path)
+    assert table.empty
+    assert {"subject", "kind", "session", "given", "years", "mean_density_hu"} <= set(table.columns)

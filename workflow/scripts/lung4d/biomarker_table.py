@@ -1,0 +1,33 @@
+"""The table of biomarkers: what `biomarkers` writes and `survival` reads, with nothing but pandas."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+KEYS = ["subject", "kind", "session", "given", "years"]
+DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
+
+
+def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """One row per scan: keys, densities, then `code_000`... up to the highest code that any scan uses.
+
+    `rows` are the dictionaries of `biomarkers.measure` with the five keys added; `frequencies` may differ in length:
+    codes above the highest of a scan are zero. Columns exist even where there is no row.
+    """
+    rows = list(rows)
+    frequencies = [np.asarray(row["frequencies"]) for row in rows]
+    codes = max((len(values) for values in frequencies), default=0)
+    padded = np.zeros((len(rows), codes))
+    for line, values in zip(padded, frequencies, strict=True):
+        line[: len(values)] = values
+        line[len(values) :] = np.nan if np.isnan(values).any() else 0.0
+    names = [f"code_{code:03d}" for code in range(codes)]
+    keys = pd.DataFrame([{key: row[key] for key in KEYS + DENSITIES} for row in rows], columns=KEYS + DENSITIES)
+    keys = keys.astype({"years": float} | dict.fromkeys(DENSITIES, float))
+    return pd.concat([keys, pd.DataFrame(padded, columns=names)], axis=1)
+
+
+def code_columns(table: pd.DataFrame) -> list[str]:
+    """The code columns of a biomarker table, in order."""
+    return [column for column in table.columns if column.startswith("code_")]

@@ -1,0 +1,82 @@
+"""The models that are compared, and their variables for each patient, scan and clock."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lung4d.survival import covariates
+from lung4d.survival.clock import Sample
+
+LUNG_FUNCTION = {"FVC": "fvc_pct", "DLCO": "dlco_pct"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A Cox model: the covariates and `biomarkers` (columns). `per_scan`: it differs between real and generated scans.
+
+    `points`: no model is fitted, the GAP index itself is the risk.
+    """
+
+    name: str
+    biomarkers: tuple[str, ...] = ()
+    per_scan: bool = False
+    points: bool = False
+
+
+def candidates(selected: list[str], participants: pd.DataFrame, of_change: bool) -> list[Candidate]:
+    """The five codes of the paper, and beside them what anyone has without codes.
+
+    FVC, DLCO (percent of predicted at baseline, each with the covariates) and GAP where `participants` know them, but
+    not for an analysis `of_change`, because their change is not known.
+    """
+    models = [
+        Candidate("codes", tuple(selected), per_scan=True),
+        Candidate("covariates only"),
+        Candidate("mean lung density", ("mean_density_hu",), per_scan=True),
+        Candidate("high-attenuation area", ("high_attenuation_percent",), per_scan=True),
+    ]
+    if of_change:
+        return models
+    measured = participants.columns[participants.notna().any()]
+    models += [Candidate(name, (column,)) for name, column in LUNG_FUNCTION.items() if column in measured]
+    if covariates.gap_points(participants).notna().any():
+        models.append(Candidate("GAP index", points=True))
+    return models
+
+
+@dataclass(frozen=True)
+class Design:
+    """How `participants` (index subject) become variables: encoders learnt on development patients."""
+
+    participants: pd.DataFrame
+    covariates: covariates.Encoder
+    lung_function: covariates.Encoder
+
+    def variables(self, model: Candidate, sample: Sample, scan: str) -> pd.DataFrame:
+        """Covariates and the model's biomarkers of `scan`, floats, index: the sample's patients that have that scan.
+
+        Age is that at the start of the clock; lung function is the baseline's.
+        """
+        table = self.covariate_table(sample)
+        if model.per_scan:
+            return table.join(sample.features[scan][list(model.biomarkers)], how="inner")
+        measured = covariates.encode(self.lung_function, self.participants.reindex(table.index))
+        return table.join(measured[[name for name in model.biomarkers if name in measured]])
+
+    def covariate_table(self, sample: Sample) -> pd.DataFrame:
+        table = covariates.encode(self.covariates, self.participants.reindex(sample.clock.index))
+        if "age" in table:
+            table["age"] += sample.clock["start"]
+        return table
+
+    def points(self, sample: Sample) -> pd.Series:
+        """GAP index of the sample's patients, of the baseline's values; patients without it are left out."""
+        return covariates.gap_points(self.participants.reindex(sample.clock.index)).dropna()
+
+
+def design(participants: pd.DataFrame, development: pd.Index, names: list[str]) -> Design:
+    """Learn the encoders on the `development` patients (subjects) from the covariates' `names`."""
+    inside = participants.index.isin(development)
+    known, others = participants[inside], participants[~inside]
+    comparators = [column for column in LUNG_FUNCTION.values() if column in participants and column not in names]
+    return Design(participants, covariates.learn(known, names, others), covariates.learn(known, comparators, others))
