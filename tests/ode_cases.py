@@ -1,0 +1,125 @@
+"""Small models, cohorts and files on which the tests of stage 2 run."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from lung4d.latents import Latents, pool_mask, save_latents
+from lung4d.ode.model import LatentODE, ODESettings
+from lung4d.ode.sequences import Sequence
+from lung4d.tables import write_table
+from lung4d.volumes import open_mask, open_volume, to_unit
+from lung4d.vqgan.model import VQGAN, Settings, save_vqgan
+
+ROOT = Path(__file__).parents[1]
+GRID = (8, 12, 12)
+LATENT = (2, 3, 3)
+
+
+class Named(dict):
+    """Stands in for Snakemake's named lists: `params.key` and `params.items()`."""
+
+    __getattr__ = dict.__getitem__
+
+
+def section(name: str, **changes) -> dict:
+    """A section of the default configuration, as a script gets it in params."""
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())[name]
+    values.pop("version", None)
+    return {**values, "code": "digest", **changes}
+
+
+def run_script(name: str, **places) -> None:
+    """Run workflow/scripts/<name>.py with a stand-in for the object that Snakemake gives it."""
+    snakemake = SimpleNamespace(threads=1, **places)
+    runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), init_globals={"snakemake": snakemake})
+
+
+def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> LatentODE:
+    """A small model in float32; `drawn` fills the last convolution, which starts at zero, so that things change."""
+    torch.manual_seed(seed)
+    ode = LatentODE(ODESettings(channels=channels, **{"hidden": 4, **settings})).eval()
+    with torch.no_grad():
+        ode.decoder[-1].weight.normal_(0, drawn)
+    return ode
+
+
+def visits(count: int, channels: int = 3, shape=(3, 4, 5), seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents (count, channels, *shape) and a mask with a border of False."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.zeros(shape, dtype=torch.bool)
+    mask[1:, 1:-1, 1:-1] = True
+    return torch.randn(count, channels, *shape, generator=generator), mask
+
+
+def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)) -> list[Sequence]:
+    """Patients whose second channel drifts by half a unit a year, up or down as the first channel's sign says."""
+    rng = np.random.default_rng(seed)
+    shape, channels = (4, 5, 5), 3
+    mask = np.zeros(shape, bool)
+    mask[:, 1:-1, 1:-1] = True
+    sequences = []
+    for number in range(patients):
+        years = np.round(np.sort(np.append(0.0, rng.uniform(0.4, 5.0, int(rng.integers(2, 5))))), 3)
+        sign = 1 if number % 2 else -1
+        base = rng.normal(0, 0.3, (channels, *shape)) + np.array([sign, 0, 0])[:, None, None, None]
+        drift = np.array([0, 0.5 * sign, 0])[:, None, None, None]
+        z = np.stack([base + year * drift for year in years])
+        z = torch.from_numpy((z + rng.normal(0, noise, z.shape)).astype(np.float32))
+        sequences.append(Sequence(f"{number:03d}", split[number % len(split)], years, z, torch.from_numpy(mask)))
+    return sequences
+
+
+def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str]) -> Named:
+    """Files as the stages before leave them: volumes, masks, latents of a tiny 3D-VQ-GAN, split table.
+
+    cohort: years of the visits by subject. Returns the paths: split, vqgan, volumes, masks, latents (folders).
+    """
+    torch.manual_seed(0)
+    vqgan = VQGAN(Settings(codes=16, embedding=4, width=4)).eval()
+    with torch.no_grad():
+        vqgan.quantiser.codebook.normal_(0, 0.3)
+    save_vqgan(vqgan, folder / "vqgan.pt")
+    paths = Named(split=folder / "split.tsv", vqgan=folder / "vqgan.pt", volumes=[], masks=[], latents=[])
+    rows = []
+    for subject, years in cohort.items():
+        paths["latents"].append(folder / f"sub-{subject}")
+        paths["latents"][-1].mkdir()
+        for number, year in enumerate(years, start=1):
+            session = f"{number:02d}"
+            _write_scan(folder, vqgan, subject, session, year, paths)
+            rows.append((subject, session, year, splits[subject]))
+    write_table(pd.DataFrame(rows, columns=["subject", "session", "years", "split"]), paths.split)
+    return paths
+
+
+def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: float, paths: Named) -> None:
+    """A lung that grows denser with the years inside a body of soft tissue with bone above the HU window."""
+    rng = np.random.default_rng(int(subject))
+    region = np.zeros(GRID, bool)
+    region[1:-1, 2:-2, 2:-2] = True
+    hu = np.where(region, -800 + 60 * year + rng.normal(0, 20, GRID), 40)
+    hu[0] = 900
+    affine = np.diag([-2.0, -2.0, 3.0, 1.0]) + np.array([[0, 0, 0, 5.0], [0, 0, 0, 7], [0, 0, 0, -9], [0, 0, 0, 0]])
+    stem = folder / f"sub-{subject}_ses-{session}"
+    paths["volumes"].append(stem.with_name(stem.name + "_desc-preproc_ct.nii"))
+    paths["masks"].append(stem.with_name(stem.name + "_desc-lung_mask.nii.gz"))
+    nib.save(nib.Nifti1Image(np.rint(hu).astype(np.int16).T, affine), paths["volumes"][-1])
+    nib.save(nib.Nifti1Image(region.astype(np.uint8).T, affine), paths["masks"][-1])
+    with torch.no_grad():
+        unit = to_unit(open_volume(paths["volumes"][-1]), vqgan.settings.window)
+        continuous = vqgan.encode(torch.from_numpy(unit)[None, None])
+        quantised = vqgan.quantise(continuous)
+    latents = Latents(
+        quantised.codes[0].numpy().astype(np.int16),
+        quantised.embeddings[0].numpy(),
+        continuous[0].numpy(),
+        pool_mask(open_mask(paths["masks"][-1]), 4),
+    )
+    save_latents(latents, folder / f"sub-{subject}" / f"sub-{subject}_ses-{session}_latents.npz")

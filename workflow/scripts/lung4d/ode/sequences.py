@@ -1,0 +1,115 @@
+"""The patients' sequences of latents, and which visits of a sequence are given to the model."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lung4d.latents import load_latents
+from lung4d.names import scan_of
+from lung4d.ode.times import merge_ties
+
+PREFIX_SHARE = 2 / 3  # of the random draws: the first visits are given, as a patient in follow-up has them
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One patient: years (n,) distinct and ascending, z (n, c, d, h, w) float32, mask (d, h, w) bool."""
+
+    subject: str
+    split: str
+    years: np.ndarray
+    z: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which visits (ascending indices) are given to the model and which it is asked for."""
+
+    given: np.ndarray
+    asked: np.ndarray
+
+
+def latent_files(split: pd.DataFrame, folders: Iterable[str | Path]) -> list[Path]:
+    """The latents' file of every row of `split` (subject, session), in that order.
+
+    folders: the patients', with `*_latents.npz` files. Raises FileNotFoundError for a scan without latents.
+    """
+    paths = {scan_of(path): path for folder in folders for path in Path(folder).glob("*_latents.npz")}
+    scans = list(zip(split["subject"], split["session"], strict=True))
+    missing = [f"patient {subject} session {session}" for subject, session in scans if (subject, session) not in paths]
+    if missing:
+        raise FileNotFoundError(f"no latents of {', '.join(missing)}; run extract_latents again")
+    return [paths[scan] for scan in scans]
+
+
+def load_sequences(split: pd.DataFrame, files: Iterable[str | Path], kind: str) -> list[Sequence]:
+    """One sequence a patient, by subject.
+
+    split: table with subject, session, years, split, one row a usable scan; files: the latents of its rows.
+    kind: "continuous" or "quantised". Visits at the same time are averaged. The mask is the same for all visits.
+    """
+    sequences = []
+    for subject, rows in split.assign(file=list(files)).groupby("subject", sort=True):
+        latents = [load_latents(path) for path in rows["file"]]
+        z = torch.from_numpy(np.stack([choose(scan, kind) for scan in latents]))
+        years, z = merge_ties(rows["years"].to_numpy(), z)
+        sequences.append(Sequence(subject, rows["split"].iloc[0], years, z, torch.from_numpy(latents[0].mask)))
+    return sequences
+
+
+def choose(latents, kind: str) -> np.ndarray:
+    """The embedding (c, d, h, w) float32 that stage 2 works on: before ("continuous") or after quantisation."""
+    return {"continuous": latents.continuous, "quantised": latents.embeddings}[kind].astype(np.float32, copy=False)
+
+
+def usable(sequences: Iterable[Sequence], split: str) -> list[Sequence]:
+    """Those of one split that can teach or test a change: two visits at least, and lung in the mask."""
+    return [item for item in sequences if item.split == split and len(item.years) > 1 and item.mask.any()]
+
+
+def spread(sequences: Iterable[Sequence], channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean of each channel (c,) and one standard deviation () of the latents in the lung; 0 and 1 without any."""
+    count, total, square = 0, torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
+    for item in sequences:
+        inside = item.z[:, :, item.mask].double()
+        count += inside.shape[0] * inside.shape[2]
+        total += inside.sum((0, 2))
+        square += inside.square().sum((0, 2))
+    mean = total / max(count, 1)
+    variance = (square / max(count, 1) - mean.square()).mean()
+    scale = variance.sqrt() if variance > 1e-12 else torch.ones(())
+    return mean.float(), scale.float()
+
+
+def draw_given(visits: int, rng: np.random.Generator, given: str, hide: float) -> np.ndarray:
+    """Which of `visits` >= 2 visits a training step gives to the model; all visits are its targets.
+
+    given: "random" draws the first few visits, or (one draw in three) any of them, never all; "all" is the paper's.
+    hide: chance that each of these is hidden again ("masked inputs" of Table 1). One visit at least is left.
+    """
+    chosen = np.arange(visits)
+    if given == "random":
+        count = int(rng.integers(1, visits))
+        prefix = rng.random() < PREFIX_SHARE
+        chosen = chosen[:count] if prefix else np.sort(rng.choice(visits, size=count, replace=False))
+    kept = chosen[rng.random(len(chosen)) >= hide]
+    return kept if len(kept) else chosen[:1]
+
+
+def held_out_tasks(visits: int) -> list[Task]:
+    """Tasks by which a model is chosen: later visits from the first two, and the middle visit from all others.
+
+    With two visits the second is asked for from the first.
+    """
+    everything = np.arange(visits)
+    first = min(2, visits - 1)
+    tasks = [Task(everything[:first], everything[first:])]
+    if visits > 2:
+        middle = visits // 2
+        tasks.append(Task(np.delete(everything, middle), everything[middle : middle + 1]))
+    return tasks
