@@ -1,0 +1,272 @@
+"""The stage's script from files to tables, with tiny untrained models of the real kind."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import torch
+
+from lung4d.evaluation import forecasting
+from lung4d.evaluation.baselines import BASELINES, Choice, Fitted
+from lung4d.evaluation.models import REMEMBERED, Remembering, decoder_of, forecaster_of
+from lung4d.evaluation.places import CohortChange
+from lung4d.evaluation.visits import PatientFiles, load_visits
+from lung4d.files import read_json
+from lung4d.latents import Latents, pool_mask, save_latents
+from lung4d.ode.decoding import decode_forecast
+from lung4d.ode.model import LatentODE, ODESettings, load_ode, save_ode
+from lung4d.tables import read_table, write_table
+from lung4d.volumes import to_unit
+from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, parameter_hash, save_vqgan
+
+SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
+SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
+VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
+SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test"}
+METHODS = [*BASELINES, "model (pure)", "model (residual)", "model (mix)", forecasting.ORACLE]
+
+
+class Given(dict):
+    """What Snakemake hands a script: names as attributes, and `get`."""
+
+    __getattr__ = dict.__getitem__
+
+
+def lung():
+    mask = np.zeros(SHAPE, bool)
+    mask[1:11, 3:13, 2:14] = True
+    return mask
+
+
+def hu_of(subject, year):
+    random = np.random.default_rng([int(subject), int(10 * year)])
+    inside = -700 + 30 * year + 40 * random.standard_normal(SHAPE)
+    return np.where(lung(), inside, 40).astype(np.int16)
+
+
+def write_nifti(array, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(array.T), np.diag([-2.0, -2.0, 3.0, 1.0])), path)
+    return path
+
+
+def write_models(folder):
+    torch.manual_seed(0)
+    vqgan = VQGAN(Settings(window=WINDOW, codes=16, embedding=4, compression=4, width=4))
+    vqgan.quantiser.load_state_dict({k: torch.randn_like(v) if v.is_floating_point() else v
+                                     for k, v in vqgan.quantiser.state_dict().items()})  # fmt: skip
+    save_vqgan(vqgan, folder / "vqgan.pt")
+    ode = LatentODE(ODESettings(channels=4, hidden=4))
+    torch.nn.init.normal_(ode.decoder[-1].weight, std=0.1)  # it starts at "nothing changes"
+    save_ode(ode, folder / "ode.pt", parameter_hash(vqgan))
+    return load_vqgan(folder / "vqgan.pt")
+
+
+@torch.no_grad()
+def write_scan(folder, vqgan, subject, session, hu):
+    stem = f"sub-{subject}_ses-{session}"
+    volume = write_nifti(hu, folder / f"resample/{stem}_desc-preproc_ct.nii")
+    mask = write_nifti(lung().astype(np.uint8), folder / f"resample/{stem}_desc-lung_mask.nii.gz")
+    continuous = vqgan.encode(torch.as_tensor(to_unit(hu, WINDOW))[None, None])
+    found = vqgan.quantise(continuous)
+    latents = Latents(
+        codes=found.codes[0].numpy().astype(np.int16),
+        embeddings=found.embeddings[0].numpy(),
+        continuous=continuous[0].numpy(),
+        mask=pool_mask(lung(), 4),
+    )
+    save_latents(latents, folder / f"latents/sub-{subject}/{stem}_latents.npz")
+    return volume, mask
+
+
+def write_truth(folder, subject, session, year):
+    """A truth without motion: the field of the registration is exact where it is zero."""
+    here, stem = folder / f"truth/sub-{subject}", f"sub-{subject}_ses-{session}"
+    write_nifti(lung().astype(np.uint8), here / f"{stem}_desc-truth_mask.nii.gz")
+    write_nifti(np.where(lung(), -700 + 30 * year, 40).astype(np.int16), here / f"{stem}_desc-noisefree_ct.nii.gz")
+    points = np.random.default_rng(0).uniform(4, 20, (10, 3))
+    columns = [f"{kind}_{axis}" for kind in ("baseline", "visit") for axis in "xyz"]
+    landmarks = pd.DataFrame(np.hstack([points, points + (1.0, 0, 0)]), columns=columns)
+    landmarks.to_csv(here / f"{stem}_desc-truth_landmarks.tsv", sep="\t", index=False)
+    field = sitk.Image([16, 16, 12], sitk.sitkVectorFloat32, 3)
+    field.SetSpacing((2.0, 2.0, 3.0))
+    path = folder / f"register/{stem}_from-baseline_to-native_xfm.nii.gz"
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(field, str(path))
+    return path
+
+
+def prepare(folder, visits=VISITS, truth=True):
+    """All inputs of the stage below `folder`, as a stand-in of Snakemake's object."""
+    vqgan = write_models(folder)
+    rows, volumes, masks, fields = [], [], [], []
+    for subject, years in visits.items():
+        (folder / f"latents/sub-{subject}").mkdir(parents=True)
+        for number, year in enumerate(years, start=1):
+            session = f"{number:02d}"
+            volume, mask = write_scan(folder, vqgan, subject, session, hu_of(subject, year))
+            volumes.append(volume)
+            masks.append(mask)
+            rows.append((subject, session, year, SPLITS[subject]))
+            if truth:
+                fields.append(write_truth(folder, subject, session, year))
+    empty = folder / "resample/sub-009_ses-01_desc-preproc_ct.nii"  # a scan that could not go on
+    empty.write_bytes(b"")
+    write_table(pd.DataFrame(rows, columns=["subject", "session", "years", "split"]), folder / "split.tsv")
+    given = Given(
+        split=folder / "split.tsv",
+        vqgan=folder / "vqgan.pt",
+        ode=folder / "ode.pt",
+        volumes=[*volumes, empty],
+        masks=masks,
+        latents=sorted((folder / "latents").iterdir()),
+    )
+    names = ["reconstruction", "forecast", "summary", "codes"]
+    if truth:
+        truths = sorted((folder / "truth").iterdir())
+        given |= {"truth": truths, "segment_masks": masks, "fields": fields}
+        names += ["segmentation", "registration"]
+    output = Given({name: folder / f"evaluate/{name}.tsv" for name in names}, words=folder / "evaluate/summary.json")
+    return SimpleNamespace(
+        input=Given(given),
+        output=output,
+        params=SimpleNamespace(seed=1, bootstrap=50, blur_sigmas=[0.5, 1.0], low_pass=4.0),
+        log=[str(folder / "evaluate.log")],
+        threads=1,
+    )
+
+
+def evaluate(folder, **options):
+    snakemake = prepare(folder, **options)
+    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
+    return snakemake.output
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return evaluate(tmp_path_factory.mktemp("evaluate"))
+
+
+def test_forecasts_of_all_methods_on_withheld_visits(done):
+    table = read_table(done.forecast)
+    assert set(table["subject"]) == {"003", "004"}
+    expected = {"003": {"extrapolation": {"03", "04"}, "interpolation": {"02", "03"}},
+                "004": {"extrapolation": {"03"}, "interpolation": {"02"}}}  # fmt: skip
+    for (subject, task, given), part in table.groupby(["subject", "task", "given"]):
+        assert set(part["session"]) == expected[subject][task]
+        assert not set(part["session"]) & set(given.split("+"))
+        for _, scores in part.groupby(["session", "region"]):
+            assert scores["method"].tolist() == METHODS
+    assert np.isfinite(table[["mse", "ssim", "nrmse"]]).all(axis=None)
+    assert table.query("region == 'lung'")["mse_noisefree"].notna().all()
+    pd.testing.assert_frame_equal(
+        table, pd.read_parquet(done.forecast.with_suffix(".parquet")), rtol=1e-4, check_dtype=False
+    )
+
+
+def test_reconstruction_of_held_out_scans(done):
+    table = read_table(done.reconstruction)
+    assert table.groupby("split")["session"].count().to_dict() == {"test": 2 * 7, "val": 2 * 3}
+    codes = read_table(done.codes)
+    assert codes.groupby("split")["code"].count().to_dict() == {"test": 16, "val": 16}
+    assert codes.groupby("split")["frequency"].sum().tolist() == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_scores_against_the_truth(done):
+    assert (read_table(done.segmentation)["dice"] == 1).all()
+    assert len(read_table(done.segmentation)) == 12
+    registration = read_table(done.registration)
+    assert len(registration) == 12 - 4  # follow-ups only
+    assert registration["after_mean"].to_numpy() == pytest.approx(1)
+
+
+def test_the_summary_in_words(done):
+    summary = read_json(done.words)
+    assert (summary["blur_sigma"]["split"], summary["mix"]["split"]) == ("val", "val")
+    said = "\n".join(summary["sentences"])
+    for part in (
+        "Extrapolation (all visits after the first two, from the first two): 2 of 2 test patients have",
+        "Interpolation, model (mix): in-lung MSE",
+        "Reconstruction of 7 test scans",
+        "of 16 are each used",
+        "1 training patient with two visits",
+        "mean Dice 1.000",
+        "1.00 mm before, 1.00 mm after",
+    ):
+        assert part in said
+    assert str(done.words.parent) not in said
+
+
+def test_without_truth_and_without_third_visits(tmp_path):
+    done = evaluate(tmp_path, visits={"001": (0.0, 1.0), "003": (0.0, 2.0)}, truth=False)
+    for table in (read_table(done.forecast), read_table(done.summary)):
+        assert len(table) == 0
+        assert "method" in table
+    summary = read_json(done.words)
+    assert "none of 1 test patient has three usable visits" in " ".join(summary["sentences"])
+    assert summary["blur_sigma"]["split"] == "train"
+    assert summary["mix"] == {"value": 0.5, "split": "", "patients": 0}
+    assert len(read_table(done.reconstruction)) == 4
+    assert not (tmp_path / "evaluate/segmentation.tsv").exists()
+
+
+def test_one_patient_in_training_alone(tmp_path):
+    done = evaluate(tmp_path, visits={"001": (0.0,)}, truth=False)
+    assert len(read_table(done.reconstruction)) == len(read_table(done.codes)) == 0
+    assert "there is no held-out scan" in " ".join(read_json(done.words)["sentences"])
+
+
+def test_real_models_see_no_withheld_visit(tmp_path):
+    """Forecasts stay bit for bit the same when the withheld scans and their latents are others."""
+    vqgan = write_models(tmp_path)
+    ode = load_ode(tmp_path / "ode.pt")
+    years = VISITS["003"]
+    made = []
+    for changed in (False, True):
+        folder = tmp_path / str(changed)
+        files = []
+        for number, year in enumerate(years, start=1):
+            hu = hu_of("007" if changed and number > 2 else "003", year)
+            files.append((*write_scan(folder, vqgan, "003", f"{number:02d}", hu), f"{number:02d}"))
+        patient = PatientFiles(
+            subject="003",
+            split="test",
+            sessions=tuple(session for *_, session in files),
+            years=years,
+            volumes=tuple(volume for volume, *_ in files),
+            mask=files[0][1],
+            latents=tuple(sorted((folder / "latents/sub-003").iterdir())),
+        )
+        visits = load_visits(patient, WINDOW)
+        fitted = Fitted(Choice(1.0, "", 0), Choice(0.5, "", 0), CohortChange(0.01, np.full((4, 4), 0.01), 1))
+        case = forecasting.cases(len(years))[0]
+        asked = visits.years[list(case.targets)]
+        given = visits.take(case.given)
+        made.append(list(forecasting.forecasts(given, asked, fitted, decoder_of(vqgan), forecaster_of(vqgan, ode))))
+    assert len(made[0]) == 2 * (len(BASELINES) + 3)
+    for (_, name, before), (_, _, after) in zip(*made, strict=True):
+        assert np.array_equal(before, after), name
+    volumes = {(index, name): volume for index, name, volume in made[0]}
+    assert not np.allclose(volumes[0, "model (pure)"], volumes[1, "model (pure)"])  # the year matters
+    pure, residual, mix = (volumes[0, f"model ({name})"] for name in ("pure", "residual", "mix"))
+    unclipped = np.maximum(np.abs(pure), np.abs(residual)) < 0.5
+    assert np.allclose(mix[unclipped], (pure + residual)[unclipped] / 2, atol=1e-5)
+
+
+def test_remembered_decodings_are_the_same_and_nothing_alters_them(tmp_path):
+    vqgan = write_models(tmp_path)
+    remembering = Remembering(vqgan)
+    latents = [torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in range(REMEMBERED + 2)]
+    for _ in range(2):
+        for z in latents:
+            assert torch.equal(remembering.decode(z), vqgan.decode(z))
+    assert remembering.decode(latents[-1]) is remembering.decode(latents[-1].clone())
+    z = latents[-1][0].numpy()
+    given = torch.zeros(1, *SHAPE)
+    decode_forecast(remembering, latents[-1], [1.0], given, latents[-1], [0.0], lung(), "residual")
+    assert np.array_equal(decoder_of(remembering)(z), decoder_of(vqgan)(z))

@@ -1,0 +1,499 @@
+"""The judge on patients whose answers are known: no training, no files but small ones."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from scipy import ndimage
+
+from lung4d.evaluation import baselines, forecasting, places, reconstruction, summary, truth, tuning, visits, words
+from lung4d.evaluation.baselines import BASELINES, Choice, Fitted
+from lung4d.evaluation.smoothing import smooth_inside
+from lung4d.latents import Latents
+from lung4d.tables import read_table, write_table
+
+SHAPE, WINDOW = (12, 16, 16), (-1000.0, 500.0)
+RULER = forecasting.Ruler(WINDOW, low_pass=4.0)
+
+
+def region():
+    inside = np.zeros(SHAPE, bool)
+    inside[2:10, 4:12, 2:14] = True
+    return inside
+
+
+def encode(volume):
+    """A stand-in for the autoencoder: blocks of 2^3 voxels averaged, exact where a volume is constant in blocks."""
+    blocks = volume.reshape(6, 2, 8, 2, 8, 2).mean(axis=(1, 3, 5))[None]
+    mask = region().reshape(6, 2, 8, 2, 8, 2).any(axis=(1, 3, 5))
+    codes = np.clip((blocks[0] + 0.5) * 8, 0, 7).astype(np.int16)
+    return Latents(codes=codes, embeddings=blocks, continuous=blocks, mask=mask)
+
+
+def decode(embeddings):
+    return np.kron(embeddings[0], np.ones((2, 2, 2), np.float32))
+
+
+def make_visits(volumes, years):
+    unit = np.stack(volumes).astype(np.float32)
+    sessions = tuple(f"{i + 1:02d}" for i in range(len(years)))
+    latents = tuple(encode(volume) for volume in unit)
+    return visits.Visits(sessions, np.asarray(years, float), unit, region(), latents, (2.0, 2.0, 2.0))
+
+
+def linear_patient(years=(0.0, 1.0, 2.5, 4.0), seed=0, noise=0.0):
+    """Every lung voxel changes linearly with time; constant in blocks, so that the stand-in autoencoder is exact."""
+    random = np.random.default_rng(seed)
+    base = np.kron(random.uniform(-0.3, 0.0, (6, 8, 8)), np.ones((2, 2, 2)))
+    slope = np.kron(random.uniform(0.0, 0.06, (6, 8, 8)), np.ones((2, 2, 2))) * region()
+    volumes = [base + slope * year + noise * random.standard_normal(SHAPE) * region() for year in years]
+    return make_visits(volumes, years)
+
+
+def change(mean=0.03):
+    return places.CohortChange(mean, np.full((places.HEIGHTS, places.DEPTHS), mean), 3)
+
+
+FITTED = Fitted(Choice(1.0, "val", 2), Choice(0.5, "val", 2), change())
+
+
+def carry_forward(given, years, mix):
+    """A stand-in for the model: the last scan, and a third decoding where a mix is asked for."""
+    made = {"pure": np.stack([decode(given.latents[-1].embeddings)] * len(years))}
+    made["residual"] = np.stack([given.unit[-1]] * len(years))
+    if mix is not None:
+        made["mix"] = (1 - mix) * made["pure"] + mix * made["residual"]
+    return made
+
+
+def scored(patients, noisefree=None):
+    rows = []
+    for subject, patient in patients.items():
+        truths = (noisefree or {}).get(subject, {})
+        rows += forecasting.score_patient(subject, patient, FITTED, decode, carry_forward, RULER, truths)
+    return forecasting.forecast_table(rows)
+
+
+# ---- cases -----------------------------------------------------------------------------------------------------------
+
+
+def test_cases_withhold_what_they_score():
+    assert forecasting.cases(1) == forecasting.cases(2) == []
+    three = forecasting.cases(3)
+    assert [(case.task, case.given, case.targets) for case in three] == [
+        ("extrapolation", (0, 1), (2,)),
+        ("interpolation", (0, 2), (1,)),
+    ]
+    five = forecasting.cases(5)
+    assert five[0].targets == (2, 3, 4)
+    assert five[1].given == (0, 4)
+    for case in three + five:
+        assert not set(case.given) & set(case.targets)
+
+
+def test_anchor_is_the_nearest_earlier_visit():
+    years = np.array([0.0, 1.0, 3.0])
+    assert [baselines.anchor(years, year) for year in (-1, 0, 0.9, 1, 2.9, 3, 9)] == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_weights_of_a_line():
+    years = np.array([0.0, 1.0, 3.0])
+    for year in (-2.0, 0.0, 0.5, 1.0, 2.0, 3.0, 7.0):
+        weights = baselines.linear_weights(years, year)
+        assert weights.sum() == pytest.approx(1)
+        assert weights @ (5 * years - 1) == pytest.approx(5 * year - 1)
+    assert baselines.linear_weights(np.array([2.0]), 5.0).tolist() == [1]
+    assert baselines.linear_weights(np.array([2.0, 2.0]), 5.0).tolist() == [0.5, 0.5]
+
+
+# ---- baselines -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["linear_image", "linear_latent"])
+def test_linear_methods_are_exact_on_linear_change(method):
+    patient = linear_patient()
+    for case in forecasting.cases(len(patient)):
+        given = patient.take(case.given)
+        for target in case.targets:
+            made = BASELINES[method](given, patient.years[target], FITTED, decode)
+            assert np.allclose(made, patient.unit[target], atol=1e-5)
+
+
+def test_cohort_mean_change_is_exact_where_all_change_alike():
+    base = np.full(SHAPE, -0.2)
+    patients = [make_visits([base, base + 0.03 * year * region()], [0, year]) for year in (1.0, 2.0, 0.5)]
+    learned = places.cohort_change(patients)
+    assert learned.mean == pytest.approx(0.03, abs=1e-6)
+    assert np.allclose(learned.by_place, 0.03, atol=1e-6)
+    assert learned.patients == 3
+    fitted = dataclasses.replace(FITTED, change=learned)
+    given = make_visits([base, base + 0.03 * region()], [0, 1])
+    for method in ("cohort_mean_change", "cohort_mean_change_smoothed"):
+        made = BASELINES[method](given, 3.0, fitted, decode)
+        assert np.allclose(made, base + 0.09 * region(), atol=1e-5)
+
+
+def test_cohort_change_by_place_finds_where_the_change_is():
+    base, lung = np.full(SHAPE, -0.2), region()
+    place = places.cells(lung, (2.0, 2.0, 2.0))
+    rate = np.linspace(0, 0.08, places.HEIGHTS * places.DEPTHS)
+    patients = [make_visits([base, base + rate[place] * gap * lung], [0, gap]) for gap in (1.0, 2.0)]
+    learned = places.cohort_change(patients)
+    present = np.unique(place[lung])
+    assert np.allclose(learned.by_place.ravel()[present], rate[present], atol=1e-6)
+    assert np.allclose(learned.map_of(lung, (2.0, 2.0, 2.0)), rate[place] * lung, atol=1e-6)
+    assert learned.mean == pytest.approx((rate[place] * lung)[lung].mean(), abs=1e-6)
+
+
+def test_a_cohort_without_two_visits_at_different_times_changes_nothing():
+    base = np.full(SHAPE, -0.2)
+    learned = places.cohort_change([make_visits([base], [0]), make_visits([base, base + 0.1], [1, 1])])
+    assert (learned.mean, learned.patients) == (0.0, 0)
+    assert not learned.by_place.any()
+
+
+def test_smoothing_stays_inside_the_lung():
+    random, lung = np.random.default_rng(0), region()
+    volume = np.where(lung, 0.1, random.random(SHAPE)).astype(np.float32)
+    smoothed = smooth_inside(volume, lung, 1.5)
+    assert np.allclose(smoothed[lung], 0.1, atol=1e-6)
+    assert np.array_equal(smoothed[~lung], volume[~lung])
+
+
+def test_all_forecasts_keep_the_baseline_outside_the_lung():
+    patient = linear_patient(noise=0.02)
+    table = scored({"001": patient})
+    errors = table[(table["method"] != "model (pure)") & (table["method"] != "model (mix)")]
+    errors = errors.set_index(["task", "session", "method", "region"])["mse"].unstack()
+    assert np.allclose(errors["whole"], errors["lung"] * region().mean(), rtol=1e-4)
+
+
+# ---- no withheld visit is seen ---------------------------------------------------------------------------------------
+
+
+def test_altered_withheld_visits_change_no_forecast_but_the_oracle():
+    patient = linear_patient(noise=0.02)
+    for case in forecasting.cases(len(patient)):
+        unit = patient.unit.copy()
+        unit[list(case.targets)] = np.random.default_rng(9).uniform(-0.5, 0.5, (len(case.targets), *SHAPE))
+        latents = tuple(encode(volume) for volume in unit)
+        altered = dataclasses.replace(patient, unit=unit, latents=latents)
+        years = patient.years[list(case.targets)]
+        made = [
+            list(forecasting.forecasts(whole.take(case.given), years, FITTED, decode, carry_forward))
+            for whole in (patient, altered)
+        ]
+        assert len(made[0]) == len(years) * (len(BASELINES) + 3)
+        for (index, name, before), (_, _, after) in zip(*made, strict=True):
+            assert np.array_equal(before, after), (index, name)
+    floors = [
+        table.loc[table["method"] == forecasting.ORACLE, "mse"].to_numpy()
+        for table in (scored({"001": patient}), scored({"001": altered}))
+    ]
+    assert not np.allclose(*floors)
+
+
+def test_given_visits_hold_nothing_of_the_others():
+    patient = linear_patient()
+    given = patient.take((0, 1))
+    assert given.sessions == ("01", "02")
+    assert given.unit.shape[0] == len(given.latents) == len(given.years) == 2
+    assert not np.shares_memory(given.unit, patient.unit)
+
+
+# ---- scores ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shift_of_the_lung_has_known_scores():
+    base = np.full(SHAPE, -0.2)
+    patient = make_visits([base, base, base + 0.04 * region()], [0, 1, 3])
+    table = scored({"001": patient})
+    row = table.query("task == 'extrapolation' and method == 'locf'").set_index("region")
+    assert row.loc["lung", "mse"] == pytest.approx(0.0016, rel=1e-3)
+    assert row.loc["lung", "mse_lowpass"] == pytest.approx(0.0016, rel=1e-3)
+    assert row.loc["whole", "mse"] == pytest.approx(0.0016 * region().mean(), rel=1e-3)
+    assert row.loc["lung", "density_error_hu"] == pytest.approx(-60, abs=0.1)
+    assert np.isnan(row.loc["whole", "density_error_hu"])
+    assert row["horizon"].tolist() == [2, 2]
+    assert row["given"].tolist() == ["01+02"] * 2
+    # -550 HU before, -490 after: the whole lung is of high attenuation in both
+    assert row.loc["lung", "high_attenuation_error"] == 0
+
+
+def test_the_low_pass_is_in_mm_and_at_least_takes_noise_away():
+    ruler = forecasting.Ruler(WINDOW, low_pass=6.0)
+    assert ruler.sigma((3.0, 1.0, 2.0)) == (2.0, 6.0, 3.0)
+    assert ruler.sigma((9.0, 5.0, 2.0)) == (1.5, 1.5, 3.0)
+
+
+def test_skill_is_zero_for_locf_and_one_for_a_perfect_forecast():
+    table = scored({"001": linear_patient()}).query("region == 'lung'").set_index("method")
+    assert np.allclose(table.loc["locf", "skill"], 0)
+    assert np.allclose(table.loc["linear_image", "skill"], 1, atol=1e-3)
+    assert np.isnan(table["skill_noisefree"]).all()
+
+
+def test_a_blur_gains_error_but_hardly_skill():
+    random, lung = np.random.default_rng(4), region()
+    base = ndimage.gaussian_filter(random.standard_normal(SHAPE), 3) * 0.3 - 0.2
+    noisy = [base + 0.08 * random.standard_normal(SHAPE) * lung for _ in range(2)]
+    later = base + 0.06 * lung * np.linspace(0, 1, SHAPE[0])[:, None, None]
+    patient = make_visits([*noisy, later + 0.08 * random.standard_normal(SHAPE) * lung], [0, 1, 2])
+    table = scored({"001": patient}).query("region == 'lung' and task == 'extrapolation'").set_index("method")
+    assert table.loc["locf_blurred", "mse"] < 0.75 * table.loc["locf", "mse"]
+    assert abs(table.loc["locf_blurred", "skill"]) < 0.15
+
+
+def test_the_noise_free_truth_is_scored_where_it_is_given():
+    clean, noisy = linear_patient(), linear_patient(noise=0.05)
+    truths = {"001": dict(zip(clean.sessions, clean.unit, strict=True))}
+    table = scored({"001": noisy}, truths).query("region == 'lung' and method == 'locf'")
+    assert (table["mse_noisefree"] < table["mse"]).all()
+    assert table["skill_noisefree"].notna().all()
+
+
+# ---- tuning ----------------------------------------------------------------------------------------------------------
+
+
+def test_sigma_follows_the_noise():
+    random, lung = np.random.default_rng(5), region()
+    smooth = ndimage.gaussian_filter(random.standard_normal(SHAPE), 2.5) * 0.5
+    sigmas = [0.3, 1.0, 2.0]
+
+    def patient(noise):
+        return make_visits([smooth + noise * random.standard_normal(SHAPE) * lung for _ in range(3)], [0, 1, 2])
+
+    assert tuning.choose_sigma([patient(0.001)], sigmas) == (0.3, 1)
+    assert tuning.choose_sigma([patient(0.3), patient(0.3)], sigmas) == (2.0, 2)
+    assert tuning.choose_sigma([], sigmas) == (1.0, 0)
+
+
+def test_mix_is_the_least_squares_share():
+    patient = linear_patient(noise=0.05)
+    truth_of = {year: volume for year, volume in zip(patient.years, patient.unit, strict=True)}
+
+    def forecast(given, years, mix):
+        """Pure and residual lie on a line through the target, which is at a share of 0.3."""
+        random = np.random.default_rng(1)
+        detail = random.standard_normal((len(years), *SHAPE)) * 0.1
+        target = np.stack([truth_of[year] for year in years])
+        return {"pure": target - 0.3 * detail, "residual": target + 0.7 * detail}
+
+    share, patients = tuning.choose_mix([patient, patient], forecast)
+    assert share == pytest.approx(0.3, abs=1e-5)
+    assert patients == 2
+    assert tuning.choose_mix([], forecast) == (tuning.DEFAULT_MIX, 0)
+
+
+def patient_files(subject, split, count):
+    sessions = tuple(f"{i + 1:02d}" for i in range(count))
+    return visits.PatientFiles(subject, split, sessions, tuple(map(float, range(count))), (), None, ())
+
+
+def test_choices_are_made_on_val_then_train_and_say_so():
+    loaded = []
+
+    def load(patient):
+        loaded.append(patient.subject)
+        return linear_patient(patient.years, noise=0.02)
+
+    everyone = [patient_files("a", "train", 3), patient_files("b", "val", 3), patient_files("c", "test", 4)]
+    fitted = tuning.fit(everyone, load, carry_forward, [0.5, 1.0])
+    assert (fitted.sigma.split, fitted.mix.split) == ("val", "val")
+    assert fitted.change.patients == 1
+    assert "c" not in loaded
+    fitted = tuning.fit([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0])
+    assert (fitted.sigma.split, fitted.mix.split) == ("train", "train")
+    assert "chosen on 1 train patient." in words.fitted_words(fitted, WINDOW)[0]
+    fitted = tuning.fit([everyone[2]], load, carry_forward, [0.5, 1.0])
+    assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
+    assert "default" in words.fitted_words(fitted, WINDOW)[0]
+    assert "c" not in loaded
+
+
+# ---- summary ---------------------------------------------------------------------------------------------------------
+
+
+def test_summary_has_means_and_paired_intervals():
+    patients = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
+    table = scored(patients)
+    found = summary.summarise(table, 200, 1)
+    assert list(found.columns) == summary.COLUMNS
+    rows = found.query("task == 'extrapolation' and horizon == 'all' and region == 'lung' and measure == 'mse'")
+    rows = rows.set_index("method")
+    assert rows.loc["locf", ["locf_difference", "locf_low", "locf_high"]].tolist() == [0, 0, 0]
+    assert (rows["patients"] == 8).all()
+    assert (rows["targets"] == 16).all()
+    line = rows.loc["model (residual)"]  # carries the last scan forward, as LOCF does
+    assert line["locf_difference"] == 0
+    scores = table.query("task == 'extrapolation' and region == 'lung'").groupby(["method", "subject"])["mse"].mean()
+    assert rows.loc["linear_image", "mean"] == pytest.approx(scores["linear_image"].mean())
+    expected = (scores["linear_image"] - scores["locf_blurred"]).mean()
+    assert rows.loc["linear_image", "blurred_difference"] == pytest.approx(expected)
+    assert rows.loc["linear_image", "locf_high"] < 0
+    skill = found.query("task == 'extrapolation' and horizon == 'all' and measure == 'skill'").set_index("method")
+    errors = table.query("task == 'extrapolation' and region == 'lung'")
+    errors = errors.groupby(["method", "subject"])["mse_lowpass"].mean().groupby("method").sum()
+    assert skill.loc["linear_image", "mean"] == pytest.approx(1 - errors["linear_image"] / errors["locf"])
+    assert skill.loc["linear_image", "mean"] > 0.5
+
+
+def test_summary_splits_by_horizon():
+    patient = linear_patient(years=(0.0, 1.0, 1.5, 2.5, 4.0))
+    found = summary.summarise(scored({"001": patient}), 10, 1)
+    rows = found.query("task == 'extrapolation' and region == 'lung' and measure == 'mse' and method == 'locf'")
+    assert dict(zip(rows["horizon"], rows["targets"], strict=True)) == {"all": 3, "<1": 1, "1-2": 1, ">2": 1}
+    assert rows["locf_low"].isna().all()  # one patient has no interval
+
+
+def test_without_withheld_visits_the_tables_are_empty_and_the_words_say_why(tmp_path):
+    table = scored({"001": linear_patient(years=(0.0, 1.0))})
+    found = summary.summarise(table, 10, 1)
+    assert (len(table), len(found)) == (0, 0)
+    assert list(table.columns) == forecasting.COLUMNS
+    for frame, name in ((table, "forecast.tsv"), (found, "summary.tsv")):
+        write_table(frame, tmp_path / name)
+        for suffix in (".tsv", ".parquet"):
+            assert list(read_table(tmp_path / name).columns) == list(read_table((tmp_path / name).with_suffix(suffix)))
+    said = words.forecast_words(found, 1)
+    assert len(said) == 2
+    assert all("none of 1 test patient has three usable visits" in sentence for sentence in said)
+
+
+def test_words_state_counts_differences_and_verdicts():
+    few = words.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), 3)
+    assert "1 of 3 test patients have the three usable visits that this takes, 2 visits withheld" in few[0]
+    assert "[no interval]" in few[1]
+    assert "too few patients to tell" in few[1]
+    assert "Too few patients to say" in few[1]
+    many = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
+    said = " ".join(words.forecast_words(summary.summarise(scored(many), 100, 1), 9))
+    assert "8 of 9 test patients have the three usable visits that this takes, 16 visits withheld" in said
+    assert "+0.00 [+0.00, +0.00] against the last scan carried forward (not distinguishable)" in said
+    assert "That it forecasts change is not shown" in said
+
+
+def test_a_better_method_is_called_better():
+    assert words.verdict(words.Interval(-1.0, -2.0, -0.5), 9) == "better"
+    assert words.verdict(words.Interval(1.0, 0.5, 2.0), 9) == "worse"
+    assert words.verdict(words.Interval(-1.0, -2.0, 0.5), 9) == "not distinguishable"
+    assert words.verdict(words.Interval(-1.0, -2.0, -0.5), 3) == "too few patients to tell"
+
+
+# ---- reconstruction and codes ----------------------------------------------------------------------------------------
+
+
+def test_reconstructions_and_codes():
+    exact, rough = linear_patient(), linear_patient(noise=0.1)
+    rows = reconstruction.score_reconstructions("001", "test", exact, decode)
+    rows += reconstruction.score_reconstructions("002", "val", rough, decode)
+    table = reconstruction.reconstruction_table(rows)
+    assert len(table) == 2 * 4 * 2
+    assert table.query("subject == '001'")["mse"].max() < 1e-10
+    assert table.query("subject == '002' and region == 'lung'")["mse"].min() > 1e-3
+    counts = {"test": np.array([5, 5, 0, 0]), "val": np.array([99999, 1, 0, 0])}
+    codes = reconstruction.code_table(counts)
+    by_split = codes.groupby("split")[["used", "frequency", "perplexity"]].agg({"used": "sum", "perplexity": "first"})
+    assert by_split.loc["test", "used"] == 2
+    assert by_split.loc["test", "perplexity"] == pytest.approx(2)
+    assert by_split.loc["val", "used"] == 1  # 1e-5 is less than 1e-4
+    said = words.reconstruction_words(table, codes)
+    assert any("2 of 4" in sentence for sentence in said)
+
+
+def test_code_counts_are_those_of_the_lung():
+    patient = linear_patient()
+    counts = reconstruction.count_codes(patient, 8)
+    assert counts.sum() == sum(latents.mask.sum() for latents in patient.latents)
+
+
+def test_no_held_out_scan_leaves_empty_tables():
+    table, codes = reconstruction.reconstruction_table([]), reconstruction.code_table({})
+    assert (len(table), len(codes)) == (0, 0)
+    assert list(table.columns) == reconstruction.COLUMNS
+    assert list(codes.columns) == reconstruction.CODE_COLUMNS
+    assert words.reconstruction_words(table, codes) == ["Reconstruction: there is no held-out scan."]
+
+
+# ---- simulated truth -------------------------------------------------------------------------------------------------
+
+
+def image(array, spacing=(2.0, 2.0, 2.0), origin=(5.0, -7.0, 11.0), vector=False):
+    made = sitk.GetImageFromArray(array, isVector=vector)
+    made.SetSpacing(spacing)
+    made.SetOrigin(origin)
+    return made
+
+
+def test_dice_against_true_masks_on_another_grid(tmp_path):
+    lung = region().astype(np.uint8)
+    labels = lung.copy()
+    labels[:, :, 8:] *= 2  # left and right lung
+    (tmp_path / "truth").mkdir()
+    flipped = sitk.Flip(image(lung), [True, False, True])  # the same lungs, other array order
+    sitk.WriteImage(flipped, str(tmp_path / "truth/sub-001_ses-02_desc-truth_mask.nii.gz"))
+    mask, empty = (tmp_path / f"sub-001_ses-{s}_desc-lung_mask.nii.gz" for s in ("02", "03"))
+    sitk.WriteImage(image(labels), str(mask))
+    empty.write_bytes(b"")
+    known = truth.truth_files([tmp_path / "truth"], "truth_mask")
+    table = truth.segmentation_table([empty, mask], {**known, ("001", "03"): mask})
+    assert table.to_dict("records") == [{"subject": "001", "session": "02", "dice": 1.0}]
+
+
+def test_registration_errors_of_a_known_displacement(tmp_path):
+    points = np.random.default_rng(1).uniform(8, 20, (50, 3)) + (5, -7, 11)
+    moved = points + (3.0, 4.0, 0.0)
+    columns = [f"{kind}_{axis}" for kind in ("baseline", "visit") for axis in "xyz"]
+    landmarks = pd.DataFrame(np.hstack([points, moved]), columns=columns)
+    path = tmp_path / "sub-001_ses-02_desc-truth_landmarks.tsv"
+    write_table(landmarks, path)  # and its parquet twin beside it
+    files = truth.truth_files([tmp_path], "truth_landmarks")
+    assert files == {("001", "02"): path}
+    field = np.zeros((16, 16, 16, 3), np.float32)
+    field[..., 0], field[..., 1] = 3.0, 2.0  # one component is 2 mm short
+    paths = [tmp_path / f"sub-001_ses-{s}_from-baseline_to-native_xfm.nii.gz" for s in ("01", "02")]
+    for target in paths:
+        sitk.WriteImage(image(field, vector=True), str(target))
+    table = truth.registration_table(paths, {**files, ("001", "01"): path}, [("001", "01")])
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row["session"], row["landmarks"]) == ("02", 50)
+    for name in ("mean", "median", "p95"):
+        assert row[f"before_{name}"] == pytest.approx(5, abs=1e-4)
+        assert row[f"after_{name}"] == pytest.approx(2, abs=1e-4)
+    said = words.truth_words(pd.DataFrame(columns=["dice"]), table)
+    assert "5.00 mm before, 2.00 mm after" in said[0]
+
+
+def test_noise_free_scan_on_its_own_grid_is_itself(tmp_path):
+    hu = np.random.default_rng(2).integers(-1000, 400, SHAPE).astype(np.int16)
+    path = tmp_path / "sub-001_ses-02_desc-noisefree_ct.nii.gz"
+    sitk.WriteImage(image(hu), str(path))
+    found = truth.noisefree_on_grid(path, path, WINDOW)
+    assert np.allclose(found, (hu + 1000) / 1500 - 0.5, atol=1e-6)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
+    split = pd.DataFrame(
+        [("001", "b", 2.0, "test"), ("001", "a", 0.0, "test"), ("002", "a", 0.0, "train")],
+        columns=["subject", "session", "years", "split"],
+    )
+    volumes = [tmp_path / f"sub-{s}_ses-{v}_desc-preproc_ct.nii" for s, v in (("001", "a"), ("001", "b"), ("002", "a"))]
+    masks = [tmp_path / path.name.replace("preproc_ct.nii", "lung_mask.nii.gz") for path in volumes]
+    for subject, sessions in (("001", "ab"), ("002", "a")):
+        (tmp_path / f"sub-{subject}").mkdir()
+        for session in sessions:
+            (tmp_path / f"sub-{subject}/sub-{subject}_ses-{session}_latents.npz").write_bytes(b"")
+    folders = [tmp_path / "sub-001", tmp_path / "sub-002"]
+    first, second = visits.find_patients(split, volumes, masks, folders)
+    assert (first.subject, first.sessions, first.years, first.split) == ("001", ("a", "b"), (0.0, 2.0), "test")
+    assert first.mask == masks[0]
+    assert visits.of_split([first, second], "test", 2) == [first]
+    assert visits.of_split([first, second], "train", 2) == []
+    with pytest.raises(FileNotFoundError, match="subject 002, session a: usable, but has no volume"):
+        visits.find_patients(split, volumes[:2], masks, folders)

@@ -1,0 +1,77 @@
+"""The trained models as the plain functions that the judge calls: a decoder of latents and a forecaster of volumes."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from lung4d.evaluation.baselines import Decode
+from lung4d.evaluation.forecasting import Forecast
+from lung4d.evaluation.visits import Visits
+from lung4d.ode.decoding import decode_forecast
+from lung4d.ode.model import LatentODE
+from lung4d.vqgan.model import VQGAN
+
+REMEMBERED = 16  # decoded volumes; a patient's visits and one year's forecasts
+
+
+class Remembering:
+    """A VQGAN's decoder that knows the volumes it decoded last.
+
+    The three decodings of the model, the autoencoder's baseline and the floor ask for the same latents again and
+    again; nearly all time on a CPU goes into decoding.
+    """
+
+    def __init__(self, vqgan: VQGAN):
+        self._vqgan = vqgan
+        self._known: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        return self._vqgan.parameters()
+
+    @torch.no_grad()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """As VQGAN.decode, kept on the CPU: volumes (B, 1, D, H, W) of latents (B, c, d, h, w)."""
+        key = hashlib.sha256(z.cpu().contiguous().numpy()).digest()
+        if key not in self._known:
+            self._known[key] = self._vqgan.decode(z).float().cpu()
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+
+def decoder_of(vqgan: VQGAN | Remembering) -> Decode:
+    """A function from embeddings (c, d, h, w) to the decoded volume (D, H, W) on the unit scale, not clipped."""
+    device = next(vqgan.parameters()).device
+
+    @torch.no_grad()
+    def decode(embeddings: np.ndarray) -> np.ndarray:
+        z = torch.as_tensor(embeddings, dtype=torch.float32, device=device)[None]
+        return vqgan.decode(z)[0, 0].float().cpu().numpy()
+
+    return decode
+
+
+def forecaster_of(vqgan: VQGAN | Remembering, ode: LatentODE) -> Forecast:
+    """A function from given visits and years (q,) to volumes (q, D, H, W) by decoding: pure, residual, and mix.
+
+    Mix decoding keeps the share it is told of the given scan's own detail; told None, it is left out.
+    """
+
+    def forecast(given: Visits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
+        kept = [
+            latents.continuous if ode.settings.latents == "continuous" else latents.embeddings
+            for latents in given.latents
+        ]
+        z = torch.as_tensor(np.stack(kept), device=next(vqgan.parameters()).device)
+        query = ode.forecast(z, given.years, torch.as_tensor(given.latents[0].mask), years)
+        shares = {"pure": 0.0, "residual": 1.0} | ({} if mix is None else {"mix": mix})
+        return {
+            mode: decode_forecast(vqgan, query, years, given.unit, z, given.years, given.region, mode, share).numpy()
+            for mode, share in shares.items()
+        }
+
+    return forecast

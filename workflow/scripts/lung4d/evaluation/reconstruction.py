@@ -1,0 +1,76 @@
+"""The frozen autoencoder on held-out scans: reconstruction error, and how many of its codes are in use."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lung4d import metrics
+from lung4d.evaluation.baselines import Decode
+from lung4d.evaluation.visits import Visits
+
+HELD_OUT = ("val", "test", "external")
+USED_FROM = 1e-4  # share of the lung's latent voxels from which a code counts as used
+COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]
+CODE_COLUMNS = ["split", "code", "count", "frequency", "used", "perplexity"]
+
+
+def score_reconstructions(subject: str, split: str, visits: Visits, decode: Decode) -> list[dict[str, object]]:
+    """Rows of reconstruction.tsv of one patient: every scan through the autoencoder, quantised, lung and whole."""
+    rows = []
+    for session, target, latents in zip(visits.sessions, visits.unit, visits.latents, strict=True):
+        prediction = np.clip(decode(latents.embeddings), -0.5, 0.5).astype(np.float32) + 0.5
+        similarity = metrics.ssim_map(prediction, target + 0.5)
+        for region, mask in (("lung", visits.region), ("whole", None)):
+            rows.append(
+                {
+                    "subject": subject,
+                    "session": session,
+                    "split": split,
+                    "region": region,
+                    "mse": metrics.mse(prediction, target + 0.5, mask),
+                    "psnr": metrics.psnr(prediction, target + 0.5, mask),
+                    "ssim": metrics.ssim(prediction, target + 0.5, mask, similarity),
+                    "nrmse": metrics.nrmse(prediction, target + 0.5, mask),
+                }
+            )
+    return rows
+
+
+def reconstruction_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """reconstruction.tsv; columns are there even without a row."""
+    types = dict.fromkeys(COLUMNS[:4], str) | dict.fromkeys(COLUMNS[4:], float)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+
+
+def count_codes(visits: Visits, codes: int) -> np.ndarray:
+    """How often each code occurs in the lung's latent voxels of a patient's visits, int (codes,)."""
+    inside = [latents.codes[latents.mask] for latents in visits.latents]
+    return np.bincount(np.concatenate(inside).astype(np.int64), minlength=codes)
+
+
+def perplexity(counts: np.ndarray) -> float:
+    """exp(entropy) of the code frequencies: as many codes as would be in use if all were equally frequent."""
+    if not counts.sum():
+        return float("nan")
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def code_table(counts: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """codes.tsv from the counts (codes,) of each split; `used` is a frequency of at least 1e-4."""
+    frames = [
+        pd.DataFrame(
+            {
+                "split": split,
+                "code": np.arange(len(count)),
+                "count": count,
+                "frequency": count / count.sum(),
+                "used": count / count.sum() >= USED_FROM,
+                "perplexity": perplexity(count),
+            }
+        )
+        for split, count in counts.items()
+        if count.sum()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CODE_COLUMNS)

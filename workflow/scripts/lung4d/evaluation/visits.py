@@ -1,0 +1,113 @@
+"""The visits of one patient: where their files are, and their volumes and latents in memory, one patient at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lung4d.latents import Latents, load_latents
+from lung4d.names import scan_of
+from lung4d.volumes import open_mask, open_volume, read_affine, to_unit
+
+
+@dataclass(frozen=True)
+class PatientFiles:
+    """Files of one patient's usable scans, in the order of time; `mask` is the baseline's lung mask on the grid."""
+
+    subject: str
+    split: str
+    sessions: tuple[str, ...]
+    years: tuple[float, ...]
+    volumes: tuple[Path, ...]
+    mask: Path
+    latents: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Visits of one patient on the common grid, in the order of time.
+
+    sessions and years (since baseline) of n visits; unit float32 (n, D, H, W) on [-0.5, 0.5]; region bool (D, H, W),
+    the baseline's lungs; latents of the n visits; spacing of the grid (D, H, W) in mm.
+    """
+
+    sessions: tuple[str, ...]
+    years: np.ndarray
+    unit: np.ndarray
+    region: np.ndarray
+    latents: tuple[Latents, ...]
+    spacing: tuple[float, float, float]
+
+    def take(self, chosen: Sequence[int]) -> "Visits":
+        """Only the chosen visits: what a forecast is given never holds a withheld visit."""
+        chosen = list(chosen)
+        return Visits(
+            sessions=tuple(self.sessions[i] for i in chosen),
+            years=self.years[chosen],
+            unit=self.unit[chosen],
+            region=self.region,
+            latents=tuple(self.latents[i] for i in chosen),
+            spacing=self.spacing,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+
+def find_patients(
+    split: pd.DataFrame,
+    volumes: Iterable[str | Path],
+    masks: Iterable[str | Path],
+    latent_folders: Iterable[str | Path],
+) -> list[PatientFiles]:
+    """Match the usable scans of `split` (subject, session, years, split) with their files, patient by patient.
+
+    Raises FileNotFoundError naming the scan where a usable scan lacks a file.
+    """
+    latents = [path for folder in latent_folders for path in sorted(Path(folder).glob("*_latents.npz"))]
+    by_kind = {
+        kind: {scan_of(path): Path(path) for path in paths}
+        for kind, paths in (("volume", volumes), ("mask", masks), ("latents", latents))
+    }
+
+    def of(kind: str, subject: str, session: str) -> Path:
+        try:
+            return by_kind[kind][subject, session]
+        except KeyError:
+            raise FileNotFoundError(f"subject {subject}, session {session}: usable, but has no {kind}") from None
+
+    patients = []
+    for subject, scans in split.sort_values(["subject", "years", "session"]).groupby("subject", sort=True):
+        sessions = tuple(scans["session"])
+        patients.append(
+            PatientFiles(
+                subject=subject,
+                split=scans["split"].iloc[0],
+                sessions=sessions,
+                years=tuple(scans["years"].astype(float)),
+                volumes=tuple(of("volume", subject, session) for session in sessions),
+                mask=of("mask", subject, sessions[0]),
+                latents=tuple(of("latents", subject, session) for session in sessions),
+            )
+        )
+    return patients
+
+
+def load_visits(patient: PatientFiles, window: tuple[float, float]) -> Visits:
+    """Read one patient's visits; `window` is the HU window that [-0.5, 0.5] stands for."""
+    x, y, z = np.linalg.norm(read_affine(patient.volumes[0])[:3, :3], axis=0)
+    return Visits(
+        sessions=patient.sessions,
+        years=np.asarray(patient.years, np.float64),
+        unit=np.stack([to_unit(open_volume(path), window) for path in patient.volumes]),
+        region=open_mask(patient.mask),
+        latents=tuple(load_latents(path) for path in patient.latents),
+        spacing=(float(z), float(y), float(x)),
+    )
+
+
+def of_split(patients: Iterable[PatientFiles], split: str, visits: int = 1) -> list[PatientFiles]:
+    """Patients of one split with at least so many usable visits."""
+    return [patient for patient in patients if patient.split == split and len(patient.sessions) >= visits]
