@@ -75,7 +75,7 @@ def rerun(folder, repository=ROOT):
 
 
 def test_learning_rate_of_the_ode(folder):
-    set_key(folder, "train_ode", "learning_rate", 3.0e-4)
+    set_key(folder, "train_ode", "lr", 3.0e-4)
     jobs, touched = rerun(folder)
     assert set(jobs) == {"train_ode", *AFTER_ODE}
     assert touched == set(jobs)

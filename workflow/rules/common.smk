@@ -95,8 +95,8 @@ def scan_path(wildcards):
 
 
 def scan_series(wildcards):
-    """The DICOM series the table asks for, or an empty text."""
-    return COHORT.scan(wildcards.subject, wildcards.session)["series"] or ""
+    """The DICOM series the table asks for, or None."""
+    return COHORT.scan(wildcards.subject, wildcards.session)["series"]
 
 
 def scan_mask(wildcards):

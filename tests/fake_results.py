@@ -1,0 +1,260 @@
+"""A made-up set of results in the form that the stages leave, for tests of the report and for looking at it.
+
+`PYTHONPATH=workflow/scripts python tests/fake_results.py FOLDER` writes results and report below FOLDER.
+"""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+import yaml
+
+from lung4d.evaluation.summary import summarise
+from lung4d.names import forecast_stem
+from lung4d.survival.analysis import CINDEX
+from lung4d.survival.groups import kaplan_meier
+from lung4d.tables import write_table
+from one_script import run_script
+
+ROOT = Path(__file__).parent.parent
+SHAPE, SPACING = (28, 40, 44), (10.0, 8.5, 8.5)  # (z, y, x) voxels and mm
+METHODS = ("locf", "locf_blurred", "linear_latent", "cohort_mean_change", "cohort_mean_change_smoothed",
+           "model (pure)", "model (residual)", "model (mix)", "reconstruction (oracle)")  # fmt: skip
+SKILL = (1.0, 0.72, 1.1, 0.9, 0.7, 0.8, 0.76, 0.62, 0.5)
+
+
+def thorax(rng, disease: float, shift: float = 0.0):
+    """(HU int16, lung labels uint8), both (z, y, x): a body with two lungs, vessels, and basal subpleural disease."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    z = z + shift
+    body = (x / 0.92) ** 2 + (y / 0.75) ** 2 < 1
+    hu = np.where(body, 40.0, -1000.0)
+    labels = np.zeros(SHAPE, np.uint8)
+    for label, side in ((1, -1), (2, 1)):
+        radius = ((x - side * 0.42) / 0.34) ** 2 + (y / 0.52) ** 2 + (z / 0.8) ** 2
+        lung = radius < 1
+        labels[lung] = label
+        vessels = 260 * np.exp(-(((x - side * 0.3) * 9) ** 2 + ((y - 0.5 * z) * 9) ** 2))
+        rim = np.clip((radius - 0.55) / 0.45, 0, 1) * np.clip(-z + 0.1, 0, 1)
+        hu[lung] = (-850 + vessels + 600 * disease * rim * (1 + 0.4 * np.sin(40 * x) * np.sin(37 * y)))[lung]
+    return (hu + rng.normal(0, 25, SHAPE)).astype(np.int16), labels
+
+
+def save(array, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(SPACING[::-1])
+    image.SetOrigin((-180.0, -160.0, -140.0))
+    sitk.WriteImage(image, str(path))
+    return str(path)
+
+
+def table(frame, path: Path) -> str:
+    write_table(frame, path)
+    return str(path)
+
+
+def cohort(patients: int, single: int, rng) -> pd.DataFrame:
+    """Usable scans: subject, session, years, split; the last `single` patients have one visit."""
+    rows = []
+    for number in range(1, patients + 1):
+        visits = 1 if number > patients - single else 2 + number % 4
+        split = ("train", "test", "val", "train", "test")[number % 5]
+        years = np.cumsum([0.0, *rng.uniform(0.6, 1.6, visits - 1)])
+        rows += [(f"{number:03d}", f"{i:02d}", round(y, 3), split) for i, y in enumerate(years, start=1)]
+    return pd.DataFrame(rows, columns=["subject", "session", "years", "split"])
+
+
+def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = True, odd: str = "") -> SimpleNamespace:
+    """Write fake results below `folder`; the report's inputs and params. `odd`: the reason of an unusable scan."""
+    rng = np.random.default_rng(0)
+    split = cohort(patients, single, rng)
+    files = scans(folder, split, rng)
+    unusable = pd.DataFrame(
+        [("002", "09", "segment", odd or "No lungs found: 12 ml of air-filled tissue, at least 300 ml are asked for.")],
+        columns=["subject", "session", "stage", "reason"],
+    )
+    inputs = {
+        "split": table(split, folder / "split/split.tsv"),
+        "unusable": table(unusable, folder / "split/unusable.tsv"),
+        "qc": table(quality(split, unusable, rng), folder / "qc/qc.tsv"),
+        **files,
+        **models(folder, split, rng),
+    }
+    if outcomes:
+        inputs |= prognosis(folder, split, rng)
+    people = sorted(split["subject"].unique())
+    records = [{"subject": s, "followup_years": 4.0, "event": i % 2, "age": 70.0} for i, s in enumerate(people)]
+    params = {
+        "title": "Lung CT at any time point",
+        "patients": 2,
+        "simulated": True,
+        "config": yaml.safe_load((ROOT / "config/config.yaml").read_text()),
+        "participants": records if outcomes else [],
+        "excluded": [{"subject": "003", "session": "08", "reason": "contrast agent"}],
+    }
+    return SimpleNamespace(inputs=inputs, params=params)
+
+
+def scans(folder: Path, split: pd.DataFrame, rng) -> dict[str, list[str]]:
+    """Images of every scan, native and preprocessed, reconstructions and generated volumes."""
+    files = {name: [] for name in ("cts", "lung_masks", "warped", "volumes", "masks", "latents", "generated")}
+    for subject, rows in split.groupby("subject"):
+        pace = rng.uniform(0.05, 0.3)
+        latents, generated = folder / f"extract_latents/sub-{subject}", folder / f"generate_trajectories/sub-{subject}"
+        latents.mkdir(parents=True)
+        for row in rows.itertuples():
+            disease = 0.15 + pace * row.years
+            stem = f"sub-{subject}/sub-{subject}_ses-{row.session}"
+            moved = thorax(rng, disease, shift=0.0 if row.years == 0 else 0.12)
+            aligned, lungs = thorax(rng, disease)
+            files["cts"].append(save(moved[0], folder / f"convert/{stem}_ct.nii.gz"))
+            files["lung_masks"].append(save(moved[1], folder / f"segment/{stem}_desc-lung_mask.nii.gz"))
+            files["warped"].append(save(aligned, folder / f"register/{stem}_space-baseline_ct.nii.gz"))
+            files["volumes"].append(save(aligned, folder / f"resample/{stem}_desc-preproc_ct.nii"))
+            mask = (lungs > 0).astype(np.uint8)
+            files["masks"].append(save(mask, folder / f"resample/{stem}_desc-lung_mask.nii.gz"))
+            blurred = sitk.GetArrayFromImage(sitk.DiscreteGaussian(sitk.GetImageFromArray(aligned.astype(float)), 0.6))
+            drawn = latents / f"sub-{subject}_ses-{row.session}_desc-reconstruction_ct.nii.gz"
+            save(blurred.astype(np.int16), drawn)
+        files["latents"].append(str(latents))
+        files["generated"].append(str(generate(generated, subject, rows, pace, rng)))
+    return files
+
+
+def generate(folder: Path, subject: str, rows: pd.DataFrame, pace: float, rng) -> Path:
+    sessions, made = list(rows["session"]), []
+    sets = [sessions] + ([sessions[:2]] if len(sessions) > 2 else [])
+    for given in sets:
+        end = rows.loc[rows["session"].isin(given), "years"].max() + 2
+        for year in sorted({*np.arange(0, end), *rows["years"]}):
+            name = f"{forecast_stem(subject, given, year)}_desc-generated_ct.nii.gz"
+            save(thorax(rng, 0.15 + 0.8 * pace * year)[0], folder / name)
+            made.append((subject, "+".join(given), year, "residual", name))
+    frame = pd.DataFrame(made, columns=["subject", "given", "years", "decoding", "file"])
+    write_table(frame, folder / f"sub-{subject}_trajectories.tsv")
+    return folder
+
+
+def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:
+    frame = split.drop(columns="split").assign(ok=True, stage="", reason="", flags="")
+    frame["segment_volume_ml"] = rng.normal(4200, 500, len(frame))
+    frame["register_dice_before"] = np.where(frame["years"] == 0, 1.0, rng.uniform(0.7, 0.9, len(frame)))
+    frame["register_dice_after"] = np.where(frame["years"] == 0, 1.0, rng.uniform(0.95, 0.99, len(frame)))
+    frame["register_displacement_p95_mm"] = rng.uniform(4, 16, len(frame))
+    frame["register_folded_percent"] = 0.0
+    if len(frame) > 1:
+        frame.loc[1, "flags"] = "The lung volume is 45% smaller than at the baseline visit."
+    return pd.concat([frame, unusable.assign(ok=False, flags="")], ignore_index=True)
+
+
+def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
+    """Histories, and the evaluation of the test patients with three visits."""
+    steps = np.arange(1, 601)
+    fall = np.exp(-steps / 150) + 0.2
+    vqgan = pd.DataFrame({"step": steps, "loss": 4 * fall, "reconstruction": fall * rng.normal(1, 0.05, 600)})
+    vqgan["codes_used"] = 40 + 60 * (1 - np.exp(-steps / 100))
+    vqgan["held_out_reconstruction"] = np.where(steps % 100 == 0, 1.1 * fall, np.nan)
+    ode = pd.DataFrame({"step": steps[:60], "loss": fall[:60], "difference": 0.5 * fall[:60]})
+    ode["error_over_locf"] = np.where(steps[:60] % 10 == 0, 1.05 - 0.002 * steps[:60], np.nan)
+    (folder / "train_vqgan").mkdir(parents=True)
+    (folder / "train_ode").mkdir()
+    vqgan.to_parquet(folder / "train_vqgan/history.parquet")
+    ode.to_parquet(folder / "train_ode/history.parquet")
+    inputs = {
+        "vqgan_history": str(folder / "train_vqgan/history.parquet"),
+        "ode_history": str(folder / "train_ode/history.parquet"),
+    }
+    held_out = split[split["split"].isin(["val", "test"])]
+    keys = ["subject", "session", "split"]
+    scores = [held_out[keys].assign(region=r, mse=m, psnr=28.0, ssim=0.8) for r, m in (("lung", 2e-3), ("whole", 9e-4))]
+    codes = [
+        pd.DataFrame({"split": s, "code": range(256), "used": np.arange(256) < 180, "perplexity": 61.2})
+        for s in ("val", "test")
+    ]
+    forecast = forecasts(split, rng)
+    summary = summarise(forecast, 200, 0)
+    words = folder / "evaluate/summary.json"
+    follow_ups = split[split["years"] > 0][["subject", "session"]]
+    errors = {"before_mean": 9.0, "before_p95": 15.0, "after_mean": 1.2, "after_median": 0.9, "after_p95": 2.8}
+    inputs |= {
+        "reconstruction": table(pd.concat(scores), folder / "evaluate/reconstruction.tsv"),
+        "codes": table(pd.concat(codes), folder / "evaluate/codes.tsv"),
+        "forecast": table(forecast, folder / "evaluate/forecast.tsv"),
+        "forecast_summary": table(summary, folder / "evaluate/summary.tsv"),
+        "segmentation": table(split[["subject", "session"]].assign(dice=0.973), folder / "evaluate/segmentation.tsv"),
+        "registration": table(follow_ups.assign(**errors), folder / "evaluate/registration.tsv"),
+        "evaluate_words": str(words),
+    }
+    words.write_text(json.dumps({"sentences": ["Extrapolation: 3 test patients."]}))
+    return inputs
+
+
+def forecasts(split: pd.DataFrame, rng) -> pd.DataFrame:
+    rows = []
+    for subject, part in split[split["split"] == "test"].groupby("subject"):
+        visits = part.reset_index(drop=True)
+        for task, targets, last in (("extrapolation", visits[2:], 1), ("interpolation", visits[1:-1], 0)):
+            for target in targets.itertuples() if len(visits) > 2 else ():
+                hard = rng.uniform(0.004, 0.009)
+                for method, factor in zip(METHODS, SKILL, strict=True):
+                    for region in ("lung", "whole"):
+                        mse = hard * factor * rng.normal(1, 0.05)
+                        rows.append(
+                            {
+                                "subject": subject, "task": task, "session": target.session, "years": target.years,
+                                "horizon": target.years - visits["years"][last], "method": method, "region": region,
+                                "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.8, "nrmse": mse**0.5,
+                                "mse_lowpass": 0.3 * mse if region == "lung" else np.nan,
+                            }
+                        )  # fmt: skip
+    columns = ["subject", "task", "session", "years", "horizon", "method", "region", "mse", "psnr", "ssim", "nrmse"]
+    rest = ["mse_lowpass", "density_error_hu", "high_attenuation_error", "mse_noisefree", "mse_lowpass_noisefree"]
+    return pd.DataFrame(rows, columns=columns + rest)
+
+
+def prognosis(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
+    """Tables of a survival analysis in which one row could not be computed."""
+    curves = []
+    for scan in ("real", "generated"):
+        risky, time, event = rng.random(24) > 0.5, rng.exponential(2.5, 24), rng.random(24) > 0.4
+        curve = kaplan_meier(risky, time / (1 + risky), event)
+        curves.append(curve.assign(analysis="third scan", model="codes", scan=scan, set="test"))
+    counts = {"patients": 6, "events": 4, "training_patients": 14, "training_events": 7, "events_per_variable": 0.9}
+    scored = [
+        {"analysis": "third scan", "model": model, "scan": scan, "set": "test", "c_index": c, "c_low": c - 0.2,
+         "c_high": min(c + 0.2, 1), "apparent_c_in_sample": 0.9, "optimism_corrected_c": 0.6, "reason": "", **counts}
+        for model, scan, c in (("codes", "real", 0.71), ("codes", "generated", 0.66), ("covariates only", "none", 0.6))
+    ]  # fmt: skip
+    scored.append({"analysis": "one-year change", "model": "codes", "scan": "real", "set": "test", "patients": 0,
+                   "events": 0, "reason": "3 events in the fitted patients, at least 5 are asked for"})  # fmt: skip
+    cindex = pd.DataFrame(scored, columns=CINDEX)
+    selection = pd.DataFrame({"code": [f"code_{i:03d}" for i in range(8)], "present_in": 12, "mean_frequency": 0.01})
+    selection = selection.assign(coef=0.5, hazard_ratio=1.65, p=np.linspace(0.0004, 0.2, 8), q=0.2, rank=range(1, 9))
+    selection = selection.assign(selected=selection["rank"] <= 5, reason="", stability=0.4)
+    risk = split.drop_duplicates("subject")[["subject", "split"]].assign(risk=0.1, time=2.0, event=1)
+    said = ["On 6 held-out patients (4 events) the codes' C-index is 0.71 [0.51 to 0.91] with the real third scan."]
+    (folder / "survival").mkdir()
+    (folder / "survival/summary.json").write_text(json.dumps({"sentences": said, "method": "Cox models."}))
+    return {
+        "cindex": table(cindex, folder / "survival/cindex.tsv"),
+        "selection": table(selection, folder / "survival/selection.tsv"),
+        "risk": table(risk, folder / "survival/risk.tsv"),
+        "kaplan_meier": table(pd.concat(curves), folder / "survival/kaplan_meier.tsv"),
+        "survival_words": str(folder / "survival/summary.json"),
+    }
+
+
+def write_report(folder: Path, made: SimpleNamespace) -> Path:
+    """Run the report's script on made-up results."""
+    output = {"index": str(folder / "report/index.html"), "map": str(folder / "README.md")}
+    run_script("report", made.inputs, output, made.params, folder / "logs/report.log")
+    return Path(output["index"])
+
+
+if __name__ == "__main__":
+    print(write_report(Path(sys.argv[1]), make(Path(sys.argv[1]))))

@@ -1,0 +1,80 @@
+"""Quality table: known statuses give known rows and flags."""
+
+import pandas as pd
+
+from lung4d.files import Status, write_status
+from lung4d.qc import Thresholds, flatten
+from lung4d.tables import read_table
+from one_script import run_script
+
+LIMITS = Thresholds(max_volume_change=0.4, min_dice_after=0.9)
+
+
+def went_through(volume, dice, flags=()):
+    return [
+        Status(True, "convert", metrics={"slices": 120}),
+        Status(True, "segment", metrics={"volume_ml": volume}, flags=list(flags)),
+        Status(True, "register", metrics={"dice_after": dice}),
+        Status(True, "resample"),
+    ]
+
+
+def table(scans, **more):
+    return flatten([(*scan, status) for scan, statuses in scans.items() for status in statuses], LIMITS, **more)
+
+
+def test_metrics_carry_their_stage():
+    row = table({("001", "01"): went_through(4000.0, 1.0)}).iloc[0]
+    assert row["ok"] and row["stage"] == "" and row["reason"] == "" and row["flags"] == ""
+    assert (row["convert_slices"], row["segment_volume_ml"], row["register_dice_after"]) == (120, 4000.0, 1.0)
+
+
+def test_the_first_failure_is_named_whatever_the_order():
+    handed_on = [Status(False, "segment", "No lungs found."), Status(False, "segment", "No lungs found.")]
+    statuses = [*handed_on, Status(False, "segment", "No lungs found.", {"volume_ml": 3.0}), Status(True, "convert")]
+    row = table({("001", "01"): statuses}).iloc[0]
+    assert not row["ok"]
+    assert (row["stage"], row["reason"], row["segment_volume_ml"]) == ("segment", "No lungs found.", 3.0)
+
+
+def test_flags_name_the_change_against_the_baseline_in_time():
+    scans = {("001", "b"): went_through(4000.0, 1.0), ("001", "a"): went_through(2000.0, 0.85)}
+    frame = table(scans, years={("001", "b"): 0.0, ("001", "a"): 1.5}).set_index("session")
+    assert frame.loc["b", "flags"] == ""
+    assert "50 % smaller" in frame.loc["a", "flags"]
+    assert "Dice 0.85, below 0.9" in frame.loc["a", "flags"]
+
+
+def test_within_the_thresholds_nothing_is_flagged():
+    scans = {("001", "01"): went_through(4000.0, 1.0), ("001", "02"): went_through(2401.0, 0.9)}
+    assert (table(scans)["flags"] == "").all()
+
+
+def test_flags_of_the_stages_come_first_and_once():
+    flagged = went_through(4000.0, 0.5, flags=["Only one lung was found.", "Only one lung was found."])
+    frame = table({("001", "01"): went_through(4000.0, 1.0), ("001", "02"): flagged})
+    assert frame.loc[1, "flags"].startswith("Only one lung was found. After registration")
+
+
+def test_lists_become_text_and_missing_numbers_flag_nothing():
+    odd = [Status(True, "convert", metrics={"size": [1, 2]}), Status(True, "segment", metrics={"volume_ml": None})]
+    frame = table({("001", "01"): odd, ("001", "02"): odd})
+    assert frame["convert_size"].tolist() == ["[1, 2]"] * 2
+    assert (frame["flags"] == "").all()
+
+
+def test_script_writes_both_twins(tmp_path):
+    paths = []
+    for stage, session in (("convert", "01"), ("segment", "01"), ("convert", "02")):
+        path = tmp_path / f"{stage}/sub-001/sub-001_ses-{session}_status.json"
+        write_status(Status(session == "01", stage, "" if session == "01" else "The file is empty."), path)
+        paths.append(str(path))
+    scans = [{"subject": "001", "session": s, "years": y} for s, y in (("01", 0.0), ("02", 1.0))]
+    params = {"max_volume_change": 0.4, "min_dice_after": 0.9, "scans": scans}
+    run_script("qc", {"statuses": paths}, {"table": str(tmp_path / "qc.tsv")}, params, tmp_path / "qc.log")
+    for name in ("qc.tsv", "qc.parquet"):
+        frame = read_table(tmp_path / name)
+        assert frame["subject"].tolist() == ["001", "001"]
+        assert frame["session"].tolist() == ["01", "02"]
+        assert frame["ok"].tolist() == [True, False]
+    assert pd.read_parquet(tmp_path / "qc.parquet")["reason"].tolist() == ["", "The file is empty."]

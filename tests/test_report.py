@@ -1,0 +1,254 @@
+"""The report on made-up results: names what must be named, loads nothing, survives whatever is absent."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fake_results import make, table, write_report
+from lung4d import methods
+from lung4d.deviations import DEVIATIONS
+from lung4d.references import REFERENCES
+from lung4d.site import numbers
+from lung4d.site.page import Code, Page, Reportlet, Section, Table, Words, render
+from lung4d.site.report import report
+from lung4d.site.results import Images, Results, Tables, choose_patients
+from lung4d.site.sections.forecasting import verdict
+from lung4d.site.sections.survival import risk_times
+
+SURVIVAL = ("cindex", "selection", "risk", "kaplan_meier", "survival_words")
+PICTURES = ("cts", "lung_masks", "warped", "volumes", "masks", "latents", "generated")
+VOID = {"meta", "img", "source", "input", "br", "link"}
+ODD = 'No lungs <script>alert("x")</script> & <b>found</b>'
+
+
+class Outline(HTMLParser):
+    """Checks nesting, and collects what a browser would load, ids, anchors and visible text."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open, self.loads, self.ids, self.anchors, self.text, self.tags, self.alts = [], [], [], [], [], [], []
+        self.feed(html)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.append(tag)
+        self.loads += [values[key] for key in ("src", "srcset", "data", "poster") if key in values]
+        self.loads += [values["href"]] if tag == "link" else []
+        self.anchors += [values["href"]] if tag == "a" else []
+        self.ids += [values["id"]] if "id" in values else []
+        self.alts += [values.get("alt", "")] if tag == "img" else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open[-3:])
+        self.open.pop()
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    return folder, make(folder, patients=7, odd=ODD)
+
+
+@pytest.fixture(scope="module")
+def html(made):
+    folder, results = made
+    return write_report(folder, results).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def outline(html):
+    return Outline(html)
+
+
+def without(made, *names, **params):
+    """The made-up results without some of the inputs, with other params."""
+    folder, results = made
+    inputs = {name: value for name, value in results.inputs.items() if name not in names}
+    changed = type(results)(inputs=inputs, params=results.params | params)
+    return Outline(write_report(folder / "again", changed).read_text(encoding="utf-8"))
+
+
+def said(outline):
+    return re.sub(r"\s+", " ", " ".join(outline.text))
+
+
+def test_every_unusable_flagged_excluded_and_single_scan_is_named(outline):
+    text = said(outline)
+    assert "002 09 finding the lungs No lungs" in re.sub(r"\s+", " ", text)
+    assert "45% smaller than at the baseline" in text
+    assert "contrast agent" in text
+    assert "1 patient has one usable visit: 007." in text
+
+
+def test_nothing_is_loaded_from_anywhere(html, outline):
+    assert outline.loads and all(load.startswith("data:image/png;base64,") for load in outline.loads)
+    assert all(anchor.startswith("#") for anchor in outline.anchors)
+    style = re.search(r"<style>(.*?)</style>", html, re.S).group(1)
+    assert "url(" not in style and "@import" not in style
+    assert "script" not in outline.tags and "link" not in outline.tags
+
+
+def test_pictures_decode_and_are_described(outline):
+    for load in outline.loads:
+        picture = Image.open(io.BytesIO(base64.b64decode(load.split(",", 1)[1])))
+        picture.load()
+        assert min(picture.size) > 20
+    assert len(outline.alts) > 10 and all(len(alt) > 10 for alt in outline.alts)
+
+
+def test_contents_lead_to_sections_and_ids_are_unique(outline):
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert [anchor[1:] for anchor in outline.anchors] == [name for name in outline.ids if not re.match(r"r\d", name)]
+
+
+def test_odd_strings_are_text_and_not_markup(html, outline):
+    assert "<script" not in html
+    assert ODD in said(outline)
+
+
+def test_size_stays_modest(html):
+    assert len(html) < 8e6
+
+
+def test_numbers_of_the_run_are_there_with_intervals(outline):
+    text = said(outline)
+    assert "MSE × 1000" in text and "Last scan carried forward" in text
+    assert re.search(r"[−+]\d\.\d\d \[[−+]\d\.\d\d to [−+]\d\.\d\d\]", text)
+    assert "C-index is 0.71 [0.51 to 0.91] on the real third scan, 0.66 [0.46 to 0.86] on the generated" in text
+    assert "3 events in the fitted patients" in text
+    assert "180" in text and "0.973" in text
+
+
+def test_settings_are_given_as_used(outline):
+    assert "perceptual_weight: 4.0" in said(outline)
+
+
+def test_page_is_the_same_for_the_same_results(made):
+    assert said(without(made, *PICTURES)) == said(without(made, *PICTURES))
+
+
+def test_map_of_the_results_folder_is_written(made, html):
+    assert "generate_trajectories" in (made[0] / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_outcomes_the_page_says_so(made):
+    text = said(without(made, *SURVIVAL, *PICTURES, participants=[]))
+    assert "There are no outcomes." in text and "events known none" in text
+
+
+def test_without_pictures_the_page_says_so(made):
+    text = said(without(made, *PICTURES))
+    for words in ("There is no mask to show", "No scan was generated", "no reconstruction to show"):
+        assert words in text
+
+
+def test_with_nothing_but_settings_there_is_a_page(made):
+    text = said(without(made, *made[1].inputs, participants=[], simulated=False))
+    assert "No scan could be used" in text
+    assert "simulated cohort" not in text
+
+
+def test_tables_without_rows_give_words(made, tmp_path):
+    results = made[1]
+    empty = {
+        name: table(pd.read_csv(path, sep="\t").iloc[:0], tmp_path / f"{name}.tsv")
+        for name, path in results.inputs.items()
+        if isinstance(path, str) and path.endswith(".tsv")
+    }
+    changed = type(results)(inputs=results.inputs | empty, params=results.params)
+    text = said(Outline(write_report(tmp_path, changed).read_text(encoding="utf-8")))
+    assert "No scan could be used" in text and "no test patient has three usable visits" in text
+
+
+def test_one_patient_with_one_visit(tmp_path):
+    results = make(tmp_path, patients=1, single=1, outcomes=False)
+    text = said(Outline(write_report(tmp_path, results).read_text(encoding="utf-8")))
+    assert "No patient has a registered follow-up scan" in text
+    assert "no test patient has three usable visits" in text
+
+
+def test_patients_to_show_are_held_out_ones_with_long_series():
+    rows = [("a", "train", 4), ("b", "test", 2), ("c", "test", 3), ("d", "val", 5), ("e", "test", 1)]
+    split = pd.DataFrame(
+        [(s, f"{i:02d}", float(i), name) for s, name, n in rows for i in range(n)],
+        columns=["subject", "session", "years", "split"],
+    )
+    assert choose_patients(split, 9) == ["c", "b", "d", "a", "e"]
+    assert choose_patients(split, 2) == ["c", "b"]
+    assert choose_patients(None, 2) == []
+
+
+def test_verdict_follows_the_interval():
+    def row(low, high):
+        return pd.Series({"locf_difference": (low + high) / 2, "locf_low": low, "locf_high": high})
+
+    assert verdict(row(-2.0, -0.1), "locf") == "better than"
+    assert verdict(row(0.1, 2.0), "locf") == "worse than"
+    assert verdict(row(-1.0, 1.0), "locf") == "not shown to differ from"
+    assert verdict(row(np.nan, np.nan), "locf") == "not shown to differ from"
+
+
+@pytest.mark.parametrize(
+    ("last", "times"), [(4.9, [0, 1, 2, 3, 4]), (1.2, [0, 0.25, 0.5, 0.75, 1.0]), (12, [0, 2, 4, 6, 8, 10, 12])]
+)
+def test_times_of_the_risk_table_are_round(last, times):
+    assert risk_times(last) == times
+
+
+def test_numbers_as_text():
+    assert numbers.fixed(-0.5, 1) == "−0.5"
+    assert numbers.fixed(-0.001, 1, sign=True) == "0.0"
+    assert numbers.fixed(float("nan")) == "–"
+    assert numbers.interval(0.62, 0.48, 0.754) == "0.62 [0.48 to 0.75]"
+    assert numbers.interval(0.62, None, None) == "0.62 [no interval]"
+    assert numbers.whole(12345) == "12 345".replace(" ", " ")
+    assert numbers.count(1, "patient") == "1 patient"
+    assert numbers.count(0, "patient") == "0 patients"
+    assert numbers.p_value(0.0002) == "< 0.001"
+    assert numbers.listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_render_escapes_cells_words_and_code():
+    bodies = (Table(("<i>",), (("<u>",),)), Words(("<p>",)), Code("a: <x>"))
+    section = Section("one", "<One>", "", (Reportlet("<t>", "", bodies),))
+    html = render(Page("<title>", "", "", (), (section,)))
+    for raw in ("<i>", "<u>", "<One>", "<t>", "<x>"):
+        assert raw not in html.replace("<title>", "", 1)
+    Outline(html)
+
+
+def test_every_citation_has_its_reference_and_every_reference_is_cited():
+    everything = {"segment": {"method": "lungmask"}, "train_vqgan": {"perceptual": "vgg"}}
+    text = methods.describe(everything, simulated=False)
+    cited = {
+        int(n) for words in text.paragraphs for group in re.findall(r"\[([\d, ]+)\]", words) for n in group.split(",")
+    }
+    assert cited == set(range(1, len(REFERENCES) + 1)) == set(range(1, len(text.references) + 1))
+    assert "4D-VQ-GAN" in text.references[0]
+
+
+def test_deviations_name_settings_that_exist(made):
+    config = made[1].params["config"]
+    for deviation in DEVIATIONS:
+        for key in deviation.keys:
+            stage, _, name = key.partition(".")
+            assert name in config[stage], key
+    assert methods.in_this_run(DEVIATIONS[0], config) == "method: intensity"
+
+
+def test_report_of_empty_results_needs_no_files():
+    Outline(report(Results("Title", 4, False, {}, [], [], Tables(), Images())))

@@ -1,0 +1,22 @@
+"""convert: one scan of any format to a NIfTI in HU, with a sidecar of acquisition facts and no identifiers."""
+
+import SimpleITK as sitk
+
+from lung4d import ct, logs
+from lung4d.files import Status, UnusableScan, atomic, leave_empty, write_json, write_status
+
+logger = logs.start(snakemake.log[0])
+
+try:
+    scan = ct.read_scan(snakemake.params.path, snakemake.params.series)
+except UnusableScan as reason:
+    logger.warning("unusable: %s", reason)
+    leave_empty(snakemake.output.ct, snakemake.output.sidecar)
+    status = Status(ok=False, stage="convert", reason=str(reason))
+else:
+    with atomic(snakemake.output.ct) as temporary:
+        sitk.WriteImage(scan.image, str(temporary), useCompression=True, compressionLevel=1)
+    write_json(scan.facts, snakemake.output.sidecar)
+    status = Status(ok=True, stage="convert", metrics=ct.metrics_of(scan.facts), flags=scan.flags)
+    logger.info("%s, %s voxels, %s mm", scan.facts["format"], scan.facts["size"], scan.facts["spacing_mm"])
+write_status(status, snakemake.output.status)

@@ -1,0 +1,184 @@
+"""Checkpoints that survive a kill, a full disk and a change of settings, and the lock of their folder."""
+
+import json
+import logging
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lung4d.files import atomic
+
+PARTS = ("settings or code", "split", "data")  # of a digest, see `lung4d.training.digest_of`
+
+logger = logging.getLogger("lung4d")
+
+
+class Checkpoints:
+    """Checkpoints `step-00000250_digest-<digest>.pt` in a folder, the newest `keep` of this digest.
+
+    Checkpoints of another digest stay where they are, so that undoing a change of the configuration finds them
+    again; they are never loaded.
+    """
+
+    def __init__(self, folder: str | Path, digest: str, keep: int = 2):
+        self.folder, self.digest, self.keep = Path(folder), digest, keep
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, state: dict[str, Any], step: int) -> Path:
+        """Write `state` (tensors, numbers, text, lists, dicts) whole or not at all, then drop the oldest."""
+        path = self.folder / f"step-{step:08d}_digest-{self.digest}.pt"
+        with atomic(path) as temporary:
+            torch.save(state, temporary)
+        for old in self._own()[self.keep :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def load_latest(self) -> dict[str, Any] | None:
+        """The newest readable state on the CPU, or None where there is none; the log says what was passed over."""
+        self._name_the_others()
+        for path in self._own():
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:  # a truncated file fails in many ways
+                logger.warning(
+                    "checkpoint %s cannot be read (%s): taking the one before", path.name, _first_line(error)
+                )
+                continue
+            logger.info("going on from checkpoint %s", path.name)
+            return state
+        return None
+
+    def _own(self) -> list[Path]:
+        return sorted(self.folder.glob(f"step-*_digest-{self.digest}.pt"), reverse=True)
+
+    def _name_the_others(self) -> None:
+        for path in sorted(self.folder.glob("step-*_digest-*.pt")):
+            other = re.fullmatch(r"step-\d+_digest-(.+)\.pt", path.name).group(1)
+            if other != self.digest:
+                logger.warning("checkpoint %s is not used: it was made with other %s", path.name, self._what(other))
+
+    def _what(self, other: str) -> str:
+        ours, theirs = self.digest.split("-"), other.split("-")
+        if len(ours) != len(PARTS) or len(theirs) != len(PARTS):
+            return "parameters"
+        return " and ".join(part for part, a, b in zip(PARTS, ours, theirs, strict=True) if a != b)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+class Lock:
+    """Context manager that lets one process at a time train in a folder, also across machines that share it.
+
+    The file `lock.json` names host, process and a counter that a thread raises every `beat` seconds. A process that
+    finds it waits until it is released. It is taken over when its owner is gone: at once if that process ran on this
+    host and is dead, else when the counter has not moved for `stale` seconds of our own clock (clocks of two hosts
+    may differ). Raises SystemExit(75) through `give_up` (a function asked while waiting) if that returns True.
+    """
+
+    def __init__(
+        self, folder: str | Path, give_up: Callable[[], bool] = lambda: False, beat: float = 10, stale: float = 120
+    ):
+        self.path = Path(folder) / "lock.json"
+        self.give_up, self.beat, self.stale = give_up, beat, stale
+        self.token = secrets.token_hex(8)
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.lost = False
+
+    def __enter__(self) -> "Lock":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        seen, seen_at, said = None, time.monotonic(), False
+        while not self._create():
+            owner = self._read()
+            if owner != seen:
+                seen, seen_at = owner, time.monotonic()
+            if owner is not None and not said:
+                logger.warning(
+                    "waiting: process %s on %s trains in the same folder", owner.get("pid"), owner.get("host")
+                )
+                said = True
+            if _is_dead(owner) or time.monotonic() - seen_at > self.stale:
+                logger.warning("taking over the lock of a process that is gone")
+                self._remove(owner)
+                continue
+            if self.give_up():
+                raise SystemExit(75)
+            time.sleep(min(1.0, self.beat))
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        if not self.lost:
+            self.path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise RuntimeError if another process has taken the lock over, as after a long suspension."""
+        if self.lost:
+            raise RuntimeError(f"{self.path} now belongs to another process; this one stops without saving")
+
+    def _create(self) -> bool:
+        try:
+            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w") as stream:
+            stream.write(self._text(0))
+        return True
+
+    def _text(self, beats: int) -> str:
+        return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": self.token, "beats": beats})
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return None  # being written, or just removed
+
+    def _remove(self, owner: dict[str, Any] | None) -> None:
+        """Remove the lock that was seen, by a rename that only one of several waiting processes can win."""
+        aside = self.path.with_name(f"lock-{self.token}.json")
+        try:
+            self.path.rename(aside)
+        except FileNotFoundError:
+            return
+        taken = json.loads(aside.read_text() or "null")
+        if owner is not None and taken is not None and taken["token"] != owner["token"]:
+            aside.rename(self.path)  # another waiting process was faster: it is its lock by now
+            return
+        aside.unlink()
+
+    def _keep(self) -> None:
+        beats = 0
+        while not self._done.wait(self.beat):
+            owner = self._read()
+            if owner is not None and owner["token"] != self.token:
+                self.lost = True
+                return
+            beats += 1
+            with atomic(self.path) as temporary:
+                temporary.write_text(self._text(beats))
+
+
+def _is_dead(owner: dict[str, Any] | None) -> bool:
+    if owner is None or owner.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

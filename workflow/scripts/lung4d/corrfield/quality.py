@@ -1,0 +1,78 @@
+"""Numbers that say how well two scans were registered, and the sentences that follow from bad ones."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from lung4d.corrfield import fields
+from lung4d.corrfield.align import Affine, overlap
+from lung4d.corrfield.grid import Grid, field_jacobian
+
+LEAST_DICE = 0.9
+MOST_FOLDED = 0.1  # percent of the lung
+MOST_ASYMMETRY = 5.0  # mm
+_HERE = sitk.Transform(3, sitk.sitkIdentity)
+
+
+def measure(
+    baseline_mask: sitk.Image, followup_mask: sitk.Image, alignment: Affine, field: sitk.Image,
+    grid: Grid, flow: np.ndarray, baseline_lung: np.ndarray,
+) -> dict[str, float]:  # fmt: skip
+    """Quality of a registration, from the written `field` and the working grid's `flow` (voxels).
+
+    dice_*: of the lung masks in scanner coordinates, after the alignment, after all. folded_percent: of the
+    baseline's lung where the written field's Jacobian is not positive. displacement_*: lengths of the written field
+    in the lung, less the alignment's shift of its centre, mm. log_jacobian_*: of the local change of volume, baseline
+    to follow-up. inverse_consistency_mm: mean distance between a lung point and its image under the flow and back
+    through its inverse.
+    """
+    grid_image = sitk.Image(field.GetSize(), sitk.sitkUInt8)
+    grid_image.CopyInformation(field)
+    lung = sitk.GetArrayFromImage(sitk.Resample(baseline_mask, grid_image, _HERE, sitk.sitkNearestNeighbor, 0)) > 0
+    determinant = field_jacobian(field)[lung]
+    vectors = sitk.GetArrayViewFromImage(field)[lung]
+    lengths = np.linalg.norm(vectors - vectors.mean(0), axis=1)
+    logarithm = np.log(np.maximum(determinant, 1e-3))
+    coarse = np.ascontiguousarray(flow[::2, ::2, ::2]) / 2
+    error = 2 * fields.inverse_error(coarse, fields.invert(coarse))[baseline_lung[::2, ::2, ::2]]
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+    p50, p95, largest = np.percentile(lengths, (50, 95, 100))
+    return {
+        "dice_before": overlap(baseline_mask, followup_mask, _HERE),
+        "dice_aligned": overlap(baseline_mask, followup_mask, alignment.transform()),
+        "dice_after": overlap(baseline_mask, followup_mask, transform),
+        "folded_percent": float(100 * (determinant <= 0).mean()),
+        "shift_mm": float(np.linalg.norm(vectors.mean(0))),
+        "displacement_p50_mm": float(p50),
+        "displacement_p95_mm": float(p95),
+        "displacement_max_mm": float(largest),
+        "inverse_consistency_mm": float(error.mean() * grid.spacing[0]),
+        "log_jacobian_mean": float(logarithm.mean()),
+        "log_jacobian_sd": float(logarithm.std()),
+    }
+
+
+def of_identity() -> dict[str, float]:
+    """The numbers of `measure` for a scan that stays where it is."""
+    perfect = {"dice_before": 1.0, "dice_aligned": 1.0, "dice_after": 1.0}
+    still = ("folded_percent", "shift_mm", "displacement_p50_mm", "displacement_p95_mm", "displacement_max_mm",
+             "inverse_consistency_mm", "log_jacobian_mean", "log_jacobian_sd",
+             "descriptor_distance_before", "descriptor_distance_after")  # fmt: skip
+    return perfect | dict.fromkeys(still, 0.0)
+
+
+def lung_volume(mask: sitk.Image) -> float:
+    """Volume of the non-zero voxels, ml."""
+    return float(np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * np.prod(mask.GetSpacing()) / 1000)
+
+
+def warnings(metrics: dict[str, float]) -> list[str]:
+    """What a person should look at, as sentences."""
+    out = []
+    if metrics["dice_after"] < LEAST_DICE:
+        out.append(f"The lung masks overlap poorly after registration (Dice {metrics['dice_after']:.3f}).")
+    if metrics["folded_percent"] > MOST_FOLDED:
+        out.append(f"The displacement field folds in {metrics['folded_percent']:.2f} % of the lung.")
+    if metrics.get("keypoint_asymmetry_mm", 0) > MOST_ASYMMETRY:
+        apart = metrics["keypoint_asymmetry_mm"]
+        out.append(f"Forward and backward search disagree by {apart:.1f} mm at half of the keypoints.")
+    return out

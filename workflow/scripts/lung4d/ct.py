@@ -1,0 +1,221 @@
+"""One CT scan in, from any usual format: int16 HU on LPS-ordered axes, and the facts of its acquisition.
+
+What comes out carries nothing that names a person: pixel data, geometry, and a short list of acquisition facts.
+Everything that makes a scan unusable raises `UnusableScan` with a sentence for the report.
+"""
+
+import gzip
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from lung4d import dicom
+from lung4d.archives import unpack
+from lung4d.files import UnusableScan
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+LOWEST_HU = -1024
+HIGHEST_HU = 32767
+FEWEST_SLICES = dicom.FEWEST_SLICES
+WIDEST_SPACING = 10.0  # mm between voxels, along any axis
+COARSE_SPACING = 5.0  # mm, above which the scan is flagged
+AIR = -300.0  # HU: a chest CT has values below this, whatever else it shows
+
+
+@dataclass(frozen=True)
+class Scan:
+    """`image`: int16 HU, LPS axis order, metadata-free. `facts`: for the sidecar. `flags`: sentences to be read."""
+
+    image: sitk.Image
+    facts: dict[str, Any]
+    flags: list[str] = field(default_factory=list)
+
+
+def read_scan(path: str | Path, series: str | None = None) -> Scan:
+    """Read a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.
+
+    `series` picks one of several DICOM series by SeriesNumber, SeriesDescription or SeriesInstanceUID; without it
+    the rule of `dicom.choose_series` decides. Raises FileNotFoundError where there is nothing at `path`, and
+    UnusableScan for what cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(path)
+    if path.is_dir():
+        image, facts, flags = _read_folder(path, series)
+    elif path.stat().st_size == 0:
+        raise UnusableScan("The file is empty.")
+    elif path.suffix.lower() == ".zip":
+        with tempfile.TemporaryDirectory(prefix="lung4d-") as folder:
+            unpack(path, Path(folder))
+            image, facts, flags = _read_folder(Path(folder), series)
+        facts["format"] = f"{facts['format']} in a zip"
+    else:
+        image, facts, flags = _read_file(path)
+    image = _three_dimensional(image)
+    facts |= {"orientation_source": _orientation(image)}
+    image.SetDirection(_rotation(np.array(image.GetDirection()).reshape(3, 3), image).ravel().tolist())
+    image = to_hu(sitk.DICOMOrient(image, "LPS"))
+    flags += _check_geometry(image)
+    return Scan(image, facts | _grid_facts(image), flags)
+
+
+def to_hu(image: sitk.Image) -> sitk.Image:
+    """Round to int16 HU, clip to >= -1024 (padding such as -2048 becomes air) and drop all metadata.
+
+    Raises UnusableScan for values that are not finite, or that cannot be HU (nothing below -300, or constant).
+    """
+    values = sitk.GetArrayViewFromImage(image)
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        raise UnusableScan(f"{(~finite).sum()} voxels are not finite numbers; export the scan again.")
+    low, high = values.min(), values.max()
+    if low == high:
+        raise UnusableScan(f"Every voxel has the same value, {low:g}.")
+    if low > AIR:
+        raise UnusableScan(
+            f"The values lie between {low:g} and {high:g}, with no air: they are not Hounsfield units. "
+            "Apply the rescale slope and intercept and export the scan again."
+        )
+    clipped = np.clip(values, LOWEST_HU, HIGHEST_HU)
+    hu = sitk.GetImageFromArray((np.rint(clipped) if values.dtype.kind == "f" else clipped).astype(np.int16))
+    hu.CopyInformation(image)  # geometry only: the metadata dictionary, where names hide, stays behind
+    return hu
+
+
+def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, list[str]]:
+    """A folder of DICOM files, or one that holds a single volume file."""
+    slices = dicom.find_slices(folder)
+    if slices:
+        return dicom.read_series(dicom.choose_series(slices, series))
+    volumes = [file for file in sorted(folder.rglob("*")) if file.is_file() and _volume_suffix(file)]
+    volumes = [file for file in volumes if not file.name.startswith(".")]
+    if len(volumes) == 1:
+        return _read_file(volumes[0])
+    what = f"{len(volumes)} volume files and no DICOM" if volumes else "neither DICOM nor a volume file"
+    raise UnusableScan(f"The folder holds {what}; give a DICOM folder or one file.")
+
+
+def _volume_suffix(path: Path) -> str | None:
+    """The suffix of a volume format, None for other names (a `.gz` alone is none)."""
+    return next((suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+def _read_file(path: Path) -> tuple[sitk.Image, dict, list[str]]:
+    suffix = _volume_suffix(path)
+    if suffix is None:
+        if dicom.is_dicom(path):
+            raise UnusableScan("This is one DICOM file; give the folder of the whole series.")
+        raise UnusableScan("Unknown format: give a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.")
+    name = {"nii": "NIfTI", "mh": "MetaImage", "nr": "NRRD", "nh": "NRRD"}
+    facts = {"format": next(name[key] for key in name if suffix.startswith(f".{key}"))}
+    damaged = UnusableScan(f"The file cannot be read as {facts['format']}: it is cut short or damaged.")
+    if facts["format"] == "NIfTI" and not _whole_nifti(path):
+        raise damaged
+    try:
+        return sitk.ReadImage(str(path)), facts, []
+    except RuntimeError as error:
+        if facts["format"] == "NIfTI" and "orthonormal" in str(error):
+            return _read_nearly_orthogonal(path), facts, ["The axes of the file are not exactly orthogonal."]
+        raise damaged from None
+
+
+def _whole_nifti(path: Path) -> bool:
+    """Whether the file holds as many bytes as its header promises: ITK fills what is missing with zeros, silently."""
+    try:
+        header = nib.load(path).header
+        promised = int(header.get_data_offset()) + int(np.prod(header.get_data_shape())) * int(header["bitpix"]) // 8
+        if path.suffix.lower() != ".gz":
+            return path.stat().st_size >= promised
+        with gzip.open(path) as stream:
+            return sum(map(len, iter(lambda: stream.read(2**22), b""))) >= promised
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error):
+        return False
+
+
+def _read_nearly_orthogonal(path: Path) -> sitk.Image:
+    """A NIfTI whose direction cosines are rounded more than ITK allows; raises UnusableScan for a sheared grid."""
+    file = nib.load(path)
+    affine = np.diag([-1.0, -1, 1, 1]) @ file.affine  # RAS to LPS
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (spacing > 0).all():
+        raise UnusableScan("The affine of the file has an axis of no length.")
+    image = sitk.GetImageFromArray(np.ascontiguousarray(np.asanyarray(file.dataobj).T))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection(_rotation(affine[:3, :3] / spacing, image).ravel().tolist())
+    return image
+
+
+def _rotation(direction: np.ndarray, image: sitk.Image) -> np.ndarray:
+    """The rotation (or reflection) nearest to `direction`; raises UnusableScan where it moves a voxel of `image` by
+    half a voxel or more, as in a sheared grid (gantry tilt kept in the affine)."""
+    left, _, right = np.linalg.svd(direction)
+    rotation = left @ right
+    extent = np.array(image.GetSize()[:3]) * image.GetSpacing()[:3]
+    if (np.abs(rotation - direction) @ extent).max() > min(image.GetSpacing()) / 2:
+        raise UnusableScan("The voxel grid is sheared (gantry tilt?); resample the scan to orthogonal axes.")
+    return rotation
+
+
+def _three_dimensional(image: sitk.Image) -> sitk.Image:
+    """Refuse colours, single slices and time series; a fourth axis of length one is dropped."""
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise UnusableScan("The voxels hold colours or vectors, not one CT value.")
+    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+        raise UnusableScan("The voxels hold complex numbers, not CT values.")
+    size = image.GetSize()
+    if len(size) == 4:
+        if size[3] != 1:
+            raise UnusableScan(f"The file holds {size[3]} volumes (4D); give one volume a visit.")
+        return image[..., 0]
+    if len(size) != 3:
+        raise UnusableScan("The file holds a single image, not a volume.")
+    return image
+
+
+def _check_geometry(image: sitk.Image) -> list[str]:
+    """Flags of an LPS volume; raises UnusableScan for too few slices or voxels too far apart."""
+    size, spacing = image.GetSize(), image.GetSpacing()
+    if size[2] < FEWEST_SLICES:
+        raise UnusableScan(f"Only {size[2]} slices; at least {FEWEST_SLICES} are needed.")
+    if min(size[:2]) < 32:
+        raise UnusableScan(f"The slices have only {size[0]} x {size[1]} voxels.")
+    if max(spacing) > WIDEST_SPACING:
+        raise UnusableScan(f"Voxels are {max(spacing):.1f} mm apart; at most {WIDEST_SPACING:g} mm can be used.")
+    if max(spacing) > COARSE_SPACING:
+        return [f"Slices are {max(spacing):.1f} mm apart: fine disease is not seen."]
+    return []
+
+
+def _orientation(image: sitk.Image) -> str:
+    return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+
+
+def _grid_facts(image: sitk.Image) -> dict[str, Any]:
+    """Size and spacing (x, y, z) of the converted image; its position in the scanner is in the image alone."""
+    return {
+        "size": list(image.GetSize()),
+        "spacing_mm": [round(value, 5) for value in image.GetSpacing()],
+        "direction": [round(value, 6) for value in image.GetDirection()],
+    }
+
+
+def metrics_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts worth a column in the quality table: flat numbers and texts."""
+    size, spacing = facts["size"], facts["spacing_mm"]
+    return {
+        "format": facts["format"],
+        "kernel": facts.get("kernel"),
+        "slice_thickness_mm": facts.get("slice_thickness_mm"),
+        "slices": size[2],
+        "in_plane_mm": spacing[0],
+        "slice_spacing_mm": spacing[2],
+    }

@@ -1,0 +1,111 @@
+"""Tiles in rows and columns on black, with titles, outlines and a key to the colours."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lung4d.figures.slices import CHANGE_RANGE, DENSER, LIGHTER, Tile
+from lung4d.figures.style import to_png
+
+DPI = 100
+DENSITY = 1.25  # pixels of the picture per CSS pixel: a little sharper than a plain screen, for its size
+GAP = 4  # CSS pixels between tiles
+LEFT = 92  # for the names of rows
+KEY = 34  # for the key
+INK, DIM, OUTLINE = "#f2f4f4", "#a9b3b7", "#ffd84d"
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A black figure addressed in CSS pixels from its upper left corner."""
+
+    figure: Figure
+    width: int
+    height: int
+
+    def axes(self, x: float, y: float, width: float, height: float):
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.set_axis_off()
+        return axes
+
+    def text(self, x: float, y: float, text: str, **style) -> None:
+        self.figure.text(
+            x / self.width, 1 - y / self.height, text, **{"color": INK, "va": "center", "size": 8.5} | style
+        )
+
+
+def mosaic(
+    rows: list[list[Tile | None]],
+    columns: list[str] | None = None,
+    names: list[str] | None = None,
+    width: int = 150,
+    key: bool = False,
+    blank: str = "",
+) -> bytes:
+    """Lay tiles out on black and return PNG bytes.
+
+    `rows` holds tiles or None for an empty place; `columns` are the titles above, `names` those left of the rows (a
+    line break is kept); a tile is `width` CSS pixels wide and as high as its mm say; `key` adds the scale of changes;
+    `blank` is written where a tile is missing.
+    """
+    heights = [max((tile_height(tile, width) for tile in row if tile is not None), default=width) for row in rows]
+    left, top = (LEFT if names else 0), (22 if columns else 0)
+    count = max(len(row) for row in rows)
+    total_width = left + count * (width + GAP) - GAP
+    canvas = _canvas(total_width, top + sum(heights) + GAP * (len(rows) - 1) + KEY * key)
+    for place, title in enumerate(columns or []):
+        canvas.text(left + place * (width + GAP) + width / 2, top / 2, title, ha="center")
+    y = top
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        if names:
+            canvas.text(6, y + height / 2, names[number])
+        for place, tile in enumerate(row):
+            x = left + place * (width + GAP)
+            if tile is not None:
+                own = tile_height(tile, width)
+                _draw(canvas.axes(x, y + (height - own) / 2, width, own), tile)
+            elif blank:
+                canvas.text(x + width / 2, y + height / 2, blank, color=DIM, ha="center", size=8)
+        y += height + GAP
+    if key:
+        _draw_key(canvas, max(left, 6))
+    return to_png(canvas.figure, round(DPI * DENSITY))
+
+
+def css_width(png: bytes) -> int:
+    """CSS pixels that a mosaic is wide at full size."""
+    return round(Image.open(io.BytesIO(png)).width / DENSITY)
+
+
+def tile_height(tile: Tile, width: int) -> int:
+    """CSS pixels that the tile is high when it is `width` wide, at its true proportions."""
+    rows, columns = tile.pixels.shape[:2]
+    return max(1, round(width * rows * tile.spacing[0] / (columns * tile.spacing[1])))
+
+
+def _canvas(width: int, height: int) -> Canvas:
+    return Canvas(Figure(figsize=(width / DPI, height / DPI), facecolor="black", dpi=DPI), width, height)
+
+
+def _draw(axes, tile: Tile) -> None:
+    axes.imshow(np.clip(tile.pixels, 0, 1), aspect="auto", interpolation="bilinear")
+    if tile.outline is not None and tile.outline.any() and not tile.outline.all():
+        axes.contour(tile.outline.astype(float), levels=[0.5], colors=OUTLINE, linewidths=0.9)
+    if tile.label:
+        frame = {"facecolor": "black", "alpha": 0.65, "edgecolor": "none", "pad": 1.5}
+        where = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
+        axes.text(0.02, 0.02, tile.label, color=INK, size=7.5, bbox=frame, **where)
+
+
+def _draw_key(canvas: Canvas, x: float) -> None:
+    """The colour scale of changes, at the lower edge."""
+    ramp = np.linspace(-1, 1, 101)
+    colours = np.where((ramp > 0)[:, None], DENSER, LIGHTER) * np.abs(ramp)[:, None]
+    wide = min(150, canvas.width // 3)
+    canvas.axes(x, canvas.height - KEY / 2 - 4, wide, 8).imshow(colours[None], aspect="auto")
+    text = f"change in HU, −{CHANGE_RANGE:.0f} (less dense) to +{CHANGE_RANGE:.0f} (denser)"
+    canvas.text(x + wide + 8, canvas.height - KEY / 2, text, color=DIM, size=8)

@@ -1,0 +1,4 @@
+"""The built-in cohort: simulated chest CT of pulmonary fibrosis, with its truth.
+
+`cohort` makes the tables (no image library is imported); `patient` makes one patient's images from them.
+"""

@@ -1,0 +1,208 @@
+"""Forecasts of visits that the model was not shown, beside everything that knows nothing of disease."""
+
+import pandas as pd
+
+from lung4d.figures.charts import Bar, interval_bars
+from lung4d.site.numbers import count, fixed, interval, missing
+from lung4d.site.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
+from lung4d.site.results import Results
+from lung4d.site.sections.training import training_reportlet
+
+METHODS = {
+    "model (residual)": "Model, residual decoding",
+    "model (mix)": "Model, mix decoding",
+    "model (pure)": "Model, pure decoding",
+    "locf": "Last scan carried forward",
+    "locf_blurred": "Last scan, blurred",
+    "mean_of_given": "Mean of the given scans",
+    "locf_autoencoder": "Last scan through the autoencoder",
+    "linear_image": "Linear trend of the image",
+    "linear_latent": "Linear trend of the codes",
+    "cohort_mean_change": "Cohort's mean change",
+    "cohort_mean_change_smoothed": "Cohort's mean change, blurred",
+    "reconstruction (oracle)": "Autoencoder, shown the answer",
+}
+TASKS = {
+    "extrapolation": "Extrapolation: later visits from the first two",
+    "interpolation": "Interpolation: visits in between from the first and the last",
+}
+HORIZONS = {"<1": "less than 1 year", "1-2": "1 to 2 years", ">2": "2 years or more"}
+GLOSSARY = (
+    "Residual decoding keeps the last given scan's own detail and adds only the change that the model predicts. Pure "
+    "decoding draws the whole scan from the codes. Mix lies between the two.",
+    "The autoencoder that is shown the answer is no forecast: it tells how well codes could draw the scan at best.",
+    "Errors are of the HU window scaled to 0 to 1; HU (RMS) is their root in HU. The error of a perfect forecast is "
+    "not zero, because the scan it is held against has noise of its own.",
+    "Skill is the share of the change since the last scan, smoothed so that noise hardly counts, that a method "
+    "foretells: 0 for the last scan itself, 100 for a perfect forecast, below 0 for one that is worse than no change.",
+    "Differences are paired by patient; their intervals come from drawing patients again and again.",
+)
+ENOUGH = 5  # patients; with fewer an interval over patients means little
+
+
+def section(results: Results) -> Section:
+    """Tables and charts of both tasks, lung first, the whole volume and the horizons folded away."""
+    reportlets = []
+    table = results.tables.rows("forecast_summary")
+    for task, title in TASKS.items():
+        part = _select(table, task)
+        if part.empty:
+            words = "No test patient has three usable visits, so no visit could be kept from the model and scored."
+            reportlets.append(Reportlet(title, "", (Words((words,), tone="note"),)))
+        else:
+            reportlets.append(_task_reportlet(table, task, title, results))
+    reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
+    said = results.evaluate_words.get("sentences") or []
+    if said:
+        caption = "What the evaluation step itself wrote down, every decoding against every reference."
+        reportlets.append(
+            Reportlet("In the evaluation's own words", caption, (Fold("Show all", (Words(tuple(said)),)),))
+        )
+    reportlets.append(training_reportlet(results.tables.ode_history, "Training of the disease model"))
+    lead = (
+        "A forecast is worth something only if it tells more than the scan already in hand. Every number here is from "
+        "visits that were withheld from the model, in test patients."
+    )
+    return Section("forecasts", "Forecasts", lead, tuple(reportlets))
+
+
+def headline(results: Results) -> list[Finding]:
+    """One finding per task for the decoding that the run's own volumes use."""
+    table = results.tables.rows("forecast_summary")
+    ours = f"model ({results.setting('generate_trajectories', 'decoding', 'residual')})"
+    items = []
+    for task, title in TASKS.items():
+        part = _select(table, task)
+        part = part[part["measure"] == "mse"].set_index("method") if len(part) else part
+        if ours not in part.index:
+            words = f"{title}: no test patient has three usable visits, so nothing was scored."
+            items.append(Finding(task.capitalize(), words, done=False))
+            continue
+        row, last = part.loc[ours], part.loc["locf"]
+        meaning = title.partition(": ")[2]
+        words = f"Forecast of {meaning}. {_headline_words(row, last, results.window_width)}"
+        items.append(Finding(task.capitalize(), words))
+    return items
+
+
+def _headline_words(row: pd.Series, last: pd.Series, width: float) -> str:
+    """Errors of model and last scan in HU, and what the paired intervals allow to say."""
+    patients = int(row["patients"])
+    said = (
+        f"In the lungs of {count(patients, 'test patient')} ({count(row['targets'], 'withheld visit')}) the generated "
+        f"scans are off by {_hu(row['mean'], width)} HU (root mean square), the last scan carried forward by "
+        f"{_hu(last['mean'], width)} HU. Difference of the squared errors (× 1000): "
+        f"{_difference(row, 'locf')} to the last scan, {_difference(row, 'blurred')} to that scan blurred."
+    )
+    if patients < ENOUGH:
+        return said + f" With {count(patients, 'patient')} this cannot tell which is better."
+    return said + f" The model is {verdict(row, 'locf')} the last scan, and {verdict(row, 'blurred')} the blurred one."
+
+
+def verdict(row: pd.Series, reference: str) -> str:
+    """What a paired difference of errors allows to say of the model: below zero is better."""
+    low, high = row[f"{reference}_low"], row[f"{reference}_high"]
+    if missing(low) or missing(high) or low <= 0 <= high:
+        return "not shown to differ from"
+    return "better than" if high < 0 else "worse than"
+
+
+def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results) -> Reportlet:
+    part = _select(table, task)
+    errors = part[part["measure"] == "mse"]
+    first = errors.iloc[0]
+    caption = (
+        f"{count(first['patients'], 'test patient')}, {count(first['targets'], 'withheld visit')}. Look whether the "
+        "model's interval lies wholly left of the line: only then has it beaten the last scan. Also look at the "
+        "blurred last scan, which gains by averaging noise and knows nothing of disease."
+    )
+    bodies = [_chart(errors, task), _scores(part, results.window_width)]
+    whole = _select(table, task, region="whole")
+    if len(whole):
+        bodies.append(Fold("The whole volume, chest wall included", (_scores(whole, results.window_width),)))
+    horizons = [(name, _select(table, task, horizon=key)) for key, name in HORIZONS.items()]
+    folded = []
+    for name, rows in horizons:
+        if len(rows):
+            folded += [Words((f"Forecasts {name} after the scan that is carried forward:",))]
+            folded += [_scores(rows, results.window_width)]
+    if folded:
+        bodies.append(Fold("By time since the last given scan", tuple(folded)))
+    return Reportlet(title, caption, tuple(bodies))
+
+
+def _chart(errors: pd.DataFrame, task: str) -> Charts:
+    """Paired difference of every method to LOCF, with its interval."""
+    rows = errors.set_index("method")
+    parts = [f"locf_{part}" for part in ("difference", "low", "high")]
+    bars = [
+        Bar(METHODS.get(method, method), *(1000 * rows.loc[method, parts]), ours=method.startswith("model"))
+        for method in _order(rows.index)
+        if method not in ("locf", "reconstruction (oracle)")
+    ]
+    label = "squared error in the lung × 1000, difference to the last scan carried forward"
+    drawn = interval_bars(bars, label, zero="← better      worse →")
+    return Charts(((drawn, f"Difference of each method's error to the last scan carried forward, {task}"),))
+
+
+def _scores(part: pd.DataFrame, width: float) -> Table:
+    """One row a method: errors, similarity, and paired differences with intervals."""
+    methods = _order(part["method"].unique())
+    by_measure = {measure: rows.set_index("method") for measure, rows in part.groupby("measure")}
+    rows, strong = [], set()
+    for number, method in enumerate(methods):
+        error = by_measure["mse"].loc[method]
+        rows.append(
+            (
+                METHODS.get(method, method),
+                _hu(error["mean"], width),
+                fixed(1000 * error["mean"], 2),
+                _difference(error, "locf") if method != "locf" else "reference",
+                _difference(error, "blurred") if method != "locf_blurred" else "reference",
+                _mean(by_measure, "psnr", method, 1),
+                _mean(by_measure, "ssim", method, 3),
+                _skill(by_measure, method),
+            )
+        )
+        if method.startswith("model"):
+            strong.add(number)
+    columns = (
+        "Method", "Error, HU (RMS)", "MSE × 1000", "Difference to last scan", "Difference to blurred last scan",
+        "PSNR, dB", "SSIM", "Skill on change, %",
+    )  # fmt: skip
+    return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=frozenset(strong))
+
+
+def _skill(by_measure: dict[str, pd.DataFrame], method: str) -> str:
+    """Share of the smoothed change that a method forecasts: 0 for LOCF, 100 for a perfect forecast."""
+    if "skill" not in by_measure or method == "locf" or method not in by_measure["skill"].index:
+        return "0" if method == "locf" else fixed(None)
+    row = by_measure["skill"].loc[method]
+    return interval(100 * row["mean"], 100 * row["locf_low"], 100 * row["locf_high"], 0)
+
+
+def _difference(row: pd.Series, reference: str) -> str:
+    values = (1000 * row[f"{reference}_{part}"] for part in ("difference", "low", "high"))
+    return interval(*values, decimals=2, sign=True)
+
+
+def _mean(by_measure: dict[str, pd.DataFrame], measure: str, method: str, decimals: int) -> str:
+    table = by_measure.get(measure)
+    return fixed(table.loc[method, "mean"] if table is not None and method in table.index else None, decimals)
+
+
+def _hu(mse: float, width: float) -> str:
+    """Root of a mean square error on the unit scale, in HU."""
+    return fixed(None if missing(mse) else float(mse) ** 0.5 * width, 0)
+
+
+def _order(methods) -> list[str]:
+    """Known methods in the order of METHODS, then any other."""
+    present = list(methods)
+    return [name for name in METHODS if name in present] + [name for name in present if name not in METHODS]
+
+
+def _select(table: pd.DataFrame | None, task: str, horizon: str = "all", region: str = "lung") -> pd.DataFrame:
+    if table is None:
+        return pd.DataFrame()
+    return table[(table["task"] == task) & (table["horizon"] == horizon) & (table["region"] == region)]

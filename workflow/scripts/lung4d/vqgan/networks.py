@@ -1,0 +1,93 @@
+"""Encoder and decoder of the 3D-VQ-GAN (4D-VQ-GAN, appendices C.3 and D.2; layer by layer after TATS).
+
+All convolutions replicate the border, so that a constant volume stays constant up to its faces.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with 32 groups; where 32 does not divide the channels, with the largest divisor below it."""
+    groups = next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Conv3d:
+    """A convolution that keeps the size (stride 1) or halves it (kernel 4, stride 2)."""
+    padding = (kernel - 1) // 2
+    return nn.Conv3d(in_channels, out_channels, kernel, stride, padding, padding_mode="replicate")
+
+
+class UpConv(nn.ConvTranspose3d):
+    """A transposed convolution, kernel 4 and stride 2, that doubles the size exactly; the border is replicated."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.pad(x, (1,) * 6, mode="replicate"))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(SiLU(GroupNorm(conv(SiLU(GroupNorm(x))))))."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            group_norm(channels),
+            nn.SiLU(),
+            conv(channels, channels),
+            group_norm(channels),
+            nn.SiLU(),
+            conv(channels, channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class Encoder(nn.Module):
+    """Volume (B, 1, D, H, W) to latent (B, c, D/r, H/r, W/r); the width doubles at each of log2(r) halvings."""
+
+    def __init__(self, width: int, compression: int, embedding: int):
+        super().__init__()
+        layers: list[nn.Module] = [conv(1, width)]
+        channels = width
+        for _ in range(levels(compression)):
+            layers += [conv(channels, 2 * channels, kernel=4, stride=2), ResidualBlock(2 * channels)]
+            channels *= 2
+        layers += [group_norm(channels), nn.SiLU(), conv(channels, embedding, kernel=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Decoder(nn.Module):
+    """Latent (B, c, d, h, w) to volume (B, 1, r d, r h, r w); the first doubling keeps the width, the next halve it."""
+
+    def __init__(self, width: int, compression: int, embedding: int):
+        super().__init__()
+        channels = width * compression
+        layers: list[nn.Module] = [conv(embedding, channels, kernel=1), group_norm(channels), nn.SiLU()]
+        for level in range(levels(compression)):
+            after = channels if level == 0 else channels // 2
+            layers += [UpConv(channels, after), ResidualBlock(after), ResidualBlock(after)]
+            channels = after
+        layers += [conv(channels, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.layers(z)
+
+
+def levels(compression: int) -> int:
+    """Number of halvings for a compression of 2, 4, 8, ... per axis. Raises ValueError for anything else."""
+    count = int(math.log2(compression)) if compression > 0 else 0
+    if count < 1 or 2**count != compression:
+        raise ValueError(f"train_vqgan.compression is {compression}; give a power of two such as 4 or 8")
+    return count

@@ -1,0 +1,59 @@
+"""How well a 3D-VQ-GAN reconstructs scans that it was not trained on, and how it uses its codes there."""
+
+import torch
+
+from lung4d.latents import pool_mask
+from lung4d.vqgan.data import Scan, read_scan
+from lung4d.vqgan.discriminators import PLANES, take_slices
+from lung4d.vqgan.losses import reconstruction_loss
+from lung4d.vqgan.model import VQGAN
+from lung4d.vqgan.options import Options
+from lung4d.vqgan.perceptual import Perceptual
+from lung4d.vqgan.quantiser import perplexity
+
+MOST_SCANS = 24  # that a validation looks at, evenly spaced in the table
+USED = 1e-4  # share of the lung's positions from which on a code counts as used
+
+
+@torch.no_grad()
+def validate(
+    model: VQGAN, perceptual: Perceptual | None, scans: list[Scan], options: Options, device: torch.device
+) -> dict[str, float]:
+    """Means over whole volumes, in float32.
+
+    held_out_loss (weighted reconstruction and perceptual terms; the GAN terms are left out), held_out_reconstruction,
+    held_out_perceptual, held_out_lung_mse (lung only, data range 1), and of the codes in the lung at latent
+    resolution: held_out_perplexity and held_out_codes_used, how many codes hold 1e-4 of the positions or more.
+    """
+    model.eval()
+    chosen = scans[:: -(-len(scans) // MOST_SCANS)]
+    counts = torch.zeros(model.settings.codes, dtype=torch.long, device=device)
+    sums = {"reconstruction": 0.0, "perceptual": 0.0, "lung_mse": 0.0}
+    for scan in chosen:
+        volume, mask = read_scan(scan, model.settings.window)
+        volume = volume.to(device)
+        result, quantised = model(volume)
+        sums["reconstruction"] += float(reconstruction_loss(result, volume))
+        lung = torch.from_numpy(mask).to(device)
+        sums["lung_mse"] += float((result - volume)[0, 0][lung].square().mean()) if mask.any() else 0.0
+        if perceptual is not None:
+            sums["perceptual"] += float(_perceptual(perceptual, result, volume))
+        inside = torch.from_numpy(pool_mask(mask, model.settings.compression)).to(device)
+        counts += torch.bincount(quantised.codes[0][inside], minlength=len(counts))
+    means = {f"held_out_{name}": value / len(chosen) for name, value in sums.items()}
+    return {
+        "held_out_loss": options.reconstruction_weight * means["held_out_reconstruction"]
+        + options.perceptual_weight * means["held_out_perceptual"],
+        **means,
+        "held_out_perplexity": float(perplexity(counts)),
+        "held_out_codes_used": float((counts >= USED * counts.sum().clamp(min=1)).sum()),
+    }
+
+
+def _perceptual(perceptual: Perceptual, result: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
+    """The perceptual term on the quarter, middle and three-quarter slices of every plane: no chance in it."""
+    positions = {
+        plane: torch.tensor([volume.shape[axis] * quarter // 4 for quarter in (1, 2, 3)])
+        for plane, axis in PLANES.items()
+    }
+    return perceptual(take_slices(result, positions), take_slices(volume, positions))

@@ -1,0 +1,37 @@
+"""segment: the lungs of one scan, right and left, with quality numbers; a user's mask wins over both methods."""
+
+import SimpleITK as sitk
+
+from lung4d import logs, lung_quality, lungs
+from lung4d.files import Status, UnusableScan, atomic, first_failure, leave_empty, write_status
+
+logger = logs.start(snakemake.log[0])
+params, given = snakemake.params, snakemake.input.get("mask")
+
+
+def segment(scan: sitk.Image) -> lungs.Segmentation:
+    if given:
+        return lungs.take_mask(lungs.read_mask(given), scan)
+    if params.method == "lungmask":
+        return lungs.segment_by_network(scan, params.weights, params.weights_sha256)
+    return lungs.segment_by_intensity(scan)
+
+
+status = first_failure(snakemake.input.status)
+if status is None:
+    scan = sitk.ReadImage(str(snakemake.input.ct))
+    try:
+        found = segment(scan)
+        numbers = lung_quality.quality(scan, found.mask)
+        flags = found.flags + lung_quality.check(numbers, params.min_volume_ml, params.max_volume_ml)
+    except UnusableScan as reason:
+        status = Status(ok=False, stage="segment", reason=str(reason))
+    else:
+        with atomic(snakemake.output.mask) as temporary:
+            sitk.WriteImage(found.mask, str(temporary), useCompression=True)
+        status = Status(ok=True, stage="segment", metrics=numbers, flags=flags)
+        logger.info("lungs %s", numbers)
+if not status.ok:
+    logger.warning("unusable since %s: %s", status.stage, status.reason)
+    leave_empty(snakemake.output.mask)
+write_status(status, snakemake.output.status)

@@ -1,0 +1,24 @@
+"""split: usable scans into train, val, test and external, by patient; and the list of scans that cannot be used."""
+
+import pandas as pd
+
+from lung4d import logs
+from lung4d.files import read_status
+from lung4d.names import scan_of
+from lung4d.splitting import one_set_each, split_scans
+from lung4d.tables import write_table
+
+logger = logs.start(snakemake.log[0])
+params = snakemake.params
+
+scans = pd.DataFrame(params.scans, columns=["subject", "session", "years"]).astype({"subject": str, "session": str})
+statuses = {scan_of(path): read_status(path) for path in snakemake.input.statuses}
+failures = {scan: (status.stage, status.reason) for scan, status in statuses.items() if not status.ok}
+assigned = one_set_each(params.assigned.items())
+
+usable, unusable = split_scans(scans, failures, assigned, params.seed, params.val, params.test)
+write_table(usable, snakemake.output.split)
+write_table(unusable, snakemake.output.unusable)
+
+patients = usable.drop_duplicates("subject")["split"].value_counts().to_dict()
+logger.info("patients per set: %s; %d usable scans, %d unusable", patients, len(usable), len(unusable))
