@@ -16,7 +16,7 @@ def phantom(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     for label, centre in ((1, -0.42), (2, 0.42)):
         labels[(z / 0.72) ** 2 + (y / 0.62) ** 2 + ((x - centre) / 0.3) ** 2 < 1] = label
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE), 1.3)
-    lung = -820 + 220 * np.clip(noise / noise.std(), -1, 3)
+    lung = -780 + 220 * np.clip(noise / noise.std(), -1, 3)
     body = np.where(y**2 + x**2 < 0.9, 40.0, -1000.0)
     return np.where(labels > 0, lung, body).astype(np.float32), labels
 

@@ -217,7 +217,7 @@ def test_composition_and_inverse_undo_each_other():
     np.testing.assert_allclose(fields.compose(outer, shift)[..., 0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("height", [6.0, 40.0])
+@pytest.mark.parametrize("height", [12.0, 40.0])
 def test_folds_are_mended(height):
     field, _ = wave((40, 40, 40), 0.5)
     z, y, x = np.meshgrid(*[np.arange(40)] * 3, indexing="ij")
@@ -226,7 +226,7 @@ def test_folds_are_mended(height):
     assert fields.jacobian(field).min() < 0
     mended, count = fields.mend_folds(field)
     assert count > 0 and fields.jacobian(mended).min() >= fields.SMALLEST_JACOBIAN
-    if height < 10:  # far from the fold nothing changes
+    if height < 20:  # far from the fold nothing changes
         np.testing.assert_array_equal(mended[:4], field[:4])
 
 

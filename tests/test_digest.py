@@ -16,6 +16,8 @@ def tree(tmp_path):
     library = tmp_path / "lung4d"
     library.mkdir()
     (library / "__init__.py").write_text("")
+    (library / "templates").mkdir()
+    (library / "templates/page.html").write_text("<p>a page</p>")
     (library / "outer.py").write_text("from lung4d import inner\n\n\nvalue = inner.one()\n")
     (library / "inner.py").write_text('def one():\n    """One."""\n    return 1\n')
     (library / "unused.py").write_text("x = 1\n")
@@ -35,7 +37,7 @@ def changed(tree, path: Path, old: str, new: str) -> bool:
 def fresh_digest(script, library):
     from lung4d import digest
 
-    digest._token_digest.cache_clear(), digest._imports.cache_clear()
+    digest._digest.cache_clear(), digest._imports.cache_clear()
     return code_digest(script, library)
 
 
@@ -51,6 +53,7 @@ def fresh_digest(script, library):
         ("lung4d/inner.py", "    return 1", "    # a comment\n    return 1", False),
         ("lung4d/outer.py", "value = inner.one()", "value = inner.one()\nother = 2", True),
         ("lung4d/unused.py", "x = 1", "x = 2", False),
+        ("lung4d/templates/page.html", "a page", "another page", True),
     ],
 )
 def test_the_digest_changes_with_logic_alone(tree, name, old, new, expected):

@@ -4,7 +4,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ode_cases import Named, model, run_script, section, write_cohort
 
 from lung4d.latents import load_codes
 from lung4d.ode.model import save_ode
@@ -12,6 +11,7 @@ from lung4d.ode.trajectories import given_sets, years_to_generate
 from lung4d.tables import read_table
 from lung4d.volumes import open_volume
 from lung4d.vqgan.model import load_vqgan, parameter_hash
+from ode_cases import Named, model, run_script, section, write_cohort
 
 YEARS = [0.0, 1.2004, 2.0]
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ode_cases import model, visits
 from torch import nn
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, integrate
 from lung4d.ode.losses import losses, rising_weights
 from lung4d.ode.model import Forecast, ODESettings, load_ode, save_ode
 from lung4d.ode.times import as_years, blend_weights, merge_ties
+from ode_cases import model, visits
 
 SOLVERS = {name: Solver(name, rtol=1e-6, atol=1e-8, step=0.01) for name in (*ADAPTIVE, *FIXED)}
 SOLVERS["adaptive_heun"] = Solver("adaptive_heun", rtol=1e-4, atol=1e-6, step=0.01)

@@ -19,6 +19,7 @@ from lung4d.site.page import Code, Page, Reportlet, Section, Table, Words, rende
 from lung4d.site.report import report
 from lung4d.site.results import Images, Results, Tables, choose_patients
 from lung4d.site.sections.forecasting import verdict
+from lung4d.site.sections.overview import unusable_scans
 from lung4d.site.sections.survival import risk_times
 
 SURVIVAL = ("cindex", "selection", "risk", "kaplan_meier", "survival_words")
@@ -190,6 +191,13 @@ def test_patients_to_show_are_held_out_ones_with_long_series():
     assert choose_patients(split, 9) == ["c", "b", "d", "a", "e"]
     assert choose_patients(split, 2) == ["c", "b"]
     assert choose_patients(None, 2) == []
+
+
+def test_a_failed_scan_is_named_from_either_table_and_once():
+    qc = pd.DataFrame({"subject": ["1", "2"], "session": "01", "ok": False, "stage": "convert", "reason": "empty"})
+    unusable = qc.iloc[1:].assign(stage="segment", reason="no lungs").drop(columns="ok")
+    results = Results("Title", 4, False, {}, [], [], Tables(qc=qc, unusable=unusable), Images())
+    assert unusable_scans(results) == [("1", "01", "convert", "empty"), ("2", "01", "segment", "no lungs")]
 
 
 def test_verdict_follows_the_interval():

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ode_cases import Named, drifting, run_script, section, write_cohort
 
 from lung4d.ode import training
 from lung4d.ode.model import LatentODE, ODESettings, load_ode
@@ -15,6 +14,7 @@ from lung4d.ode.training import Plan, Trainer, withheld_error
 from lung4d.tables import read_table
 from lung4d.training import Checkpoints, Lock, Stopper
 from lung4d.vqgan.model import load_vqgan, parameter_hash
+from ode_cases import Named, drifting, run_script, section, write_cohort
 
 PLAN = {
     "seed": 1,

@@ -18,6 +18,7 @@ rule qc:
         "../envs/qc.yaml"
     params:
         **stage_params("qc"),
+        scans=scan_records(),
     script:
         "../scripts/qc.py"
 

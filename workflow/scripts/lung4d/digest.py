@@ -30,9 +30,10 @@ def code_digest(script: Path, library: Path) -> str:
         if path not in seen:
             seen.add(path)
             queue.extend(_imports(path, library))
+    seen.update(file for path in list(seen) for file in _data_files(path))
     combined = hashlib.sha256()
     for path in sorted(seen, key=lambda path: path.relative_to(library.parent).as_posix()):
-        combined.update(path.relative_to(library.parent).as_posix().encode() + b"\0" + _token_digest(path))
+        combined.update(path.relative_to(library.parent).as_posix().encode() + b"\0" + _digest(path))
     return combined.hexdigest()[:16]
 
 
@@ -46,7 +47,10 @@ def settings_digest(settings: dict[str, Any]) -> str:
 
 
 @cache
-def _token_digest(path: Path) -> bytes:
+def _digest(path: Path) -> bytes:
+    """Digest of the tokens of a Python file, of the bytes of any other."""
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).digest()
     return hashlib.sha256("\x1f".join(significant_tokens(path.read_text(encoding="utf-8"))).encode()).digest()
 
 
@@ -87,6 +91,14 @@ def _source_between(lines: list[str], start: tuple[int, int], end: tuple[int, in
     if first == last:
         return lines[first - 1][left:right]
     return lines[first - 1][left:] + "".join(lines[first : last - 1]) + lines[last - 1][:right]
+
+
+def _data_files(path: Path) -> list[Path]:
+    """What a package carries besides modules (page templates): files in folders beside its `__init__` without one."""
+    if path.name != "__init__.py":
+        return []
+    folders = [folder for folder in path.parent.iterdir() if folder.is_dir() and not (folder / "__init__.py").exists()]
+    return [file for folder in folders if folder.name != "__pycache__" for file in folder.rglob("*") if file.is_file()]
 
 
 @cache

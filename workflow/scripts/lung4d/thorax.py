@@ -98,8 +98,9 @@ def _lungs_in(
     parts, sure = divide(lungs_air, middle, x_of_column)
     lungs = with_pockets(parts, hu)
     gas = mm.dilate((parts > 0) & (lungs == 0), WALL, SPACING)
-    lungs = _with_foam(lungs, air & ~gas & ~mm.dilate(airway, 2 * WALL, SPACING))
-    labels, added = _with_tissue(hu, lungs, airway, outside)
+    skin = mm.dilate(outside, 2 * WALL, SPACING)  # no lung's tissue is this close to the room's air
+    lungs = _with_foam(lungs, air & ~gas & ~skin & ~mm.dilate(airway, 2 * WALL, SPACING))
+    labels, added = _with_tissue(hu, lungs, airway, skin)
     return labels, added, airway, sure
 
 
@@ -305,11 +306,11 @@ def nearest_side(lungs: np.ndarray) -> np.ndarray:
 
 
 def _with_tissue(
-    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, outside: np.ndarray
+    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, skin: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Close each lung over its vessels and dense disease: labels with them, and the tissue that was added."""
     wide = mm.opened(airway, 4.0, SPACING)
-    barred = outside | mm.dilate(wide, WALL, SPACING) | (hu > BONE)
+    barred = skin | mm.dilate(wide, WALL, SPACING) | (hu > BONE)
     labels = lungs.copy()
     for side in (1, 2):
         own = lungs == side

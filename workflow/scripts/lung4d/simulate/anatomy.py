@@ -1,7 +1,7 @@
 """A procedural thorax: smooth implicit functions of the coordinates, no two patients alike.
 
 `build` gives the lungs as a distance function with what is sampled through a deformation (pleural distance, fissures,
-midline), and the rest of the body as HU on a grid of 2 mm. Vessels and airways are in `trees`.
+midline), and the rest of the body as HU on GRID. Vessels and airways are in `trees`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy import ndimage
 from lung4d.simulate.grids import Grid, regrid, smooth_noise
 
 FIELD_OF_VIEW = (300.0, 260.0, 320.0)  # mm, z y x
-GRID = Grid.centred(FIELD_OF_VIEW, (2.0, 2.0, 2.0))
+GRID = Grid.centred(FIELD_OF_VIEW, (2.5, 2.5, 2.5))
 COARSE = Grid.centred(FIELD_OF_VIEW, (4.0, 4.0, 4.0))
 SOFT, FAT, AIR, BONE = 45.0, -100.0, -1000.0, 220.0
 
@@ -201,7 +201,7 @@ def _fissures(build: Build, z, y, x) -> tuple[np.ndarray, np.ndarray]:
     return oblique / (1 + slope**2) ** 0.5, horizontal
 
 
-def _cover(distance_outside: np.ndarray, width: float = 2.0) -> np.ndarray:
+def _cover(distance_outside: np.ndarray, width: float = 2.5) -> np.ndarray:
     """Share of a voxel that lies inside a surface."""
     return np.clip(0.5 - distance_outside / width, 0, 1)
 

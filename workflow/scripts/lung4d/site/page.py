@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from lung4d.figures.style import Chart
 
@@ -142,7 +141,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = data_uri
-    style = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(page=page, style=style)
 
 

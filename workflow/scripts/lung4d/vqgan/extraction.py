@@ -1,21 +1,28 @@
-"""From a preprocessed scan to its latents."""
+"""From a preprocessed scan to its latents, and back to what the autoencoder keeps of it."""
 
+import numpy as np
 import torch
 
 from lung4d.latents import Latents, pool_mask
+from lung4d.volumes import from_unit
 from lung4d.vqgan.data import Scan, read_scan
 from lung4d.vqgan.model import VQGAN
 
 
 @torch.no_grad()
-def extract_latents(model: VQGAN, scan: Scan) -> Latents:
-    """Codes (d, h, w), quantised and continuous embeddings (c, d, h, w) and pooled lung mask of one scan, float32."""
+def extract_latents(model: VQGAN, scan: Scan) -> tuple[Latents, np.ndarray]:
+    """Latents of one scan, and its reconstruction (D, H, W) in HU.
+
+    Codes are (d, h, w), quantised and continuous embeddings (c, d, h, w) float32, the mask is pooled to (d, h, w).
+    """
     volume, mask = read_scan(scan, model.settings.window)
     continuous = model.encode(volume.to(next(model.parameters()).device))
     quantised = model.quantise(continuous)
-    return Latents(
+    reconstruction = model.decode(quantised.embeddings)[0, 0].float().cpu().numpy()
+    latents = Latents(
         codes=quantised.codes[0].cpu().numpy().astype("int16"),
         embeddings=quantised.embeddings[0].cpu().numpy(),
         continuous=continuous[0].cpu().numpy(),
         mask=pool_mask(mask, model.settings.compression),
     )
+    return latents, from_unit(reconstruction, model.settings.window)

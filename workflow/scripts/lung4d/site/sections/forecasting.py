@@ -74,12 +74,12 @@ def headline(results: Results) -> list[Finding]:
     for task, title in TASKS.items():
         part = _select(table, task)
         part = part[part["measure"] == "mse"].set_index("method") if len(part) else part
+        meaning = title.partition(": ")[2]
         if ours not in part.index:
-            words = f"{title}: no test patient has three usable visits, so nothing was scored."
+            words = f"{meaning.capitalize()}: no test patient has three usable visits, so nothing was scored."
             items.append(Finding(task.capitalize(), words, done=False))
             continue
         row, last = part.loc[ours], part.loc["locf"]
-        meaning = title.partition(": ")[2]
         words = f"Forecast of {meaning}. {_headline_words(row, last, results.window_width)}"
         items.append(Finding(task.capitalize(), words))
     return items

@@ -25,17 +25,22 @@ def facts(results: Results) -> tuple[tuple[str, str], ...]:
     patients = qc["subject"].nunique() if qc is not None else len(visits)
     usable = sum(map(len, visits.values()))
     known = [row for row in results.participants if not missing(row.get("event"))]
+    series = sum(len(sessions) >= 2 for sessions in visits.values())
     said = [
-        (whole(patients), "patients"),
-        (whole(scans), "scans"),
-        (whole(usable), "usable scans"),
-        (whole(sum(len(v) >= 2 for v in visits.values())), "patients with two visits or more"),
+        _fact(patients, "patient"),
+        _fact(scans, "scan"),
+        _fact(usable, "usable scan"),
+        _fact(series, "patient with two visits or more", "patients with two visits or more"),
     ]
     if split is not None and len(split):
         sets = split.drop_duplicates("subject")["split"].value_counts()
-        said += [(whole(sets[name]), f"{word} patients") for name, word in SETS.items() if name in sets]
-    said.append((whole(sum(int(row["event"]) for row in known)) if known else "none", "events known"))
-    return tuple(said)
+        said += [_fact(sets[name], f"{word} patient") for name, word in SETS.items() if name in sets]
+    events = _fact(sum(int(row["event"]) for row in known), "event") if known else ("none", "events known")
+    return (*said, events)
+
+
+def _fact(number: int, noun: str, plural: str = "") -> tuple[str, str]:
+    return whole(number), noun if number == 1 else plural or noun + "s"
 
 
 def summary_section(results: Results) -> Section:
@@ -49,7 +54,7 @@ def summary_section(results: Results) -> Section:
 
 def _scans_words(results: Results) -> Finding:
     visits = visits_of(results.tables.split)
-    usable, lost = sum(map(len, visits.values())), len(_rows(results.tables.unusable))
+    usable, lost = sum(map(len, visits.values())), len(unusable_scans(results))
     if not usable:
         return Finding("Scans", "No scan could be used, so nothing after their preparation was done.", done=False)
     went = f"{count(usable, 'scan')} of {count(len(visits), 'patient')} went through segmentation, registration and "
@@ -107,14 +112,20 @@ def attention_section(results: Results) -> Section:
     )
 
 
+def unusable_scans(results: Results) -> list[tuple[str, str, str, str]]:
+    """(subject, session, stage, reason) of the table of unusable scans and of the quality table, each scan once."""
+    qc = _rows(results.tables.qc)
+    failed = qc[~qc["ok"].astype(bool)] if len(qc) else qc
+    rows = [row for table in (_rows(results.tables.unusable), failed) for row in table.itertuples()]
+    found = {(str(row.subject), str(row.session)): (str(row.stage), str(row.reason)) for row in reversed(rows)}
+    return [(*scan, *found[scan]) for scan in sorted(found)]
+
+
 def _unusable(results: Results) -> Reportlet:
-    table = _rows(results.tables.unusable)
-    if table.empty:
+    scans = unusable_scans(results)
+    if not scans:
         return Reportlet("Scans that could not be used", "", (Words(("None: every scan went through.",)),))
-    rows = tuple(
-        (str(row.subject), str(row.session), STAGE_WORDS.get(row.stage, str(row.stage)), str(row.reason))
-        for row in table.itertuples()
-    )
+    rows = tuple((subject, session, STAGE_WORDS.get(stage, stage), reason) for subject, session, stage, reason in scans)
     caption = f"{count(len(rows), 'scan')} stopped at the step named here; the other scans of the patient went on."
     return Reportlet(
         "Scans that could not be used", caption, (Table(("Patient", "Visit", "Stopped at", "Reason"), rows),)
