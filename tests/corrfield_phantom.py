@@ -15,8 +15,8 @@ def phantom(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     for label, centre in ((1, -0.42), (2, 0.42)):
         labels[(z / 0.72) ** 2 + (y / 0.62) ** 2 + ((x - centre) / 0.3) ** 2 < 1] = label
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE), 1.3)
-    lung = -780 + 220 * np.clip(noise / noise.std(), -1, 3)
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE), 1.0)
+    lung = -780 + 90 * np.clip(noise / noise.std(), -2.4, 5)
     body = np.where(y**2 + x**2 < 0.9, 40.0, -1000.0)
     return np.where(labels > 0, lung, body).astype(np.float32), labels
 
@@ -32,7 +32,8 @@ def moved(array: np.ndarray, transform: sitk.Transform, mask: bool = False) -> s
     """The image after the motion whose inverse (moved to original point) is `transform`, on the same grid."""
     image = image_of(array)
     interpolator = sitk.sitkNearestNeighbor if mask else sitk.sitkBSpline
-    return sitk.Resample(image, image, transform, interpolator, 0.0 if mask else -1000.0)
+    out = sitk.Resample(image, image, transform, interpolator, 0.0 if mask else -1000.0)
+    return out if mask else sitk.Clamp(out, lowerBound=-1024.0)
 
 
 def error_in_lung(field: sitk.Image, labels: np.ndarray, back: sitk.Transform) -> np.ndarray:

@@ -32,8 +32,8 @@ def thorax(
 ) -> tuple[sitk.Image, np.ndarray]:
     """The scan (int16 HU) and its true labels (z, y, x): 1 right, 2 left lung.
 
-    touching: a bridge of lung joins both in front of the heart. rim: patches of consolidation below the pleura, 15 mm
-    deep at the back, and an inner dense layer. gas: bubbles of bowel and stomach, the nearest 6 mm below a lung.
+    touching: a bridge of lung joins both in front of the heart. rim: bands of consolidation below the pleura at the
+    back, 8 mm deep and 16 mm high. gas: bubbles of bowel and stomach, the nearest 6 mm below a lung.
     """
     at = x, y, z = coordinates(spacing)
     hu = np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), AIR)
@@ -53,7 +53,7 @@ def thorax(
         hu[(np.hypot(y - 5, z - 5) < 5) & (np.abs(x - centre[0]) < 30) & (truth == side)] = SOFT
         if rim:
             inner = ellipsoid(at, centre, tuple(r - 8 for r in RADII))
-            patch = (np.abs(z + 35) < 14) & (y > 20)
+            patch = (np.abs(z + 35) < 8) & (y > 20)
             hu[(truth == side) & ~inner & patch] = DENSE
     trachea = (np.hypot(x, y - 10) < 8) & (z > 20)
     hu[(np.hypot(x, y - 10) < 10) & (z > 20) & (truth == 0)] = SOFT

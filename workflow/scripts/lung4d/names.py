@@ -1,22 +1,17 @@
 """File names in the style of BIDS: `sub-001_ses-02_desc-preproc_ct.nii`."""
 
+import re
 from pathlib import Path
 
 
 def parse_name(path: str | Path) -> dict[str, str]:
     """Entities of a file name: `sub-001_ses-02_ct.nii.gz` gives `{"sub": "001", "ses": "02", "suffix": "ct"}`."""
-    stem = Path(path).name.split(".", 1)[0] if "years-" not in Path(path).name else _strip_years(Path(path).name)
+    stem = re.sub(r"(\.[A-Za-z]\w*)+$", "", Path(path).name)  # extensions begin with a letter, decimals do not
     parts = stem.split("_")
     entities = dict(part.split("-", 1) for part in parts if "-" in part)
     if "-" not in parts[-1]:
         entities["suffix"] = parts[-1]
     return entities
-
-
-def _strip_years(name: str) -> str:
-    """A name whose `years-3.500` holds a dot: cut the extension after the last underscore only."""
-    head, _, tail = name.rpartition("_")
-    return f"{head}_{tail.split('.', 1)[0]}"
 
 
 def scan_of(path: str | Path) -> tuple[str, str]:

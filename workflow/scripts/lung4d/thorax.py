@@ -26,11 +26,16 @@ AIRWAY_HEIGHT = 20.0  # mm, of the shortest piece of trachea that is believed
 SPOT_AREA = (40.0, 700.0)  # mm2 of the trachea in a slice
 DARK = -800.0  # HU of the trachea's lumen, partial volume included
 WALL = 3.0  # mm of airway wall and its partial volume
+SKIN = 4.0  # mm: the chest wall is thicker everywhere
 BONE = 250.0  # HU
-SMOOTH = 10.0  # mm: vessels, hilar notches and subpleural disease narrower than twice this belong to the lung
+SMOOTH = 8.0  # mm: vessels, hilar notches and subpleural disease narrower than twice this belong to the lung
+COSTAL = 25.0  # mm: the same below the ribs, where a healthy lung has no hollow of this radius
+THICK = 4.0  # mm: half of what counts as a good thickness of lung
+HALF_CHEST = 65.0  # mm from the middle of a lung to the middle of the chest
+ANGLES = 360
 GAS_MARGIN = 60.0  # HU below the lungs' median, where a separate pocket is gas of bowel or stomach
 GAS_HU = -930.0  # and below this
-GAS_CONTACT = 0.2  # of a pocket's surface; one that touches the lung with more is a bulla or emphysema
+CONTACT = 0.1  # of a pocket's surface; one that touches the lung with more is part of it
 SMALLEST_CORE_ML = 20.0
 SMALLEST_POCKET_ML = 0.5
 WIDEST_LUNG = 210.0  # mm from side to side; wider is two lungs in one
@@ -98,9 +103,11 @@ def _lungs_in(
     parts, sure = divide(lungs_air, middle, x_of_column)
     lungs = with_pockets(parts, hu)
     gas = mm.dilate((parts > 0) & (lungs == 0), WALL, SPACING)
-    skin = mm.dilate(outside, 2 * WALL, SPACING)  # no lung's tissue is this close to the room's air
-    lungs = _with_foam(lungs, air & ~gas & ~skin & ~mm.dilate(airway, 2 * WALL, SPACING))
-    labels, added = _with_tissue(hu, lungs, airway, skin)
+    skin = mm.dilate(outside, SKIN, SPACING)  # no lung's tissue is this close to the room's air
+    lungs = _with_foam(lungs, air & ~gas & ~skin & ~mm.dilate_box(airway, 2 * WALL, SPACING))
+    # In a narrow view nobody knows where the middle of the chest is, and so which side is the ribs'.
+    costal = _behind(lungs) if middle is not None else np.zeros_like(air)
+    labels, added = _with_tissue(hu, lungs, airway, skin, costal)
     return labels, added, airway, sure
 
 
@@ -270,8 +277,8 @@ def _grow(air: np.ndarray, depth: np.ndarray, cores: np.ndarray) -> np.ndarray:
 
 
 def with_pockets(labels: np.ndarray, hu: np.ndarray | None) -> np.ndarray:
-    """Pockets (labels above 2) join the lung that they touch most; those that touch none go, and so does, where `hu`
-    is given, gas of bowel and stomach: emptier than the lungs, and touching them through a leak in the wall at most."""
+    """Pockets (labels above 2) join the lung that they touch most; those that touch none go. So do pieces of airway
+    and, where `hu` is given, gas of bowel and stomach (emptier than the lungs), if no more than a leak joins them."""
     lungs = np.where(labels > 2, 0, labels).astype(np.uint8)
     lungs_median = 0.0 if hu is None else np.median(hu[lungs > 0])
     for pocket in np.unique(labels[labels > 2]):
@@ -279,9 +286,16 @@ def with_pockets(labels: np.ndarray, hu: np.ndarray | None) -> np.ndarray:
         around = lungs[mm.dilate_box(here, SPACING, SPACING) & ~here]
         touching = np.bincount(around, minlength=3)[1:3]
         empty = hu is not None and np.median(hu[here]) < min(lungs_median - GAS_MARGIN, GAS_HU)
-        if touching.any() and not (empty and touching.sum() < GAS_CONTACT * len(around)):
+        foreign = (empty or _is_tube(here)) and touching.sum() < CONTACT * len(around)
+        if touching.any() and not foreign:
             lungs[here] = 1 + np.argmax(touching)
     return lungs
+
+
+def _is_tube(pocket: np.ndarray) -> bool:
+    """A piece of airway: tall and thin."""
+    heights = np.count_nonzero(pocket.any(axis=(1, 2)))
+    return heights * SPACING >= AIRWAY_HEIGHT and np.count_nonzero(pocket) / heights * SPACING**2 < SPOT_AREA[1] / 2
 
 
 def _small(cores: np.ndarray) -> np.ndarray:
@@ -300,20 +314,48 @@ def _with_foam(lungs: np.ndarray, air: np.ndarray) -> np.ndarray:
 
 
 def nearest_side(lungs: np.ndarray) -> np.ndarray:
-    """For every voxel the side, 1 or 2, of the lung next to it."""
-    right, left = (mm.distance_outside(lungs == side, SPACING) for side in (1, 2))
-    return np.where(right <= left, 1, 2).astype(np.uint8)
+    """For every voxel the side, 1 or 2, of the lung next to it (worked out on every second voxel)."""
+    coarse = lungs[::2, ::2, ::2]
+    right, left = (mm.distance_outside(coarse == side, 2 * SPACING) for side in (1, 2))
+    sides = np.where(right <= left, 1, 2).astype(np.uint8)
+    for axis, size in enumerate(lungs.shape):
+        sides = np.repeat(sides, 2, axis=axis).take(np.arange(size), axis=axis)
+    return sides
 
 
 def _with_tissue(
-    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, skin: np.ndarray
+    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, skin: np.ndarray, costal: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Close each lung over its vessels and dense disease: labels with them, and the tissue that was added."""
+    """Close each lung over its vessels and dense disease: labels with them, and the tissue that was added.
+
+    Everywhere by a small radius; in `costal`, where the pleura is convex in everyone, by a large one.
+    """
     wide = mm.opened(airway, 4.0, SPACING)
     barred = skin | mm.dilate(wide, WALL, SPACING) | (hu > BONE)
     labels = lungs.copy()
     for side in (1, 2):
         own = lungs == side
-        whole = mm.filled(own | (mm.closed(own, SMOOTH, SPACING) & ~barred & (lungs == 0)))
+        free = ~barred & (lungs == 0)
+        small = mm.closed(own, SMOOTH, SPACING) & free
+        large = mm.closed(own, COSTAL, SPACING) & free & costal if costal.any() else small
+        whole = mm.filled(own | small | large)
         labels[whole & (labels == 0)] = side
     return labels, (labels > 0) & (lungs == 0)
+
+
+def _behind(lungs: np.ndarray) -> np.ndarray:
+    """Voxels with a good thickness of lung between them and the middle axis of the chest, slice by slice.
+
+    The axis runs half-way between the lungs, or beside the only one on its inner side.
+    """
+    centres = {side: np.array(ndimage.center_of_mass(lungs == side)) for side in (1, 2) if (lungs == side).any()}
+    row, column = np.mean([centre[1:] for centre in centres.values()], axis=0)
+    if len(centres) == 1:
+        column += (1 if 1 in centres else -1) * HALF_CHEST / SPACING
+    rows, columns = np.ogrid[: lungs.shape[1], : lungs.shape[2]]
+    distance = np.hypot(rows - row, columns - column).astype(np.float32)
+    angle = ((np.arctan2(rows - row, columns - column) / np.pi + 1) * (ANGLES // 2)).astype(int) % ANGLES
+    nearest = np.full((len(lungs), ANGLES), np.inf, np.float32)
+    z, y, x = np.nonzero(mm.opened(lungs > 0, THICK, SPACING))
+    np.minimum.at(nearest, (z, angle[y, x]), distance[y, x])
+    return distance > nearest[:, angle] + 3 * THICK / SPACING

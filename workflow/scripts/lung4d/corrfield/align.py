@@ -11,11 +11,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from lung4d.corrfield.surface import signed_distance
 from lung4d.files import UnusableScan
 
 GRID = 5.0  # mm, of the distance maps
 TRUNCATION = 25.0  # mm, distances beyond which all is equal
 POINTS = 6000
+LEAST_VOLUME = 50.0  # ml, of a mask that can be aligned
 STRETCH = (0.65, 1.5)  # smallest and largest length change that is believed
 LEAST_SEEN = 0.3  # share of the baseline's lung that must lie in the follow-up's field of view
 
@@ -79,38 +81,22 @@ def align_masks(baseline: sitk.Image, followup: sitk.Image) -> Affine:
     return best
 
 
-def overlap(baseline: sitk.Image, followup: sitk.Image, map_to_followup: sitk.Transform) -> float:
-    """Dice of the baseline's lung mask and the follow-up's brought to it (nearest neighbour)."""
-    moved = sitk.GetArrayViewFromImage(sitk.Resample(followup, baseline, map_to_followup, sitk.sitkNearestNeighbor, 0))
-    fixed = sitk.GetArrayViewFromImage(baseline)
-    total = np.count_nonzero(moved) + np.count_nonzero(fixed)
-    return float(2 * np.count_nonzero((moved > 0) & (fixed > 0)) / total) if total else 0.0
-
-
 def _distance_map(mask: sitk.Image) -> _Map:
-    if not sitk.GetArrayViewFromImage(mask).any():
-        raise UnusableScan("its lung mask is empty")
-    size = [max(2, int(np.ceil(n * s / GRID))) for n, s in zip(mask.GetSize(), mask.GetSpacing(), strict=True)]
-    spacing = np.array([n * s / m for n, s, m in zip(mask.GetSize(), mask.GetSpacing(), size, strict=True)])
-    direction = np.array(mask.GetDirection()).reshape(3, 3)
-    # the coarse voxels fill exactly the field of view of the fine ones
-    origin = np.array(mask.GetOrigin()) + direction @ ((spacing - np.array(mask.GetSpacing())) / 2)
-    coarse = sitk.Resample(
-        sitk.Cast(mask > 0, sitk.sitkFloat32),
-        size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing.tolist(), mask.GetDirection(), 0.0,
-    )  # fmt: skip
-    lung = sitk.GetArrayFromImage(coarse) > 0.5
-    if not lung.any() or lung.all():
-        raise UnusableScan("its lung mask is smaller than a few voxels, or fills the whole scan")
+    volume = np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * np.prod(mask.GetSpacing()) / 1000
+    if volume < LEAST_VOLUME:
+        raise UnusableScan(f"a lung mask holds {volume:.1f} ml; at least {LEAST_VOLUME:g} ml are needed to align it")
+    factors = [max(1, int(GRID / step)) for step in mask.GetSpacing()]
+    coarse = sitk.BinShrink(sitk.Cast(mask > 0, sitk.sitkFloat32), factors)
+    share = sitk.GetArrayFromImage(coarse)
+    if min(share.shape) < 2 or not (share >= 0.5).any() or (share >= 0.5).all():
+        raise UnusableScan("its lung mask fills the whole scan, or is nowhere thicker than a voxel")
+    origin, spacing = np.array(coarse.GetOrigin()), np.array(coarse.GetSpacing())
+    direction = np.array(coarse.GetDirection()).reshape(3, 3)
     step = spacing[::-1]
-    distance = np.where(
-        lung,
-        0.5 - ndimage.distance_transform_edt(lung, sampling=step),
-        ndimage.distance_transform_edt(~lung, sampling=step) - 0.5,
-    )
-    distance = np.clip(distance, -TRUNCATION, TRUNCATION).astype(np.float32)
+    distance = signed_distance(share, tuple(step))
+    distance = np.clip(distance, -TRUNCATION, TRUNCATION)
     slopes = np.gradient(distance, *step)
-    points = np.argwhere(lung)[:, ::-1] * spacing @ direction.T + origin
+    points = np.argwhere(share >= 0.5)[:, ::-1] * spacing @ direction.T + origin
     return _Map(np.stack([distance, *slopes[::-1]]), origin, spacing, direction, points)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-FAINTEST = 1e-8  # HU squared; less is rounding in an image without structure
+FAINTEST = 1.0  # HU squared; less is rounding in an image without structure
 _DERIVATIVE = np.array([1, -8, 0, 8, -1], dtype=np.float32) / 12
 
 

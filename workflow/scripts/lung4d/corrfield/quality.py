@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from lung4d.corrfield import fields
-from lung4d.corrfield.align import Affine, overlap
+from lung4d.corrfield.align import Affine
 from lung4d.corrfield.grid import Grid, field_jacobian
 
 LEAST_DICE = 0.9
@@ -58,6 +58,18 @@ def of_identity() -> dict[str, float]:
              "inverse_consistency_mm", "log_jacobian_mean", "log_jacobian_sd",
              "descriptor_distance_before", "descriptor_distance_after")  # fmt: skip
     return perfect | dict.fromkeys(still, 0.0)
+
+
+def overlap(baseline: sitk.Image, followup: sitk.Image, transform: sitk.Transform) -> float:
+    """Dice of the baseline's lung mask and the follow-up's brought to it through `transform` (nearest neighbour)."""
+    moved = sitk.Resample(followup, baseline, transform, sitk.sitkNearestNeighbor, 0)
+    return dice(*(sitk.GetArrayViewFromImage(mask) > 0 for mask in (baseline, moved)))
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Dice coefficient of two masks of one shape; 0 where both are empty."""
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return float(2 * np.count_nonzero(first & second) / total) if total else 0.0
 
 
 def lung_volume(mask: sitk.Image) -> float:

@@ -1,6 +1,6 @@
 """Sub-voxel refinement: the dense field is tuned on MIND-SSC at half resolution inside the lung, by Adam.
 
-Minimises sum over the lung of |F(x) - M(x + u(x) + s(x))|^2 + smoothness |grad (u + s)|^2, where F and M are
+Minimises sum over the lung of |F(x) - M(x + u(x) + s(x))|^2 + smoothness |grad s|^2, where F and M are
 descriptors (and a channel of the distance to the lung's surface), u is the given field and s = B p a smoothed control
 grid p (three box filters, so s is close to a cubic B-spline). Smoothing is its own adjoint: the gradient in p is B
 applied to the gradient in s.
@@ -32,8 +32,8 @@ def refine(
     scratch, smoothed, gradient = np.empty_like(control), np.empty_like(control), np.empty_like(control)
     for step in range(1, steps + 1):
         _smooth(control, scratch, smoothed)
-        smoothed += start
         _smoothness_gradient(smoothed, np.float32(smoothness), gradient)
+        smoothed += start
         _data_gradient(fixed, moving, points, smoothed, gradient)
         _smooth(gradient, scratch, smoothed)
         corrections = (1 / (1 - rate_**step) for rate_ in _RATES)

@@ -27,12 +27,14 @@ from lung4d.corrfield.grid import (
 )
 from lung4d.corrfield.keypoints import distinctiveness, strongest_peaks
 from lung4d.corrfield.refine import refine
+from lung4d.corrfield.surface import signed_distance
 from lung4d.files import UnusableScan
 
 logger = logging.getLogger("lung4d")
 
 MARGIN = 12.0  # mm of the working grid around the lungs
 FEWEST_KEYPOINTS = 8
+MOST_DICE_LOST = 0.02  # by the deformation, against the aligned masks
 SURFACE_REACH = 4.0  # voxels of half resolution, beyond which the distance to the lung's surface no longer grows
 
 
@@ -141,14 +143,16 @@ def register(
     flow, mended = fields.mend_folds(flow)
     codes_after = mind_codes(fields.warp(pair.followup, flow), settings.mind_sigma)
     before, after = (descriptor_distance(codes, other, pair.baseline_lung) for other in (codes_before, codes_after))
-    if after > before:
-        flow = np.zeros_like(flow)
-        flags.append("No correspondence made the scans more alike: only the lung masks were aligned (an affine map).")
+    moved_lung = fields.warp(pair.followup_lung, flow) >= 0.5
+    lost = quality.dice(pair.baseline_lung, pair.followup_lung) - quality.dice(pair.baseline_lung, moved_lung)
+    if after > before or lost > MOST_DICE_LOST:
+        flow, after = np.zeros_like(flow), before
+        flags.append("The keypoints' answer fits worse than the aligned lung masks, which stand alone (an affine map).")
     image = displacement_field(baseline, pair.grid, flow, alignment, settings.field_spacing)
     metrics = quality.measure(baseline_mask, followup_mask, alignment, image, pair.grid, flow, pair.baseline_lung)
     metrics |= {
         "descriptor_distance_before": before,
-        "descriptor_distance_after": min(before, after),
+        "descriptor_distance_after": after,
         "mended_voxels": mended,
         "lung_volume_ml": volume,
     }
@@ -235,8 +239,4 @@ def _surface_distance(lung: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
     """Signed distance to the lung's surface at half resolution, in its voxels, negative inside, truncated, float32."""
     d, h, w = shape
     share = lung[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2).mean((1, 3, 5), dtype=np.float32)
-    within = share >= 0.5
-    distance = ndimage.distance_transform_edt(~within) - ndimage.distance_transform_edt(within)
-    # next to the surface the share of lung says where in the voxel it runs
-    distance = np.where(np.abs(distance) <= 1, 0.5 - share, distance - 0.5 * np.sign(distance))
-    return distance.astype(np.float32).clip(-SURFACE_REACH, SURFACE_REACH)
+    return signed_distance(share, (1.0, 1.0, 1.0)).clip(-SURFACE_REACH, SURFACE_REACH)
