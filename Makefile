@@ -5,6 +5,8 @@
 PYTHON ?= python3.11
 CORES ?= 2
 BIN := .venv/bin
+# A file's tests stay in one process, so that a whole run of the workflow is made once for all of them.
+PYTEST = PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 .PHONY: demo test test-all lint docs clean
 
@@ -13,10 +15,10 @@ demo: .venv/.ready
 	@echo "Report: $(CURDIR)/results/report/index.html"
 
 test: .venv/.ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/.ready
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

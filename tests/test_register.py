@@ -136,7 +136,9 @@ def test_no_structure_gives_the_aligned_masks_and_says_so(chest):
         image_of(flat), image_of(labels), moved(flat, back), moved(labels, back, mask=True), SETTINGS
     )
     assert "keypoints" not in result.metrics and "keypoints" in result.flags[0]
-    assert np.linalg.norm(error_in_lung(result.field, labels, back), axis=1).mean() < 1.0
+    assert (
+        np.linalg.norm(error_in_lung(result.field, labels, back), axis=1).mean() < 3.0
+    )  # a voxel: all that masks tell
 
 
 def test_misleading_keypoints_do_not_spoil_the_alignment(chest):
@@ -232,6 +234,14 @@ def test_outside_the_lung_is_exactly_the_baseline(chest):
     warped = sitk.GetArrayFromImage(sitk.Resample(scan, baseline, shift, sitk.sitkLinear, -1024.0, sitk.sitkFloat32))
     np.testing.assert_allclose(found[lung], warped[lung], atol=0.51)  # rounded to whole HU, else untouched
     assert found.dtype == np.int16 and out.GetSpacing() == baseline.GetSpacing()
+
+
+def test_lengths_in_mm_become_voxels_of_the_working_grid():
+    levels = replace(SETTINGS, spacing=1.5, search_radius=(45.0, 9.0), search_step=(4.5, 1.5)).levels()
+    assert [(level.radius, level.step, level.patch) for level in levels] == [(10, 3, 3), (6, 1, 4)]
+    assert [level.radius * level.step * 1.5 for level in levels] == [45.0, 9.0]
+    with pytest.raises(ValueError, match="one value a level"):
+        replace(SETTINGS, alpha=(1.0,))
 
 
 def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[SimpleNamespace, files.Status]:

@@ -117,7 +117,7 @@ def test_self_registration_is_bit_equal(direction):
 
 
 def test_a_linear_ramp_is_sampled_at_the_displaced_points():
-    """HU = 2 x + y - 3 z in the follow-up's world, an oblique baseline, and a field that varies: one linear sampling."""
+    """HU = 2 x + y - 3 z in the follow-up's world, an oblique baseline, a field that varies: one linear sampling."""
     z, y, x = np.meshgrid(*(np.arange(n) * s for n, s in zip((60, 60, 60), (2, 2, 2), strict=True)), indexing="ij")
     scan = image_of((2 * (x - 60) + (y - 60) - 3 * (z - 60)).astype(np.float32), (2.0,) * 3, (-60.0, -60.0, -60.0))
     baseline = noise_scan(origin=(-25.0, -20.0, -25.0), direction=OBLIQUE)

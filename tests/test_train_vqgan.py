@@ -372,14 +372,19 @@ def test_scripts_train_and_extract(cohort, tmp_path):
     job.input.model, job.wildcards = str(tmp_path / "model.pt"), SimpleNamespace(subject="04")
     job.output = SimpleNamespace(folder=str(tmp_path / "sub-04"))
     run_script("extract_latents", job)
-    files = sorted((tmp_path / "sub-04").iterdir())
-    assert [file.name for file in files] == ["sub-04_ses-01_latents.npz", "sub-04_ses-02_latents.npz"]
-    latents = load_latents(files[0])
+    names = sorted(file.name for file in (tmp_path / "sub-04").iterdir())
+    kinds = ("desc-reconstruction_ct.nii.gz", "latents.npz")
+    assert names == [f"sub-04_ses-{session}_{kind}" for session in ("01", "02") for kind in kinds]
+    latents = load_latents(tmp_path / "sub-04" / "sub-04_ses-01_latents.npz")
     assert latents.codes.shape == latents.mask.shape == (4, 4, 4) and latents.codes.dtype == np.int16
     assert latents.embeddings.shape == latents.continuous.shape == (4, 4, 4, 4)
     codes = torch.from_numpy(latents.codes.astype(np.int64))[None]
     assert torch.equal(model.embed(codes)[0], torch.from_numpy(latents.embeddings))
     assert 0 < latents.mask.sum() < latents.mask.size
+    drawn = nib.load(tmp_path / "sub-04" / "sub-04_ses-01_desc-reconstruction_ct.nii.gz").get_fdata().T
+    with torch.no_grad():
+        hu = (model.decode(model.embed(codes))[0, 0].clamp(-0.5, 0.5) + 0.5) * 1500 - 1000
+    np.testing.assert_allclose(drawn, hu, atol=0.51)  # rounded to HU
 
     job.wildcards, job.output = SimpleNamespace(subject="05"), SimpleNamespace(folder=str(tmp_path / "sub-05"))
     run_script("extract_latents", job)

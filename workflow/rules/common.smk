@@ -7,10 +7,10 @@ from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
 SCRIPTS = ROOT / "workflow" / "scripts"
-# The repository is not written to: compiled Python and numba kernels go where the run goes.
+# The repository is not written to: no compiled Python beside the sources, compiled kernels where the run goes.
 CACHE = Path(".snakemake") / "lung4d"
-sys.pycache_prefix = str(CACHE.resolve() / "python")
-os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 sys.path.insert(0, str(SCRIPTS))

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from lung4d import lung_sides, thorax
 from lung4d import morphology as mm
-from lung4d import thorax
 from lung4d.files import UnusableScan
+from lung4d.working_grid import SPACING, working_grid
 
 RIGHT, LEFT = 1, 2
 GUESSED_SIDE = "One lung in view; its side was told from the patient coordinates."
@@ -28,7 +29,7 @@ class Segmentation:
 
 def segment_by_intensity(scan: sitk.Image) -> Segmentation:
     """Both lungs of `scan` (int16 HU, LPS order) without trained weights; raises UnusableScan where there are none."""
-    coarse = thorax.working_grid(scan)
+    coarse = working_grid(scan)
     found = thorax.find_lungs(sitk.GetArrayFromImage(coarse), _x_of_column(coarse))
     return Segmentation(_to_scan(found, coarse, scan), [] if found.sure_of_side else [GUESSED_SIDE])
 
@@ -78,11 +79,11 @@ def take_mask(given: sitk.Image, scan: sitk.Image) -> Segmentation:
     whole = sitk.GetArrayFromImage(sitk.Resample(given, scan, sitk.Transform(), sitk.sitkNearestNeighbor, 0)) > 0
     if not whole.any():
         raise UnusableScan("The mask given does not overlap the scan.")
-    coarse = thorax.working_grid(scan)
+    coarse = working_grid(scan)
     outside = thorax.outside_air(sitk.GetArrayFromImage(coarse))
     region = _on(coarse, _like(whole.astype(np.float32), scan), sitk.sitkLinear) > 0.5
-    labels, sure = thorax.divide(region, thorax.body_middle(outside), _x_of_column(coarse))
-    nearest = thorax.nearest_side(thorax.with_pockets(labels, None))
+    labels, sure = lung_sides.divide(region, lung_sides.body_middle(outside), _x_of_column(coarse))
+    nearest = lung_sides.nearest_side(lung_sides.with_pockets(labels, None))
     sides = _on(scan, _like(nearest, coarse), sitk.sitkNearestNeighbor)
     return Segmentation(_like(np.where(whole, sides, 0).astype(np.uint8), scan), [] if sure else [GUESSED_SIDE])
 
@@ -99,7 +100,7 @@ def _to_scan(found: thorax.Lungs, coarse: sitk.Image, scan: sitk.Image) -> sitk.
     The working grid says which region belongs to which lung; the edge against tissue is drawn by the threshold on the
     scan's own values, within one working voxel of it. Tissue that counts as lung keeps the working grid's outline.
     """
-    core = mm.erode(np.pad(found.labels > 0, 1, mode="edge"), thorax.SPACING, thorax.SPACING)[1:-1, 1:-1, 1:-1]
+    core = mm.erode(np.pad(found.labels > 0, 1, mode="edge"), SPACING, SPACING)[1:-1, 1:-1, 1:-1]
     solid = core | found.added
     near = _widened(found.labels) * ~(found.air & (found.labels == 0))
     box = _box_on(scan, coarse, near > 0)
@@ -115,7 +116,7 @@ def _to_scan(found: thorax.Lungs, coarse: sitk.Image, scan: sitk.Image) -> sitk.
 
 def _widened(labels: np.ndarray) -> np.ndarray:
     """Labels grown by one voxel into the background; where both lungs reach a voxel it stays background."""
-    grown = [mm.dilate_box(labels == side, thorax.SPACING, thorax.SPACING) & (labels == 0) for side in (RIGHT, LEFT)]
+    grown = [mm.dilate_box(labels == side, SPACING, SPACING) & (labels == 0) for side in (RIGHT, LEFT)]
     return labels + (grown[0] & ~grown[1]) * np.uint8(RIGHT) + (grown[1] & ~grown[0]) * np.uint8(LEFT)
 
 

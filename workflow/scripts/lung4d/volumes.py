@@ -41,7 +41,8 @@ def from_unit(unit: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 def write_like(hu: np.ndarray, like: str | Path, path: str | Path) -> None:
     """Write (D, H, W) HU as int16 NIfTI with the affine of the file `like`, rounded to the nearest HU."""
     reference = nib.load(like)
-    image = nib.Nifti1Image(np.ascontiguousarray(np.clip(np.rint(hu), -32768, 32767).astype(np.int16).T), reference.affine)
+    values = np.clip(np.rint(hu), -32768, 32767).astype(np.int16)
+    image = nib.Nifti1Image(np.ascontiguousarray(values.T), reference.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(reference.affine, code=1)
     image.set_qform(reference.affine, code=1)

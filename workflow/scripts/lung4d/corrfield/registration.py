@@ -32,6 +32,7 @@ from lung4d.files import UnusableScan
 
 logger = logging.getLogger("lung4d")
 
+PER_LEVEL = ("search_radius", "search_step", "patch_radius", "keypoint_cube", "keypoints", "alpha")
 MARGIN = 12.0  # mm of the working grid around the lungs
 FEWEST_KEYPOINTS = 8
 MOST_DICE_LOST = 0.02  # by the deformation, against the aligned masks
@@ -59,6 +60,11 @@ class Settings:
     surface_weight: float
     field_spacing: float
 
+    def __post_init__(self) -> None:
+        counts = {name: len(getattr(self, name)) for name in PER_LEVEL}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"register: {', '.join(PER_LEVEL)} need one value a level each; they have {counts}")
+
     @classmethod
     def from_params(cls, params) -> "Settings":
         """From an object that has the section's keys as attributes; lists become tuples."""
@@ -66,10 +72,7 @@ class Settings:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def levels(self) -> list[Level]:
-        columns = zip(
-            self.search_radius, self.search_step, self.patch_radius, self.keypoint_cube, self.keypoints, self.alpha,
-            strict=True,
-        )  # fmt: skip
+        columns = zip(*(getattr(self, name) for name in PER_LEVEL), strict=True)
         levels = []
         for radius, step, patch, cube, keypoints, alpha in columns:
             stride = max(1, round(step / self.spacing))

@@ -24,7 +24,7 @@ def replace_non_lung(
     target = sitk.RegionOfInterest(baseline, (high - low)[::-1].tolist(), low[::-1].tolist())
     transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
     clamped = sitk.Clamp(scan, sitk.sitkFloat32, LOWEST_HU, float(np.iinfo(np.int16).max))
-    warped = sitk.GetArrayViewFromImage(sitk.Resample(clamped, target, transform, sitk.sitkLinear, LOWEST_HU))
+    warped = sitk.GetArrayFromImage(sitk.Resample(clamped, target, transform, sitk.sitkLinear, LOWEST_HU))
     out[box][lung[box]] = np.rint(warped[lung[box]])
     image = sitk.GetImageFromArray(out)
     image.CopyInformation(baseline)
