@@ -11,7 +11,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest --numprocesses $(CORE
 .PHONY: demo test test-all lint docs clean
 
 demo: .venv/.ready
-	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules reason
 	@echo "Report: $(CURDIR)/results/report/index.html"
 
 test: .venv/.ready

@@ -135,7 +135,7 @@ def run_python(code, *arguments):
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], env=environment)
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=180):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -181,7 +181,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path):
     process.wait()
     began = time.monotonic()
     with Lock(tmp_path, stale=1000):
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 100  # a busy machine; waiting would take 1000 s
 
 
 def test_a_lock_of_another_host_is_stale_only_when_its_heartbeat_stops(tmp_path):
