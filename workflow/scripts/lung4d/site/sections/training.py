@@ -16,7 +16,7 @@ CURVES = {
     "lung_mse": ("Squared error in the lung", True),
     "error_over_locf": ("Held-out error, last scan = 1", False),
     "codes_used": ("Codes in use", False),
-    "perplexity": ("Codes in use, by evenness (perplexity)", False),
+    "perplexity": ("Perplexity of the codes", False),
 }
 SMOOTH = 50  # points that a long curve is averaged to, so that its course can be seen
 
