@@ -48,3 +48,9 @@ def times(folder: Path) -> dict[str, int]:
 
 def read_json(path: Path):
     return json.loads(path.read_text())
+
+
+def faulty_scans(folder: Path) -> set[tuple[str, str]]:
+    """(subject, session) of the scans that the built-in cohort below `folder` made unusable on purpose."""
+    truths = [read_json(path) for path in folder.glob("results/simulate/truth/sub-*/*_truth.json")]
+    return {(truth["subject"], visit["session"]) for truth in truths for visit in truth["visits"] if "fault" in visit}

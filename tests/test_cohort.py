@@ -89,3 +89,7 @@ def test_participants_without_scans_are_left_out(tmp_path):
         "subject | followup_years | event | age\n1 | 2 | 1 | \n2 | 3 | 0 | 60\n",
     )
     assert cohort.participants.to_dict("records") == [{"subject": "1", "followup_years": 2.0, "event": 1, "age": None}]
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    assert "scans.tsv: there is no row; give one per scan" in errors_of(tmp_path, "subject | session | years | path\n")

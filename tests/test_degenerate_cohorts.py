@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, read_json, snakemake
+from running import ROOT, faulty_scans, read_json, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,8 @@ def run_on(tiny_run, folder, keep, participants=None, target="all"):
 
 
 def first(count):
-    return lambda scans: scans[scans["kernel"].notna()].groupby("subject").head(count)
+    """The first visits of every patient, which are never the faulty ones."""
+    return lambda scans: scans.groupby("subject").head(count)
 
 
 def test_one_patient_with_one_visit_and_no_outcomes(tiny_run, tmp_path):
@@ -47,7 +48,12 @@ def test_no_third_visits_and_no_events(tiny_run, tmp_path):
 
 
 def test_a_cohort_of_unusable_scans_alone_is_told_scan_by_scan(tiny_run, tmp_path):
-    _, results = run_on(tiny_run, tmp_path / "none", lambda scans: scans[scans["kernel"].isna()], target="scans")
+    faults = faulty_scans(tiny_run)
+
+    def faulty(scans):
+        return scans[[key in faults for key in zip(scans["subject"], scans["session"], strict=True)]]
+
+    _, results = run_on(tiny_run, tmp_path / "none", faulty, target="scans")
     assert pd.read_csv(results / "split/split.tsv", sep="\t").empty
     unusable = pd.read_csv(results / "split/unusable.tsv", sep="\t")
     assert len(unusable) == 3 and unusable["reason"].notna().all()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, jobs_of, snakemake, times
+from running import ROOT, faulty_scans, jobs_of, snakemake, times
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,9 @@ def base(tiny_run, tmp_path_factory):
     shutil.copytree(tiny_run / "results/simulate", images, ignore=shutil.ignore_patterns("truth"))
     scans = pd.read_csv(images / "scans.tsv", sep="\t", dtype=str)
     scans["path"] = "images/" + scans["path"]
-    held_back = scans.groupby("subject").tail(1).iloc[[0]]
+    faults = faulty_scans(tiny_run)
+    usable = [key not in faults for key in zip(scans["subject"], scans["session"], strict=True)]
+    held_back = scans[usable].groupby("subject").tail(1).iloc[[0]]
     scans.drop(held_back.index).to_csv(folder / "config/scans.tsv", sep="\t", index=False)
     held_back.to_csv(folder / "config/held_back.tsv", sep="\t", index=False)
     shutil.copy(images / "participants.tsv", folder / "config/participants.tsv")

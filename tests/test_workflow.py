@@ -5,13 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from running import ROOT, jobs_of, snakemake, times
-
-STAGES = (ROOT / "workflow/schemas/config.schema.yaml").read_text()
-
-
-def listing(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+from running import ROOT, faulty_scans, jobs_of, snakemake, times
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +62,9 @@ def test_no_stage_but_evaluate_reads_the_truth():
 
 
 def test_bad_scans_are_named_in_the_report_and_stop_nothing(tiny_run):
-    made = pd.read_csv(tiny_run / "results/simulate/scans.tsv", sep="\t", dtype=str)
     unusable = pd.read_csv(tiny_run / "results/split/unusable.tsv", sep="\t", dtype=str)
-    faults = made[made["kernel"].isna()]
-    assert len(faults) == 3
-    assert set(faults["subject"]) <= set(unusable["subject"])
+    assert set(zip(unusable["subject"], unusable["session"], strict=True)) == faulty_scans(tiny_run)
+    assert len(unusable) == 3
     page = (tiny_run / "results/report/index.html").read_text()
     for row in unusable.itertuples():
         assert row.subject in page and row.reason in page

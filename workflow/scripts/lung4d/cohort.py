@@ -50,6 +50,8 @@ def read_cohort(scans: Path, participants: Path, schemas: Mapping[str, Mapping],
         raise InvalidInput([f"{scans.as_posix()} is not there; make it as config/README.md shows, a row per scan"])
     errors: list[str] = []
     scan_rows = _typed_rows(scans, schemas["scans"], errors)
+    if not scan_rows and not errors:
+        errors.append(f"{scans.name}: there is no row; give one per scan")
     participant_rows = _typed_rows(participants, schemas["participants"], errors) if participants.is_file() else []
     _check_scans(scan_rows, scans.name, root, errors)
     _check_participants(participant_rows, scan_rows, participants.name, errors)
