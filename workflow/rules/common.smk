@@ -10,7 +10,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 # The repository is not written to: no compiled Python beside the sources, compiled kernels where the run goes.
 CACHE = Path(".snakemake") / "lung4d"
 sys.dont_write_bytecode = True
-os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 sys.path.insert(0, str(SCRIPTS))
