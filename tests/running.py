@@ -53,4 +53,4 @@ def read_json(path: Path):
 def faulty_scans(folder: Path) -> set[tuple[str, str]]:
     """(subject, session) of the scans that the built-in cohort below `folder` made unusable on purpose."""
     truths = [read_json(path) for path in folder.glob("results/simulate/truth/sub-*/*_truth.json")]
-    return {(truth["subject"], visit["session"]) for truth in truths for visit in truth["visits"] if "fault" in visit}
+    return {(truth["subject"], visit["session"]) for truth in truths for visit in truth["visits"] if visit["fault"]}
