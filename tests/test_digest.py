@@ -37,7 +37,7 @@ def changed(tree, path: Path, old: str, new: str) -> bool:
 def fresh_digest(script, library):
     from lung4d import digest
 
-    digest._digest.cache_clear(), digest._imports.cache_clear()
+    digest._digest.cache_clear(), digest.imported_modules.cache_clear()
     return code_digest(script, library)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lung4d.digest import _imports
+from lung4d.digest import imported_modules
 from running import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -43,7 +43,7 @@ def files_of(stage: str) -> set[Path]:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(_imports(path, SCRIPTS / "lung4d"))
+            queue.extend(imported_modules(path, SCRIPTS / "lung4d"))
     return seen
 
 

@@ -29,7 +29,7 @@ def code_digest(script: Path, library: Path) -> str:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(_imports(path, library))
+            queue.extend(imported_modules(path, library))
     seen.update(file for path in list(seen) for file in _data_files(path))
     combined = hashlib.sha256()
     for path in sorted(seen, key=lambda path: path.relative_to(library.parent).as_posix()):
@@ -102,7 +102,7 @@ def _data_files(path: Path) -> list[Path]:
 
 
 @cache
-def _imports(path: Path, library: Path) -> tuple[Path, ...]:
+def imported_modules(path: Path, library: Path) -> tuple[Path, ...]:
     """Files of the library that the module at `path` imports, the packages' own `__init__` among them."""
     found: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

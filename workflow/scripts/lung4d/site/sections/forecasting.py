@@ -38,6 +38,12 @@ GLOSSARY = (
     "Differences are paired by patient; their intervals come from drawing patients again and again.",
 )
 ENOUGH = 5  # patients; with fewer an interval over patients means little
+# What a forecast must beat, all three, to have shown that it knows of the disease: noise and the cohort's mean aside.
+REFERENCES = {
+    "locf": "the last scan",
+    "blurred": "that scan blurred",
+    "cohort": "the cohort's mean change on it",
+}
 
 
 def section(results: Results) -> Section:
@@ -92,11 +98,15 @@ def _headline_words(row: pd.Series, last: pd.Series, width: float) -> str:
         f"In the lungs of {count(patients, 'test patient')} ({count(row['targets'], 'withheld visit')}) the generated "
         f"scans are off by {_hu(row['mean'], width)} HU (root mean square), the last scan carried forward by "
         f"{_hu(last['mean'], width)} HU. Difference of the squared errors (× 1000): "
-        f"{_difference(row, 'locf')} to the last scan, {_difference(row, 'blurred')} to that scan blurred."
+        f"{', '.join(f'{_difference(row, key)} to {name}' for key, name in REFERENCES.items())}."
     )
     if patients < ENOUGH:
         return said + f" With {count(patients, 'patient')} this cannot tell which is better."
-    return said + f" The model is {verdict(row, 'locf')} the last scan, and {verdict(row, 'blurred')} the blurred one."
+    verdicts = {key: verdict(row, key) for key in REFERENCES}
+    said += f" The model is {', '.join(f'{verdicts[key]} {name}' for key, name in REFERENCES.items())}."
+    if set(verdicts.values()) == {"better than"}:
+        return said + " It has beaten all three."
+    return said + " That it foretells a patient's change takes beating all three, and is not shown."
 
 
 def verdict(row: pd.Series, reference: str) -> str:
@@ -114,7 +124,8 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
     caption = (
         f"{count(first['patients'], 'test patient')}, {count(first['targets'], 'withheld visit')}. Look whether the "
         "model's interval lies wholly left of the line: only then has it beaten the last scan. Also look at the "
-        "blurred last scan, which gains by averaging noise and knows nothing of disease."
+        "blurred last scan, which gains by averaging noise and knows nothing of disease, and at the cohort's mean "
+        "change, which knows nothing of the patient."
     )
     bodies = [_chart(errors, task), _scores(part, results.window_width)]
     whole = _select(table, task, region="whole")
@@ -159,6 +170,7 @@ def _scores(part: pd.DataFrame, width: float) -> Table:
                 fixed(1000 * error["mean"], 2),
                 _difference(error, "locf") if method != "locf" else "reference",
                 _difference(error, "blurred") if method != "locf_blurred" else "reference",
+                _difference(error, "cohort") if method != "cohort_mean_change_smoothed" else "reference",
                 _mean(by_measure, "psnr", method, 1),
                 _mean(by_measure, "ssim", method, 3),
                 _skill(by_measure, method),
@@ -168,7 +180,7 @@ def _scores(part: pd.DataFrame, width: float) -> Table:
             strong.add(number)
     columns = (
         "Method", "Error, HU (RMS)", "MSE × 1000", "Difference to last scan", "Difference to blurred last scan",
-        "PSNR, dB", "SSIM", "Skill on change, %",
+        "Difference to cohort's change", "PSNR, dB", "SSIM", "Skill on change, %",
     )  # fmt: skip
     return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=frozenset(strong))
 
