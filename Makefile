@@ -28,6 +28,7 @@ lint: .venv/.ready
 
 docs: .venv/.ready
 	$(BIN)/python docs/make_config_readme.py
+	$(BIN)/python docs/make_bad_inputs.py
 
 # torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
 .venv/.ready: requirements.txt

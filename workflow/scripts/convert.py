@@ -6,6 +6,7 @@ from lung4d import ct, logs
 from lung4d.files import Status, UnusableScan, atomic, leave_empty, write_json, write_status
 
 logger = logs.start(snakemake.log[0])
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings repeat paths and header values
 
 try:
     scan = ct.read_scan(snakemake.params.path, snakemake.params.series)

@@ -1,5 +1,6 @@
 """Unpack a zip from a stranger: no path leaves the folder, no bomb fills the disk."""
 
+import errno
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,6 +9,8 @@ from lung4d.files import UnusableScan
 
 MOST_BYTES = 8 * 2**30  # unpacked
 MOST_ENTRIES = 20_000
+# A file where another entry needs a folder, or a name that no disk takes.
+BAD_NAMES = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES) -> None:
@@ -26,7 +29,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int = MOST_BYTES, most_entri
             for entry in entries:
                 left = _extract(bundle, entry, folder, left)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in {None, *BAD_NAMES}:
             raise  # a full disk is the machine's fault, not the scan's
         raise UnusableScan("The zip is damaged or uses an unknown compression; make it again.") from None
 

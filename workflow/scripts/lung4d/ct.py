@@ -20,13 +20,23 @@ from nibabel.spatialimages import HeaderDataError
 from lung4d import dicom
 from lung4d.archives import unpack
 from lung4d.files import UnusableScan
+from lung4d.series import choose_series
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+# Start of the suffix: name, and the reader, because ITK's own choice depends on upper and lower case.
+FORMATS = {
+    ".nii": ("NIfTI", "NiftiImageIO"),
+    ".mh": ("MetaImage", "MetaImageIO"),
+    ".n": ("NRRD", "NrrdImageIO"),
+}
 LOWEST_HU = -1024
 HIGHEST_HU = 32767
 FEWEST_SLICES = dicom.FEWEST_SLICES
 WIDEST_SPACING = 10.0  # mm between voxels, along any axis
 COARSE_SPACING = 5.0  # mm, above which the scan is flagged
+NO_ORIENTATION = (
+    "The NIfTI header has no orientation (qform and sform code 0): left and right may be swapped; look at the pictures."
+)
 AIR = -300.0  # HU: a chest CT has values below this, whatever else it shows
 
 
@@ -43,23 +53,23 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     """Read a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.
 
     `series` picks one of several DICOM series by SeriesNumber, SeriesDescription or SeriesInstanceUID; without it
-    the rule of `dicom.choose_series` decides. Raises FileNotFoundError where there is nothing at `path`, and
+    the rule of `lung4d.series` decides. Raises FileNotFoundError where nothing is at `path`, and
     UnusableScan for what cannot be used.
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(path)
+        raise FileNotFoundError("The file or folder of the scan is not there.")  # without the path, which may name
     if path.is_dir():
         image, facts, flags = _read_folder(path, series)
     elif path.stat().st_size == 0:
-        raise UnusableScan("The file is empty.")
+        raise UnusableScan("The file is empty; copy it again.")
     elif path.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory(prefix="lung4d-") as folder:
             unpack(path, Path(folder))
             image, facts, flags = _read_folder(Path(folder), series)
         facts["format"] = f"{facts['format']} in a zip"
     else:
-        image, facts, flags = _read_file(path)
+        image, facts, flags = _read_file(path, series)
     image = _three_dimensional(image)
     facts |= {"orientation_source": _orientation(image)}
     image.SetDirection(_rotation(np.array(image.GetDirection()).reshape(3, 3), image).ravel().tolist())
@@ -78,7 +88,7 @@ def to_hu(image: sitk.Image) -> sitk.Image:
         raise UnusableScan(f"{(~finite).sum()} voxels are not finite numbers; export the scan again.")
     low, high = values.min(), values.max()
     if low == high:
-        raise UnusableScan(f"Every voxel has the same value, {low:g}.")
+        raise UnusableScan(f"Every voxel has the same value, {low:g}; export the scan again.")
     if low > AIR:
         raise UnusableScan(
             f"The values lie between {low:g} and {high:g}, with no air: they are not Hounsfield units. "
@@ -94,13 +104,27 @@ def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, li
     """A folder of DICOM files, or one that holds a single volume file."""
     slices = dicom.find_slices(folder)
     if slices:
-        return dicom.read_series(dicom.choose_series(slices, series))
-    volumes = [file for file in sorted(folder.rglob("*")) if file.is_file() and _volume_suffix(file)]
-    volumes = [file for file in volumes if not file.name.startswith(".")]
+        return _read_dicom(slices, series)
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    volumes = [file for file in files if _volume_suffix(file)]
     if len(volumes) == 1:
-        return _read_file(volumes[0])
-    what = f"{len(volumes)} volume files and no DICOM" if volumes else "neither DICOM nor a volume file"
-    raise UnusableScan(f"The folder holds {what}; give a DICOM folder or one file.")
+        return _read_file(volumes[0], series)
+    if volumes:
+        raise UnusableScan(f"The folder holds {len(volumes)} volume files and no DICOM; give one file.")
+    if zips := sum(file.suffix.lower() == ".zip" for file in files):
+        raise UnusableScan(f"There are {zips} zip files in it and no images; unpack them, or give one as the path.")
+    if reports := sum(dicom.is_dicom(file) for file in files):
+        raise UnusableScan(
+            f"The folder holds {reports} DICOM files, and none is an image with a position and a pixel size "
+            "(reports, dose sheets, screenshots?); export the original slices."
+        )
+    raise UnusableScan("The folder holds neither DICOM nor a volume file; give a DICOM folder or one file.")
+
+
+def _read_dicom(slices: list[dicom.Slice], series: str | None) -> tuple[sitk.Image, dict, list[str]]:
+    chosen, choice = choose_series(slices, series)
+    image, facts, flags = dicom.read_series(chosen)
+    return image, facts | choice, flags
 
 
 def _volume_suffix(path: Path) -> str | None:
@@ -108,23 +132,36 @@ def _volume_suffix(path: Path) -> str | None:
     return next((suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
-def _read_file(path: Path) -> tuple[sitk.Image, dict, list[str]]:
+def _read_file(path: Path, series: str | None) -> tuple[sitk.Image, dict, list[str]]:
     suffix = _volume_suffix(path)
     if suffix is None:
-        if dicom.is_dicom(path):
-            raise UnusableScan("This is one DICOM file; give the folder of the whole series.")
-        raise UnusableScan("Unknown format: give a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.")
-    name = {"nii": "NIfTI", "mh": "MetaImage", "nr": "NRRD", "nh": "NRRD"}
-    facts = {"format": next(name[key] for key in name if suffix.startswith(f".{key}"))}
-    damaged = UnusableScan(f"The file cannot be read as {facts['format']}: it is cut short or damaged.")
-    if facts["format"] == "NIfTI" and not _whole_nifti(path):
+        return _read_lone_dicom(path, series)
+    name, reader = next(FORMATS[key] for key in FORMATS if suffix.startswith(key))
+    damaged = UnusableScan(f"The file cannot be read as {name}: it is cut short or damaged; copy it again.")
+    if name == "NIfTI" and not _whole_nifti(path):
         raise damaged
+    flags = [NO_ORIENTATION] if name == "NIfTI" and _has_no_orientation(path) else []
     try:
-        return sitk.ReadImage(str(path)), facts, []
+        return sitk.ReadImage(str(path), imageIO=reader), {"format": name}, flags
     except RuntimeError as error:
-        if facts["format"] == "NIfTI" and "orthonormal" in str(error):
-            return _read_nearly_orthogonal(path), facts, ["The axes of the file are not exactly orthogonal."]
+        if name == "NIfTI" and "orthonormal" in str(error):
+            return _read_nearly_orthogonal(path), {"format": name}, ["The axes of the file are not exactly orthogonal."]
         raise damaged from None
+
+
+def _read_lone_dicom(path: Path, series: str | None) -> tuple[sitk.Image, dict, list[str]]:
+    """An enhanced DICOM file, which holds a whole series; raises UnusableScan for any other file."""
+    if not dicom.is_dicom(path):
+        raise UnusableScan("Unknown format: give a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.")
+    slices = dicom.slices_of(path)
+    if len(slices) < FEWEST_SLICES:
+        raise UnusableScan("This is one DICOM file; give the folder of the whole series.")
+    return _read_dicom(slices, series)
+
+
+def _has_no_orientation(path: Path) -> bool:
+    header = nib.load(path).header
+    return int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0
 
 
 def _whole_nifti(path: Path) -> bool:
@@ -146,7 +183,7 @@ def _read_nearly_orthogonal(path: Path) -> sitk.Image:
     affine = np.diag([-1.0, -1, 1, 1]) @ file.affine  # RAS to LPS
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (spacing > 0).all():
-        raise UnusableScan("The affine of the file has an axis of no length.")
+        raise UnusableScan("The affine of the file has an axis of no length; export the scan again.")
     image = sitk.GetImageFromArray(np.ascontiguousarray(np.asanyarray(file.dataobj).T))
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
@@ -168,16 +205,16 @@ def _rotation(direction: np.ndarray, image: sitk.Image) -> np.ndarray:
 def _three_dimensional(image: sitk.Image) -> sitk.Image:
     """Refuse colours, single slices and time series; a fourth axis of length one is dropped."""
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise UnusableScan("The voxels hold colours or vectors, not one CT value.")
+        raise UnusableScan("The voxels hold colours or vectors, not one CT value; export the original scan.")
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
-        raise UnusableScan("The voxels hold complex numbers, not CT values.")
+        raise UnusableScan("The voxels hold complex numbers, not CT values; export the original scan.")
     size = image.GetSize()
     if len(size) == 4:
         if size[3] != 1:
             raise UnusableScan(f"The file holds {size[3]} volumes (4D); give one volume a visit.")
         return image[..., 0]
     if len(size) != 3:
-        raise UnusableScan("The file holds a single image, not a volume.")
+        raise UnusableScan("The file holds a single image, not a volume; give the whole scan.")
     return image
 
 
@@ -185,11 +222,14 @@ def _check_geometry(image: sitk.Image) -> list[str]:
     """Flags of an LPS volume; raises UnusableScan for too few slices or voxels too far apart."""
     size, spacing = image.GetSize(), image.GetSpacing()
     if size[2] < FEWEST_SLICES:
-        raise UnusableScan(f"Only {size[2]} slices; at least {FEWEST_SLICES} are needed.")
+        raise UnusableScan(f"Only {size[2]} slices; at least {FEWEST_SLICES} are needed: export the whole chest.")
     if min(size[:2]) < 32:
-        raise UnusableScan(f"The slices have only {size[0]} x {size[1]} voxels.")
+        raise UnusableScan(f"The slices have only {size[0]} x {size[1]} voxels; export the scan in full size.")
     if max(spacing) > WIDEST_SPACING:
-        raise UnusableScan(f"Voxels are {max(spacing):.1f} mm apart; at most {WIDEST_SPACING:g} mm can be used.")
+        raise UnusableScan(
+            f"Voxels are {max(spacing):.1f} mm apart; at most {WIDEST_SPACING:g} mm can be used: "
+            "export a thinner series."
+        )
     if max(spacing) > COARSE_SPACING:
         return [f"Slices are {max(spacing):.1f} mm apart: fine disease is not seen."]
     return []
@@ -215,6 +255,8 @@ def metrics_of(facts: dict[str, Any]) -> dict[str, Any]:
         "format": facts["format"],
         "kernel": facts.get("kernel"),
         "slice_thickness_mm": facts.get("slice_thickness_mm"),
+        "series_number": facts.get("series_number"),
+        "series_found": facts.get("series_found"),
         "slices": size[2],
         "in_plane_mm": spacing[0],
         "slice_spacing_mm": spacing[2],

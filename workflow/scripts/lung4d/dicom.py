@@ -1,9 +1,8 @@
-"""DICOM series: find the slices below a folder, choose the lung series by a stated rule, stack it in HU.
+"""DICOM slices: find them below a folder, and stack those of one series to a volume in HU.
 
 Only pixel data, geometry and acquisition facts are taken from the files.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,15 @@ from typing import Any
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from pydicom import config
 from pydicom.errors import InvalidDicomError
 
 from lung4d.files import UnusableScan
 
+config.settings.reading_validation_mode = config.IGNORE  # its warnings would repeat header values in the logs
+
 FEWEST_SLICES = 10
-AXIAL = np.cos(np.deg2rad(35))  # a gantry is tilted by 30 degrees at most
-REFORMATS = {"LOCALIZER", "MPR", "REFORMATTED", "MIP", "MAX_IP", "MINIP", "MIN_IP", "AVERAGE", "VOLREN"}
+AIR = -1024.0  # HU
 TAGS = [
     "SeriesInstanceUID",
     "SeriesNumber",
@@ -45,6 +46,12 @@ TAGS = [
     "RescaleIntercept",
     "SamplesPerPixel",
     "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "LossyImageCompression",
     "GantryDetectorTilt",
     "ReconstructionDiameter",
     "ContrastBolusAgent",
@@ -66,16 +73,21 @@ NUMBER_FACTS = {
     "reconstruction_diameter_mm": "ReconstructionDiameter",
     "gantry_tilt_deg": "GantryDetectorTilt",
 }
+# An enhanced file names these differently in its frames.
+FRAME_NAMES = {"FrameType": "ImageType", "FrameAcquisitionNumber": "AcquisitionNumber"}
+# The first element of a file without preamble: group 2 or 8, an element below 256.
+BARE_STARTS = {bytes([group, 0, element, 0]) for group in (2, 8) for element in range(0x20)}
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One DICOM file: where it lies, its header (no pixels), its row and column directions and position in mm."""
+    """One slice: its file, header (no pixels), row and column directions, position in mm, and its frame in the file."""
 
     path: Path
     header: pydicom.Dataset
     directions: np.ndarray  # (2, 3)
     position: np.ndarray  # (3,)
+    frame: int = 0
 
     @property
     def normal(self) -> np.ndarray:
@@ -88,130 +100,139 @@ class Slice:
 
 
 def is_dicom(path: Path) -> bool:
+    """Whether the file opens as DICOM does: with the mark after its preamble, or bare, with group 2 or 8."""
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        start = stream.read(132)
+    return start[128:] == b"DICM" or start[:4] in BARE_STARTS
 
 
 def find_slices(folder: Path) -> list[Slice]:
-    """All image slices of any series below `folder`; files that are no DICOM slices are passed over."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size > 132]
-    marked = [path for path in files if is_dicom(path)]
-    return [found for path in marked if (found := _read_header(path)) is not None]
+    """All slices of any series below `folder`; files that are no DICOM images in space are passed over."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [found for path in files if is_dicom(path) for found in slices_of(path)]
 
 
-def _read_header(path: Path) -> Slice | None:
-    """The slice in `path`, or None where the file has no position in space (reports, dose sheets, damage)."""
+def slices_of(path: Path) -> list[Slice]:
+    """The slices of a DICOM file: one, each frame of an enhanced file, or none where the file has no image with a
+    position in space and a pixel size (reports, dose sheets, DICOMDIR, damage)."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-        rows, columns = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
-        rows /= np.linalg.norm(rows)  # decimal strings are rounded
-        columns = columns - (columns @ rows) * rows
-        directions = np.stack([rows, columns / np.linalg.norm(columns)])
-        position = np.array(header.ImagePositionPatient, float).reshape(3)
-        if not np.isfinite([*directions, position]).all():
-            return None
-    except (InvalidDicomError, AttributeError, ValueError, TypeError, EOFError, KeyError):
-        return None
-    return Slice(path, header, directions, position)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+        return [_slice(path, frame, number) for number, frame in enumerate(_frames(header))]
+    except (InvalidDicomError, AttributeError, ValueError, TypeError, LookupError, EOFError, NotImplementedError):
+        return []
 
 
-def choose_series(slices: list[Slice], wanted: str | None = None) -> list[Slice]:
-    """The lung series among `slices`, sorted from the first to the last position.
-
-    Rule: modality CT, at least 10 positions, axial (normal within 35 degrees of the body's axis), no localiser,
-    reformat or projection by its ImageType; of these the one with most slices; on a tie the thinnest, then the lowest
-    series number. `wanted` (SeriesNumber, SeriesDescription or SeriesInstanceUID) narrows the choice to that series
-    and lifts the rule on reformats. Raises UnusableScan where nothing is left.
-    """
-    groups = defaultdict(list)
-    for item in slices:
-        # Slices of another direction or matrix within a series (a localiser, a mixed export) stack separately.
-        directions = tuple(np.round(item.directions.ravel(), 2) + 0.0)
-        matrix = (item.header.get("Rows"), item.header.get("Columns"))
-        groups[str(item.header.get("SeriesInstanceUID", "")), directions, matrix].append(item)
-    candidates = list(groups.values())
-    if wanted is not None:
-        candidates = [group for group in candidates if _is_wanted(group[0].header, str(wanted))]
-        if not candidates:
-            numbers = sorted({str(group[0].header.get("SeriesNumber", "?")) for group in groups.values()})
-            raise UnusableScan(f"No series is the one that `series` names; there are the numbers {', '.join(numbers)}.")
-    else:
-        candidates = [group for group in candidates if not _is_reformat(group[0].header)]
-    candidates = [group for group in candidates if group[0].header.get("Modality") == "CT"]
-    candidates = [group for group in candidates if abs(group[0].normal[2]) >= AXIAL]
-    candidates = [kept for group in candidates if len(kept := _one_scan(group)) >= FEWEST_SLICES]
-    if not candidates:
-        raise UnusableScan(f"No axial CT series of at least {FEWEST_SLICES} slices among {len(slices)} DICOM files.")
-    return min(candidates, key=_rank)
+def _slice(path: Path, header: pydicom.Dataset, frame: int) -> Slice:
+    """Raises ValueError, TypeError or AttributeError where the header does not say where the slice lies."""
+    rows, columns = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+    rows = rows / np.linalg.norm(rows)  # decimal strings are rounded
+    columns = columns - (columns @ rows) * rows
+    directions = np.stack([rows, columns / np.linalg.norm(columns)])
+    position = np.array(header.ImagePositionPatient, float).reshape(3)
+    spacing = np.array(header.PixelSpacing, float).reshape(2)
+    if not np.isfinite([*directions.ravel(), *position, *spacing]).all() or not (spacing > 0).all():
+        raise ValueError("no place in space")
+    return Slice(path, header, directions, position, frame)
 
 
-def _is_wanted(header: pydicom.Dataset, wanted: str) -> bool:
-    names = (header.get("SeriesNumber"), header.get("SeriesDescription"), header.get("SeriesInstanceUID"))
-    return wanted.strip().lower() in {str(name).strip().lower() for name in names if name is not None}
+def _frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """A header for each frame of an enhanced multi-frame file, its functional groups laid flat; else the header."""
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        return [header]
+    groups = header.PerFrameFunctionalGroupsSequence
+    if len(groups) != header.NumberOfFrames:
+        raise ValueError("functional groups do not match the frames")
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    common = [element for element in header if element.VR != "SQ" and element.keyword != "NumberOfFrames"]
+    return [_flat([*common, *(element for group in [*shared, own] for element in group)]) for own in groups]
 
 
-def _is_reformat(header: pydicom.Dataset) -> bool:
-    kinds = header.get("ImageType") or []
-    kinds = {str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds)}
-    return bool(kinds & REFORMATS)
-
-
-def _rank(group: list[Slice]) -> tuple:
-    header = group[0].header
-    thickness = _number(header.get("SliceThickness"))
-    number = _number(header.get("SeriesNumber"))
-    fallback = (np.inf if thickness is None else thickness, np.inf if number is None else number)
-    return (-len(group), *fallback, str(header.get("SeriesInstanceUID", "")))
-
-
-def _one_scan(group: list[Slice]) -> list[Slice]:
-    """Sort by position; a series that holds the same positions twice gives its largest acquisition.
-
-    Copies of a slice (same position, same acquisition) are dropped here and told apart by their values in
-    `read_series`, which refuses two different images at one place.
-    """
-    acquisitions = defaultdict(list)
-    for item in group:
-        acquisitions[str(item.header.get("AcquisitionNumber", ""))].append(item)
-    positions = {round(item.depth, 2) for item in group}
-    if len(positions) < len(group) and len(acquisitions) > 1:
-        group = max(acquisitions.values(), key=lambda part: len({round(item.depth, 2) for item in part}))
-    return sorted(group, key=lambda item: (round(item.depth, 2), _number(item.header.get("InstanceNumber")) or 0))
+def _flat(elements: list[pydicom.DataElement]) -> pydicom.Dataset:
+    """One dataset of `elements`, where a sequence stands for the elements of its first item; later ones win."""
+    flat = pydicom.Dataset()
+    for element in elements:
+        for inner in element.value[0] if element.VR == "SQ" and element.value else [element]:
+            if (keyword := FRAME_NAMES.get(inner.keyword, inner.keyword)) in TAGS:
+                setattr(flat, keyword, inner.value)
+    return flat
 
 
 def read_series(slices: list[Slice]) -> tuple[sitk.Image, dict[str, Any], list[str]]:
     """Stack sorted slices to a volume (HU), with facts and flags; tilt, copies and gaps are mended or refused.
 
-    Raises UnusableScan for slices that cannot be read, colours, enhanced multi-frame files, a missing rescale, two
-    different images at one position, or gaps of more than 3 slices or 10 mm.
+    Raises UnusableScan for slices that cannot be read, old multi-frame files, a missing rescale, two different images
+    at one position, or gaps of more than 3 slices or 10 mm.
     """
     header = slices[0].header
-    if header.get("SamplesPerPixel", 1) != 1:
-        raise UnusableScan("The DICOM series holds colour pictures, not CT values.")
     if (header.get("NumberOfFrames") or 1) != 1:
-        raise UnusableScan("Enhanced multi-frame DICOM is not read; convert the series to NIfTI or single slices.")
+        raise UnusableScan("The DICOM file holds many frames without their places; export single slices or NIfTI.")
     flags: list[str] = []
+    if header.get("LossyImageCompression") == "01":
+        flags.append("The images were compressed with loss: fine texture is not that of the scanner.")
     values = _read_pixels(slices)
     slices, values = _drop_copies(slices, values, flags)
     if len(slices) < FEWEST_SLICES:
-        raise UnusableScan(f"Only {len(slices)} slices at different positions; at least {FEWEST_SLICES} are needed.")
+        raise UnusableScan(
+            f"Only {len(slices)} slices at different positions; at least {FEWEST_SLICES} are needed: "
+            "export the whole chest."
+        )
     values, step = _even_spacing(np.array([item.depth for item in slices]), values, flags)
     image = _untilted(slices, values, step, flags)
     return image, _facts(header), flags
 
 
 def _read_pixels(slices: list[Slice]) -> np.ndarray:
-    """(slices, rows, columns) in HU, rescale applied slice by slice."""
-    planes = []
+    """(slices, rows, columns) in HU, rescale applied slice by slice, padding turned to air."""
+    if len({item.path for item in slices}) < len(slices):
+        _check_one_rescale(slices)
+    planes, path, stack = [], None, np.empty(0)
     for count, item in enumerate(slices, start=1):
+        damaged = UnusableScan(
+            f"DICOM slice {count} of {len(slices)} is damaged or cannot be decoded; export the series again."
+        )
         try:
-            plane = sitk.GetArrayFromImage(sitk.ReadImage(str(item.path)))
+            if item.path != path:  # frames of one file follow each other
+                path, stack = item.path, sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
         except RuntimeError:
-            raise UnusableScan(f"DICOM slice {count} of {len(slices)} is damaged or cannot be decoded.") from None
-        if item.header.get("RescaleIntercept") is None and plane.min() >= 0:
-            raise UnusableScan("The DICOM files carry no rescale intercept, so the values are not Hounsfield units.")
-        planes.append(plane[0])
+            raise damaged from None
+        if item.frame >= len(stack) or stack[item.frame].shape != (item.header.Rows, item.header.Columns):
+            raise damaged
+        if number_of(item.header.get("RescaleIntercept")) is None and stack[item.frame].min() >= 0:
+            raise UnusableScan(
+                "The DICOM files carry no rescale intercept, so the values are not Hounsfield units; "
+                "export the original series."
+            )
+        planes.append(_padding_to_air(stack[item.frame], item.header))
     return np.stack(planes)
+
+
+def _check_one_rescale(slices: list[Slice]) -> None:
+    """GDCM applies one rescale to a whole file."""
+    pairs = {(str(item.header.get("RescaleSlope")), str(item.header.get("RescaleIntercept"))) for item in slices}
+    if len(pairs) > 1:
+        raise UnusableScan("The frames of the DICOM file have different rescales; export single slices.")
+
+
+def _padding_to_air(plane: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+    """`plane` (rows, columns) in HU with air where it holds the header's padding value.
+
+    Only where all four corners hold it, outside the scanner's round field of view: some exports name a value as
+    padding that is also tissue.
+    """
+    stored = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
+    stored = [_stored_value(value, header) for value in stored if value is not None]
+    if not stored:
+        return plane
+    slope, intercept = number_of(header.get("RescaleSlope")), number_of(header.get("RescaleIntercept"))
+    hu = [value * (1.0 if slope is None else slope) + (intercept or 0.0) for value in stored]
+    padding = (plane >= min(hu) - 0.01) & (plane <= max(hu) + 0.01)
+    return np.where(padding, plane.dtype.type(AIR), plane) if padding[np.ix_([0, -1], [0, -1])].all() else plane
+
+
+def _stored_value(value: Any, header: pydicom.Dataset) -> int:
+    """A padding value as the pixels hold it: headers often write -2000 as the unsigned 63536, or the reverse."""
+    unsigned = int(value) % 2**16
+    return unsigned - 2**16 if header.get("PixelRepresentation") == 1 and unsigned >= 2**15 else unsigned
 
 
 def _drop_copies(slices: list[Slice], values: np.ndarray, flags: list[str]) -> tuple[list[Slice], np.ndarray]:
@@ -234,7 +255,10 @@ def _even_spacing(depth: np.ndarray, values: np.ndarray, flags: list[str]) -> tu
         return values, float((depth[-1] - depth[0]) / (len(depth) - 1))
     widest = float(gaps.max())
     if widest > max(4.5 * step, step + 0.1) or widest > 10:
-        raise UnusableScan(f"Slices are missing: a gap of {widest:.1f} mm where the others are {step:.1f} mm apart.")
+        raise UnusableScan(
+            f"Slices are missing: a gap of {widest:.1f} mm where the others are {step:.1f} mm apart; "
+            "export the series again, or name another in `series`."
+        )
     flags.append(f"Uneven slices (gaps of {gaps.min():.1f} to {widest:.1f} mm) were interpolated to {step:.1f} mm.")
     target = depth[0] + step * np.arange(round((depth[-1] - depth[0]) / step) + 1)
     above = np.clip(np.searchsorted(depth, target), 1, len(depth) - 1)
@@ -269,7 +293,7 @@ def _untilted(slices: list[Slice], values: np.ndarray, step: float, flags: list[
     origin = image.TransformContinuousIndexToPhysicalPoint([*np.floor(low).tolist(), 0.0])
     return sitk.Resample(
         sitk.Cast(image, sitk.sitkFloat32), [*size, image.GetDepth()], shear, sitk.sitkLinear, origin,
-        image.GetSpacing(), image.GetDirection(), -1024.0,
+        image.GetSpacing(), image.GetDirection(), AIR,
     )  # fmt: skip
 
 
@@ -277,7 +301,7 @@ def _facts(header: pydicom.Dataset) -> dict[str, Any]:
     """Acquisition facts; texts are cut to 64 characters, None where the header has nothing."""
     facts: dict[str, Any] = {"format": "DICOM"}
     facts |= {name: _text(header.get(tag)) for name, tag in TEXT_FACTS.items()}
-    facts |= {name: _number(header.get(tag)) for name, tag in NUMBER_FACTS.items()}
+    facts |= {name: number_of(header.get(tag)) for name, tag in NUMBER_FACTS.items()}
     facts["contrast"] = bool(_text(header.get("ContrastBolusAgent")))
     return facts
 
@@ -289,7 +313,8 @@ def _text(value: Any) -> str | None:
     return text.strip()[:64] or None
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """A header's number, or None where it is absent or none."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -1,0 +1,34 @@
+"""Every input of bad_inputs.py is read right or refused in its sentence, and docs/bad-inputs.md says so."""
+
+import runpy
+
+import pytest
+
+import bad_inputs
+from ct_files import same, volume
+from lung4d import ct
+from lung4d.files import UnusableScan
+from running import ROOT
+
+
+@pytest.mark.parametrize("case", bad_inputs.CASES, ids=lambda case: case.write.__name__)
+def test_an_input_is_read_right_or_refused_in_a_sentence(tmp_path, case):
+    path = case.write(tmp_path)
+    if case.refused:
+        with pytest.raises(UnusableScan) as caught:
+            ct.read_scan(path, case.series)
+        assert str(caught.value) == case.refused
+        assert case.refused.endswith(".") and str(tmp_path) not in case.refused
+        return
+    scan = ct.read_scan(path, case.series)
+    expected = volume(origin=(0, 0, 0)) if case.write is bad_inputs.no_orientation else volume()
+    assert scan.image.GetSize() == expected.GetSize()
+    assert scan.image.GetSpacing() == pytest.approx(expected.GetSpacing())
+    same(bad_inputs.sitk.Clamp(scan.image, lowerBound=-1000), expected)
+    assert tuple(scan.flags) == case.flags
+    assert case.handled
+
+
+def test_the_table_of_bad_inputs_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs/make_bad_inputs.py"))["render"]()
+    assert (ROOT / "docs/bad-inputs.md").read_text(encoding="utf-8") == made, "run `make docs`"
