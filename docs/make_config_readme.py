@@ -14,7 +14,7 @@ HEADER = """\
 `paper.yaml` sets every value as the paper literally has it; `demo.yaml` is the built-in cohort at a reduced size.
 An unknown key, a wrong value or a bad row stops the run before any job, with all errors at once.
 
-## Your two tables
+## Your tables
 
 `config/scans.tsv`, tab-separated, a row per scan:
 
@@ -26,6 +26,11 @@ subject	session	years	path
 
 {scans}
 
+Which series of a DICOM folder is taken: axial CT of at least 10 slices, no localiser, reformat or projection; of those
+the one that covers the lungs (240 mm, or 90 % of the longest), then supine and not in expiration, then with the
+thinnest slices, then with a lung (sharp) kernel, then with the lowest number. `series` overrides the rule. The sidecar
+in `results/convert/` names the series taken, how many there were, and how many the rule could choose from.
+
 `config/participants.tsv`, a row per patient; without it the workflow runs to the end, without survival:
 
 ```
@@ -34,6 +39,20 @@ subject	followup_years	event	age	sex	smoking
 ```
 
 {participants}
+
+`config/qc.tsv`, optional, a row per scan that you leave out after looking at the report; the next run does without it,
+as with `exclude`, and only what used the scan runs again:
+
+```
+subject	session	reason
+001	02	the apex is cut off
+```
+
+{qc}
+
+Names, dates and numbers inside the files stay out of `results/`. What you write yourself does not: `subject`,
+`session`, `site` and reasons appear as they are, and Snakemake keeps the paths of its inputs in `.snakemake/`. Use
+pseudonyms, and folders that are not named after patients.
 
 ## The keys
 
@@ -75,6 +94,7 @@ def render() -> str:
     return HEADER.format(
         scans=column_table(load("workflow/schemas/scans.schema.yaml")),
         participants=column_table(load("workflow/schemas/participants.schema.yaml")),
+        qc=column_table(load("workflow/schemas/qc.schema.yaml")),
         keys=key_tables(load("workflow/schemas/config.schema.yaml"), load("config/config.yaml")),
     )
 

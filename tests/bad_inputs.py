@@ -32,7 +32,7 @@ COPY = "it is cut short or damaged; copy it again."
 @dataclass(frozen=True)
 class Case:
     """`words` for the table, `write` makes the input in a folder and returns its path; `handled` says how, or `refused`
-    is the sentence. `series` is the column of scans.tsv."""
+    is the sentence. `series` is the column of scans.tsv. Of `resampled` values other tests know more."""
 
     words: str
     write: Callable[[Path], Path]
@@ -40,6 +40,7 @@ class Case:
     refused: str = ""
     flags: tuple[str, ...] = ()
     series: str | None = None
+    resampled: bool = False
 
 
 CASES: list[Case] = []
@@ -243,7 +244,7 @@ def copies(folder):
 
 @case(
     "two different images at each position",
-    refused="The series holds different images at the same position; name one in `series`.",
+    refused="The series holds different images at the same position (two phases?); export each as a series of its own.",
 )
 def two_phases(folder):
     tags = {"SeriesInstanceUID": "1.2.3"}
@@ -267,6 +268,16 @@ def two_acquisitions(folder):
 )
 def one_missing(folder):
     return write_series(folder / "in", volume(), keep=[i for i in range(24) if i != 9])
+
+
+@case(
+    "slices of a tilted gantry",
+    handled="resampled to orthogonal axes, and flagged",
+    flags=("The gantry was tilted; the slices were resampled to orthogonal axes.",),
+    resampled=True,
+)
+def tilted(folder):
+    return write_series(folder / "in", volume(), shift=(0, 0.6))
 
 
 @case(
@@ -317,6 +328,18 @@ def colours(folder):
 def pet(folder):
     write_series(folder / "in" / "pet", volume(size=(40, 36, 34)), tags={"Modality": "PT", "SeriesNumber": 1})
     write_series(folder / "in" / "ct", volume())
+    return folder / "in"
+
+
+@case("a localiser, a coronal reformat, a MIP and a thicker series beside the thin one", handled="read, the thin one")
+def several_series(folder):
+    write_series(folder / "in" / "scout", volume(size=(40, 36, 2)), tags={"SeriesNumber": 1})
+    write_series(folder / "in" / "thin", volume())
+    coronal = volume(size=(40, 36, 34), direction=(1, 0, 0, 0, 0, 1, 0, -1, 0))
+    write_series(folder / "in" / "coronal", coronal, tags={"SeriesNumber": 3})
+    projection = {"SeriesNumber": 4, "ImageType": ["DERIVED", "SECONDARY", "MIP"]}
+    write_series(folder / "in" / "mip", volume(size=(40, 36, 34)), tags=projection)
+    write_series(folder / "in" / "thick", volume(size=(40, 36, 12), spacing=(1.5, 1.5, 5.0)), tags={"SeriesNumber": 5})
     return folder / "in"
 
 

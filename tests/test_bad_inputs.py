@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+import SimpleITK as sitk
 
 import bad_inputs
 from ct_files import same, volume
@@ -21,12 +22,14 @@ def test_an_input_is_read_right_or_refused_in_a_sentence(tmp_path, case):
         assert case.refused.endswith(".") and str(tmp_path) not in case.refused
         return
     scan = ct.read_scan(path, case.series)
+    assert tuple(scan.flags) == case.flags
+    assert case.handled
+    if case.resampled:
+        return
     expected = volume(origin=(0, 0, 0)) if case.write is bad_inputs.no_orientation else volume()
     assert scan.image.GetSize() == expected.GetSize()
     assert scan.image.GetSpacing() == pytest.approx(expected.GetSpacing())
-    same(bad_inputs.sitk.Clamp(scan.image, lowerBound=-1000), expected)
-    assert tuple(scan.flags) == case.flags
-    assert case.handled
+    same(sitk.Clamp(scan.image, lowerBound=-1000), expected)  # padding is air of -1024 HU
 
 
 def test_the_table_of_bad_inputs_is_up_to_date():

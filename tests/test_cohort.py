@@ -7,22 +7,22 @@ from lung4d.configuration import InvalidInput, load_yaml
 
 SCHEMAS = {
     name: load_yaml(Path(__file__).parent.parent / f"workflow/schemas/{name}.schema.yaml")
-    for name in ("scans", "participants")
+    for name in ("scans", "participants", "qc")
 }
 
 
-def cohort_of(folder: Path, scans: str, participants: str | None = None):
-    (folder / "scans.tsv").write_text(scans.replace(" | ", "\t"))
-    if participants is not None:
-        (folder / "participants.tsv").write_text(participants.replace(" | ", "\t"))
+def cohort_of(folder: Path, scans: str, participants: str | None = None, qc: str | None = None):
+    for name, text in {"scans": scans, "participants": participants, "qc": qc}.items():
+        if text is not None:
+            (folder / f"{name}.tsv").write_text(text.replace(" | ", "\t"))
     for name in ("a.nii", "b.nii", "c.nii"):
         (folder / name).write_bytes(b"")
-    return read_cohort(folder / "scans.tsv", folder / "participants.tsv", SCHEMAS, folder)
+    return read_cohort(folder, SCHEMAS, folder)
 
 
-def errors_of(*arguments):
+def errors_of(*arguments, **tables):
     with pytest.raises(InvalidInput) as caught:
-        cohort_of(*arguments)
+        cohort_of(*arguments, **tables)
     return "\n".join(caught.value.errors)
 
 
@@ -78,7 +78,7 @@ def test_a_cohort_needs_no_participants_table(tmp_path):
 
 def test_a_missing_table_and_a_missing_column_are_told(tmp_path):
     with pytest.raises(InvalidInput, match=r"scans.tsv is not there; make it as config/README.md shows"):
-        read_cohort(tmp_path / "scans.tsv", tmp_path / "participants.tsv", SCHEMAS, tmp_path)
+        read_cohort(tmp_path, SCHEMAS, tmp_path)
     assert "column 'path' is missing" in errors_of(tmp_path, "subject | session | years\n1 | 1 | 0\n")
 
 
@@ -93,3 +93,51 @@ def test_participants_without_scans_are_left_out(tmp_path):
 
 def test_a_table_without_rows_is_told(tmp_path):
     assert "scans.tsv: there is no row; give one per scan" in errors_of(tmp_path, "subject | session | years | path\n")
+
+
+TWO_PATIENTS = (
+    "subject | session | years | path | exclude\n"
+    "1 | 1 | 0 | a.nii | \n1 | 2 | 1 | b.nii | \n1 | 3 | 2 | c.nii | moved\n2 | 1 | 0 | gone.nii | \n"
+)
+
+
+def test_qc_leaves_scans_out_as_exclude_does_and_their_files_may_be_gone(tmp_path):
+    cohort = cohort_of(
+        tmp_path, TWO_PATIENTS, qc="subject | session | reason\n1 | 1 | cut apex\n2 | 1 | prone\n1 | 3 | moved much\n"
+    )
+    assert list(zip(cohort.scans["subject"], cohort.scans["session"], strict=True)) == [("1", "2")]
+    assert cohort.excluded.to_dict("records") == [
+        {"subject": "1", "session": "1", "reason": "cut apex"},
+        {"subject": "1", "session": "3", "reason": "moved much"},
+        {"subject": "2", "session": "1", "reason": "prone"},
+    ]
+
+
+def test_every_error_of_qc_is_told_with_row_and_remedy(tmp_path):
+    told = errors_of(
+        tmp_path,
+        TWO_PATIENTS,
+        qc="subject | session | reason | who\n"
+        "1 | 9 | x | me\n9 | 1 | x | me\n1 | 1 |  | me\n1 | 2 | x | me\n1 | 2 | y | me\n",
+    )
+    assert "qc.tsv: unknown column 'who'; known are subject, session, reason" in told
+    assert "qc.tsv row 2, patient 1: scans.tsv has no session 9 of this patient; mend it, or remove the row" in told
+    assert "qc.tsv row 3, patient 9: scans.tsv has no such patient; mend subject, or remove the row" in told
+    assert "qc.tsv row 4, patient 1: reason is empty; why the scan is left out" in told
+    assert "qc.tsv row 6, patient 1: session 2 is in row 5 already; keep one row a scan" in told
+    assert "scans.tsv row 5, patient 2: path names no file" in told
+    assert len(told.splitlines()) == 6
+
+
+def test_a_cohort_without_any_scan_left_is_told(tmp_path):
+    told = errors_of(
+        tmp_path,
+        "subject | session | years | path | exclude\n1 | 1 | 0 | a.nii | x\n2 | 1 | 0 | b.nii | \n",
+        qc="subject | session | reason\n2 | 1 | moved\n",
+    )
+    assert told == "scans.tsv: every scan is left out; keep at least one"
+
+
+def test_marks_that_a_spreadsheet_leaves_are_no_error(tmp_path):
+    cohort = cohort_of(tmp_path, "\ufeffsubject | session | years | path\n1 | 1 | 0 | a.nii | \n1 | 2 | 1 | b.nii | \n")
+    assert cohort.sessions("1") == ["1", "2"]

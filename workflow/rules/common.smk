@@ -43,10 +43,9 @@ def load_cohort():
 
         scans, participants, _ = simulate_tables(config["simulate"])
         return make_cohort(scans, participants)
-    schemas = {
-        name: load_yaml(ROOT / "workflow" / "schemas" / f"{name}.schema.yaml") for name in ("scans", "participants")
-    }
-    return read_cohort(Path("config/scans.tsv"), Path("config/participants.tsv"), schemas, Path())
+    folder = ROOT / "workflow" / "schemas"
+    schemas = {name: load_yaml(folder / f"{name}.schema.yaml") for name in ("scans", "participants", "qc")}
+    return read_cohort(Path("config"), schemas, Path())
 
 
 def stage_params(stage):
@@ -127,7 +126,7 @@ def participant_records():
 
 
 def excluded_records():
-    """Scans that the table leaves out, with the reason given there."""
+    """Scans that scans.tsv or qc.tsv leaves out, with the reason given there."""
     return COHORT.excluded.to_dict("records")
 
 

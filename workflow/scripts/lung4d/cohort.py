@@ -1,7 +1,8 @@
-"""The cohort: the user's two tables, read, checked at the door and put in order.
+"""The cohort: the user's tables, read, checked at the door and put in order.
 
-`scans.tsv` has a row per scan, `participants.tsv` a row per patient; docs and types of the columns are in
-workflow/schemas. Every error is collected before any is raised.
+`scans.tsv` has a row per scan, `participants.tsv` a row per patient, `qc.tsv` a row per scan that somebody who looked
+at the results leaves out; docs and types of the columns are in workflow/schemas. Every error is collected before any
+is raised.
 """
 
 import re
@@ -41,11 +42,13 @@ class Cohort:
         return rows.iloc[0].to_dict()
 
 
-def read_cohort(scans: Path, participants: Path, schemas: Mapping[str, Mapping], root: Path) -> Cohort:
-    """Read both tables; `participants` may be absent. Relative paths in the table are relative to `root`.
+def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Cohort:
+    """Read scans.tsv, participants.tsv and qc.tsv of `folder`; the last two may be absent. Relative paths in the tables
+    are relative to `root`, `schemas` has one by the name of each table.
 
-    Raises InvalidInput with every error of both tables at once.
+    Raises InvalidInput with every error of all tables at once.
     """
+    scans, participants, qc = (folder / f"{name}.tsv" for name in ("scans", "participants", "qc"))
     if not scans.is_file():
         raise InvalidInput([f"{scans.as_posix()} is not there; make it as config/README.md shows, a row per scan"])
     errors: list[str] = []
@@ -53,6 +56,9 @@ def read_cohort(scans: Path, participants: Path, schemas: Mapping[str, Mapping],
     if not scan_rows and not errors:
         errors.append(f"{scans.name}: there is no row; give one per scan")
     participant_rows = _typed_rows(participants, schemas["participants"], errors) if participants.is_file() else []
+    _exclude(_typed_rows(qc, schemas["qc"], errors) if qc.is_file() else [], scan_rows, qc.name, errors)
+    if scan_rows and all(row.get("exclude") for row in scan_rows):
+        errors.append(f"{scans.name}: every scan is left out; keep at least one")
     _check_scans(scan_rows, scans.name, root, errors)
     _check_participants(participant_rows, scan_rows, participants.name, errors)
     if errors:
@@ -79,7 +85,8 @@ def make_cohort(scans: pd.DataFrame, participants: pd.DataFrame) -> Cohort:
 def _typed_rows(path: Path, schema: Mapping[str, Any], errors: list[str]) -> list[dict[str, Any]]:
     """Rows of a TSV as typed values, "row" being the line in the file as a spreadsheet counts it."""
     try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment=None)
+        # a spreadsheet's byte order mark, and its tabs behind the last column, are no error
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         errors.append(f"{path.name} cannot be read as a tab-separated table: {error}")
         return []
@@ -128,6 +135,28 @@ def _typed(text: str, column: Mapping[str, Any], required: list[str], name: str,
     return value
 
 
+def _exclude(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:
+    """Put the reasons of qc.tsv into the scans' `exclude`; unknown scans and scans named twice are errors."""
+    known = {(scan.get("subject"), scan.get("session")): scan for scan in scans}
+    subjects = {scan.get("subject") for scan in scans}
+    seen: dict[tuple, int] = {}
+    for row in rows:
+        place, key = _place(Path(table), row), (row["subject"], row["session"])
+        if None in key:
+            continue
+        if row["subject"] not in subjects:
+            errors.append(f"{place}: scans.tsv has no such patient; mend subject, or remove the row")
+        elif key not in known:
+            errors.append(
+                f"{place}: scans.tsv has no session {row['session']} of this patient; mend it, or remove the row"
+            )
+        elif key in seen:
+            errors.append(f"{place}: session {row['session']} is in row {seen[key]} already; keep one row a scan")
+        else:
+            known[key]["exclude"] = row["reason"]
+        seen.setdefault(key, row["row"])
+
+
 def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) -> None:
     """Times, files and double sessions; turns `date` into years since the patient's first scan."""
     first_dates: dict[str, date] = {}
@@ -148,7 +177,7 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
         elif row.get("years") is None and not any(f"{place}: years" in error for error in errors):
             errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
         for column in ("path", "mask"):
-            if row.get(column) and not (root / row[column]).exists():
+            if row.get(column) and not row.get("exclude") and not (root / row[column]).exists():
                 errors.append(f"{place}: {column} names no file or folder that exists; mend it, or exclude the scan")
         key = (row.get("subject"), row.get("session"))
         if None not in key and key in seen:

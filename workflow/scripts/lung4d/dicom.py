@@ -241,7 +241,10 @@ def _drop_copies(slices: list[Slice], values: np.ndarray, flags: list[str]) -> t
         if slices[index].depth - slices[keep[-1]].depth > 0.01:
             keep.append(index)
         elif not np.array_equal(values[index], values[keep[-1]]):
-            raise UnusableScan("The series holds different images at the same position; name one in `series`.")
+            raise UnusableScan(
+                "The series holds different images at the same position (two phases?); "
+                "export each as a series of its own."
+            )
     if len(keep) < len(slices):
         flags.append(f"{len(slices) - len(keep)} slices were in the series twice.")
     return [slices[index] for index in keep], values[keep]

@@ -106,7 +106,8 @@ def attention_section(results: Results) -> Section:
     if results.excluded:
         rows = tuple((str(r["subject"]), str(r["session"]), str(r.get("reason") or "")) for r in results.excluded)
         body = Table(("Patient", "Visit", "Reason given"), rows)
-        reportlets.append(Reportlet("Scans left out by your table", "The column “exclude” of scans.tsv.", (body,)))
+        caption = "By the column “exclude” of scans.tsv, or by qc.tsv."
+        reportlets.append(Reportlet("Scans left out by your tables", caption, (body,)))
     return Section(
         "attention", "Attention", "What a person should look at before using the results.", tuple(reportlets)
     )
@@ -139,8 +140,8 @@ def _flagged(results: Results) -> Reportlet:
         return Reportlet("Flagged scans", "", (Words(("No scan was flagged.",)),))
     rows = tuple((str(row.subject), str(row.session), str(row.flags)) for row in flagged.itertuples())
     caption = (
-        f"{count(len(rows), 'scan')} went through all the same. Look at the pictures; a reason in the column “exclude” "
-        "of scans.tsv leaves a scan out of the next run."
+        f"{count(len(rows), 'scan')} went through all the same. Look at the pictures; a row in config/qc.tsv (subject, "
+        "session, reason) leaves a scan out of the next run."
     )
     body = Table(("Patient", "Visit", "Why"), rows)
     # a flag on many scans is a matter of the cohort, not of a scan: it must not push the report out of sight
