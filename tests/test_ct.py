@@ -1,6 +1,7 @@
 """Reading CT: every format gives the same HU at the same physical points, and nothing that names a person."""
 
 import gzip
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+import real_data
 from ct_files import AXIAL, OBLIQUE, same, volume, write_series
 from lung4d import ct
 from lung4d.archives import unpack
@@ -256,3 +258,63 @@ def test_script_writes_what_viewers_open(tmp_path):
     assert file.get_data_dtype() == np.int16
     facts = json.loads((tmp_path / "out" / "ct.json").read_text())
     assert facts["format"] == "MetaImage" and facts["size"] == [40, 36, 24]
+
+
+ORIENTATIONS = ("LPS", "RAS", "LAS", "RPI", "PSR", "AIL", "SRA", "oblique", "oblique RAS", "double oblique PIR")
+
+
+def orientation(name):
+    """Direction cosines by the letters of an orientation, turned by 20 and 10 degrees where it is (double) oblique."""
+    letters = name.split()[-1] if name.split()[-1].isupper() else "LPS"
+    axes = np.array(sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(letters)).reshape(3, 3)
+    turn = sitk.Euler3DTransform()
+    turn.SetRotation(np.deg2rad(10.0 if "double" in name else 0.0), 0.0, np.deg2rad(20.0 if "oblique" in name else 0.0))
+    return (np.array(turn.GetMatrix()).reshape(3, 3) @ axes).ravel()
+
+
+def assert_marks_are_in_place(original: sitk.Image, written: Path, marks: list[tuple[int, int, int]]):
+    """Marked voxels of `original` lie at the same points of the written file, by SimpleITK and by nibabel's affine."""
+    image, file = sitk.ReadImage(str(written)), nib.load(written)
+    values = np.asanyarray(file.dataobj)
+    assert nib.aff2axcodes(file.affine) == ("L", "P", "S")
+    assert np.prod(image.GetSpacing()) == pytest.approx(np.prod(original.GetSpacing()), rel=1e-4)
+    assert sorted(image.GetSize()) == sorted(original.GetSize())
+    for mark in marks:
+        point = original.TransformIndexToPhysicalPoint(mark)
+        where = image.TransformPhysicalPointToContinuousIndex(point)
+        assert np.abs(np.array(where) - np.rint(where)).max() < 2e-3
+        assert image[np.rint(where).astype(int).tolist()] == original[mark]
+        ras = np.append(np.array(point) * [-1, -1, 1], 1)
+        assert values[tuple(np.rint(np.linalg.inv(file.affine) @ ras)[:3].astype(int))] == original[mark]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *itertools.product(ORIENTATIONS, ["ct.nii.gz", "ct.nrrd", "ct.mha"]),
+        *((name, "DICOM") for name in ("LPS", "RAS", "LAS", "RPI", "oblique", "oblique RAS")),
+    ],
+)
+def test_every_voxel_stays_where_it_was(tmp_path, name, form):
+    image = volume(size=(40, 36, 34), spacing=(0.7, 1.1, 2.3), direction=orientation(name))
+    marks = [(1, 2, 3), (37, 5, 30), (20, 33, 11), (39, 35, 33)]
+    for number, mark in enumerate(marks):
+        image[mark] = 1000 + number
+    source = tmp_path / form
+    if form == "DICOM":
+        write_series(source, image)
+    else:
+        sitk.WriteImage(image, str(source))
+    run_convert(source, tmp_path / "out")
+    assert_marks_are_in_place(image, tmp_path / "out" / "ct.nii.gz", marks)
+
+
+@pytest.mark.skipif(real_data.folder() is None, reason=real_data.REASON)
+def test_a_real_oblique_scan_stays_where_it_was(tmp_path):
+    source = real_data.folder() / "ct64" / "ct-64-transformed.nrrd"
+    run_convert(source, tmp_path / "out")
+    original = sitk.ReadImage(str(source))
+    original = sitk.Cast(sitk.Clamp(original, lowerBound=ct.LOWEST_HU), sitk.sitkInt16)
+    rng = np.random.default_rng(0)
+    marks = [tuple(map(int, mark)) for mark in rng.integers(0, original.GetSize(), (100, 3))]
+    assert_marks_are_in_place(original, tmp_path / "out" / "ct.nii.gz", marks)
