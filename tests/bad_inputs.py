@@ -228,6 +228,21 @@ def no_rescale(folder):
     return write_series(folder / "in", volume() + 1024, intercept=0.0, tags=tags)
 
 
+@case(
+    "DICOM with a rescale intercept of 0 over values of 0 and more, and bright padding",
+    refused="The values lie between 24 and 1239, with no air: they are not Hounsfield units. "
+    "Apply the rescale slope and intercept and export the scan again.",
+)
+def padded_raw(folder):
+    def change(item):
+        stored = np.frombuffer(item.PixelData, "<i2").reshape(36, 40).copy()
+        stored[[0, 0, -1, -1], [0, -1, 0, -1]] = 4095
+        item.PixelData = stored.tobytes()
+        item.add_new("PixelPaddingValue", "SS", 4095)
+
+    return edit(write_series(folder / "in", volume() + 1024, intercept=0.0), change)
+
+
 # DICOM: slices
 
 

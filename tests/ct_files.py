@@ -16,6 +16,22 @@ from pydicom.uid import (
 
 AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
+# Tags that name a person, a place or a day. All are found again by one of these texts.
+IDENTIFIERS = {
+    "PatientName": "Planted^Person",
+    "PatientID": "PLANTED-ID-77",
+    "PatientBirthDate": "19410203",
+    "StudyDate": "20130405",
+    "AcquisitionDate": "20130405",
+    "InstitutionName": "Planted Hospital",
+    "ReferringPhysicianName": "Planted^Doctor",
+    "AccessionNumber": "PLANTED-ACC",
+    "StudyInstanceUID": "1.2.826.0.1.7777777.1",
+    "StationName": "PLANTEDSTATION",
+    "DeviceSerialNumber": "PLANTED-SERIAL",
+    "SeriesDescription": "Planted chest 1mm",
+}
+PLANTED = ("planted", "19410203", "20130405", "1.2.826.0.1.7777777")
 
 
 def volume(size=(40, 36, 24), spacing=(1.5, 1.5, 2.5), origin=(-30.0, -20.0, 100.0), direction=AXIAL):

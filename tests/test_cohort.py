@@ -141,3 +141,14 @@ def test_a_cohort_without_any_scan_left_is_told(tmp_path):
 def test_marks_that_a_spreadsheet_leaves_are_no_error(tmp_path):
     cohort = cohort_of(tmp_path, "\ufeffsubject | session | years | path\n1 | 1 | 0 | a.nii | \n1 | 2 | 1 | b.nii | \n")
     assert cohort.sessions("1") == ["1", "2"]
+
+
+def test_years_and_dates_of_a_patient_are_not_mixed(tmp_path):
+    told = errors_of(
+        tmp_path,
+        "subject | session | years | date | path\n"
+        "1 | 1 | 0 |  | a.nii\n1 | 2 |  | 2015-01-01 | b.nii\n2 | 1 | 0 |  | c.nii\n",
+    )
+    assert told == (
+        "scans.tsv row 2, patient 1: years without a date, where the patient has dates alone; give all of them one way"
+    )

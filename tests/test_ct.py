@@ -13,27 +13,13 @@ import pytest
 import SimpleITK as sitk
 
 import real_data
-from ct_files import AXIAL, OBLIQUE, same, volume, write_series
+from ct_files import AXIAL, IDENTIFIERS, OBLIQUE, same, volume, write_series
 from lung4d import ct
 from lung4d.archives import unpack
 from lung4d.dicom import Slice
 from lung4d.files import UnusableScan, read_status
 from lung4d.series import choose_series
 from one_script import run_script
-
-IDENTIFIERS = {
-    "PatientName": "Planted^Person",
-    "PatientID": "PLANTED-ID-77",
-    "PatientBirthDate": "19410203",
-    "StudyDate": "20130405",
-    "AcquisitionDate": "20130405",
-    "InstitutionName": "Planted Hospital",
-    "ReferringPhysicianName": "Planted^Doctor",
-    "AccessionNumber": "PLANTED-ACC",
-    "StationName": "PLANTEDSTATION",
-    "DeviceSerialNumber": "PLANTED-SERIAL",
-    "SeriesDescription": "Planted chest 1mm",
-}
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"])

@@ -166,6 +166,7 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
             row["when"] = when
             if when:
                 first_dates[row["subject"]] = min(when, first_dates.get(row["subject"], when))
+    dated = {row.get("subject") for row in rows if row.get("date") and row.get("years") is None}
     seen: dict[tuple, int] = {}
     for row in rows:
         place = _place(Path(table), row)
@@ -176,6 +177,8 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
                 row["years"] = round((row["when"] - first_dates[row["subject"]]).days / DAYS_PER_YEAR, 3)
         elif row.get("years") is None and not any(f"{place}: years" in error for error in errors):
             errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
+        elif not row.get("date") and row.get("subject") in dated:
+            errors.append(f"{place}: years without a date, where the patient has dates alone; give all of them one way")
         for column in ("path", "mask"):
             if row.get(column) and not row.get("exclude") and not (root / row[column]).exists():
                 errors.append(f"{place}: {column} names no file or folder that exists; mend it, or exclude the scan")

@@ -214,10 +214,10 @@ def _check_one_rescale(slices: list[Slice]) -> None:
 
 
 def _padding_to_air(plane: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
-    """`plane` (rows, columns) in HU with air where it holds the header's padding value.
+    """`plane` (rows, columns) in HU with its darkest value where it holds a brighter one that the header calls padding.
 
     Only where all four corners hold it, outside the scanner's round field of view: some exports name a value as
-    padding that is also tissue.
+    padding that is also tissue. Dark padding is left to the clipping at -1024 HU.
     """
     stored = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
     stored = [_stored_value(value, header) for value in stored if value is not None]
@@ -226,7 +226,10 @@ def _padding_to_air(plane: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     slope, intercept = number_of(header.get("RescaleSlope")), number_of(header.get("RescaleIntercept"))
     hu = [value * (1.0 if slope is None else slope) + (intercept or 0.0) for value in stored]
     padding = (plane >= min(hu) - 0.01) & (plane <= max(hu) + 0.01)
-    return np.where(padding, plane.dtype.type(AIR), plane) if padding[np.ix_([0, -1], [0, -1])].all() else plane
+    if padding.all() or not padding[np.ix_([0, -1], [0, -1])].all():
+        return plane
+    darkest = plane[~padding].min()
+    return np.where(padding, darkest, plane) if darkest < min(hu) else plane
 
 
 def _stored_value(value: Any, header: pydicom.Dataset) -> int:
