@@ -51,7 +51,7 @@ subject	session	reason
 {qc}
 
 Names, dates and numbers inside the files stay out of `results/`. What you write yourself does not: `subject`,
-`session`, `site` and reasons appear as they are, and Snakemake keeps the paths of its inputs in `.snakemake/`. Use
+`session`, `site` and reasons appear as they are, and Snakemake keeps `path` and `series` in `.snakemake/`. Use
 pseudonyms, and folders that are not named after patients.
 
 ## The keys

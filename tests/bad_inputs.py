@@ -384,7 +384,7 @@ def decimal_comma(folder):
 
 @case(
     "slices without pixel spacing",
-    refused="The folder holds 24 DICOM files, and none is an image with a position and a pixel size "
+    refused="The DICOM files (24) hold no image with a position and a pixel size "
     "(reports, dose sheets, screenshots?); export the original slices.",
 )
 def no_pixel_spacing(folder):
@@ -420,7 +420,7 @@ def strangers(folder):
 
 @case(
     "a folder with a dose report alone",
-    refused="The folder holds 1 DICOM files, and none is an image with a position and a pixel size "
+    refused="The DICOM files (1) hold no image with a position and a pixel size "
     "(reports, dose sheets, screenshots?); export the original slices.",
 )
 def report_alone(folder):
@@ -450,7 +450,7 @@ def empty_folder(folder):
 
 @case(
     "one slice as the path",
-    refused="This is one DICOM file; give the folder of the whole series.",
+    refused="This is one DICOM file, not a readable series; give the folder of the whole series.",
 )
 def one_slice(folder):
     return files_of(write_series(folder / "in", volume()))[0]
@@ -458,7 +458,7 @@ def one_slice(folder):
 
 @case(
     "the DICOMDIR as the path",
-    refused="This is one DICOM file; give the folder of the whole series.",
+    refused="This is one DICOM file, not a readable series; give the folder of the whole series.",
 )
 def dicomdir(folder):
     report(folder / "DICOMDIR")
@@ -490,7 +490,7 @@ def zip_of_dicom(folder):
 
 @case(
     "a zip of zips",
-    refused="There are 2 zip files in it and no images; unpack them, or give one as the path.",
+    refused="No images but zip files (2) are in it; unpack them, or give one as the path.",
 )
 def zip_of_zips(folder):
     write_series(folder / "in", volume())

@@ -58,7 +58,7 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError("The file or folder of the scan is not there.")  # without the path, which may name
+        raise FileNotFoundError("The file or folder of the scan is not there.")  # its path may name a person
     if path.is_dir():
         image, facts, flags = _read_folder(path, series)
     elif path.stat().st_size == 0:
@@ -112,10 +112,10 @@ def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, li
     if volumes:
         raise UnusableScan(f"The folder holds {len(volumes)} volume files and no DICOM; give one file.")
     if zips := sum(file.suffix.lower() == ".zip" for file in files):
-        raise UnusableScan(f"There are {zips} zip files in it and no images; unpack them, or give one as the path.")
+        raise UnusableScan(f"No images but zip files ({zips}) are in it; unpack them, or give one as the path.")
     if reports := sum(dicom.is_dicom(file) for file in files):
         raise UnusableScan(
-            f"The folder holds {reports} DICOM files, and none is an image with a position and a pixel size "
+            f"The DICOM files ({reports}) hold no image with a position and a pixel size "
             "(reports, dose sheets, screenshots?); export the original slices."
         )
     raise UnusableScan("The folder holds neither DICOM nor a volume file; give a DICOM folder or one file.")
@@ -155,7 +155,7 @@ def _read_lone_dicom(path: Path, series: str | None) -> tuple[sitk.Image, dict, 
         raise UnusableScan("Unknown format: give a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.")
     slices = dicom.slices_of(path)
     if len(slices) < FEWEST_SLICES:
-        raise UnusableScan("This is one DICOM file; give the folder of the whole series.")
+        raise UnusableScan("This is one DICOM file, not a readable series; give the folder of the whole series.")
     return _read_dicom(slices, series)
 
 

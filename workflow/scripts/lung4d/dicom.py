@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom import config
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from lung4d.files import UnusableScan
 
@@ -73,6 +73,16 @@ NUMBER_FACTS = {
     "reconstruction_diameter_mm": "ReconstructionDiameter",
     "gantry_tilt_deg": "GantryDetectorTilt",
 }
+DAMAGE = (
+    InvalidDicomError,
+    BytesLengthException,
+    AttributeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    NotImplementedError,
+)
 # An enhanced file names these differently in its frames.
 FRAME_NAMES = {"FrameType": "ImageType", "FrameAcquisitionNumber": "AcquisitionNumber"}
 # The first element of a file without preamble: group 2 or 8, an element below 256.
@@ -117,9 +127,19 @@ def slices_of(path: Path) -> list[Slice]:
     position in space and a pixel size (reports, dose sheets, DICOMDIR, damage)."""
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+        _drop_damaged(header)
         return [_slice(path, frame, number) for number, frame in enumerate(_frames(header))]
-    except (InvalidDicomError, AttributeError, ValueError, TypeError, LookupError, EOFError, NotImplementedError):
+    except DAMAGE:
         return []
+
+
+def _drop_damaged(header: pydicom.Dataset) -> None:
+    """Remove the elements that cannot be decoded: pydicom decodes late, where nothing is ready for its errors."""
+    for tag in list(header.keys()):
+        try:
+            header[tag]
+        except DAMAGE:
+            del header[tag]
 
 
 def _slice(path: Path, header: pydicom.Dataset, frame: int) -> Slice:
@@ -320,8 +340,9 @@ def _text(value: Any) -> str | None:
 
 
 def number_of(value: Any) -> float | None:
-    """A header's number, or None where it is absent or none."""
+    """A header's number, or None where it is absent, not a number or not finite."""
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if np.isfinite(number) else None
