@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import yaml
 from thorax_phantom import thorax
 
-from ct_files import IDENTIFIERS, PLANTED, write_series
+from ct_files import IDENTIFIERS, OBLIQUE, PLANTED, write_series
 from running import ROOT, jobs_of, read_json, snakemake, times
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,7 @@ def write_sources(folder: Path) -> list[dict]:
     named_nifti(mask, folder / "mask.nii.gz")
     for key in ("PatientName", "Comment", "ITK_FileNotes", "0010|0010"):
         image.SetMetaData(key, "Planted^Person 20130405")
+    image.SetDirection(OBLIQUE)
     sitk.WriteImage(image, str(folder / "ct.nrrd"))
     sitk.WriteImage(image, str(folder / "ct.mha"))
     with zipfile.ZipFile(folder / "study.zip", "w") as bundle:
@@ -126,8 +127,23 @@ def test_dates_become_years_and_the_damaged_scan_a_sentence(run):
     assert (sidecar["series_number"], sidecar["series_found"], sidecar["series_suitable"]) == (2, 1, 1)
 
 
-def test_resampled_lungs_are_where_the_scanner_saw_them(run):
-    results, name = run / "results", "sub-002/sub-002_ses-01_desc-lung_mask.nii.gz"
+def test_every_image_has_one_geometry_for_all_viewers(run):
+    images = [path for path in (run / "results").rglob("*.nii*") if path.stat().st_size]
+    assert len(images) > 25
+    for path in images:
+        file, image = nib.load(path), sitk.ReadImage(str(path))
+        (qform, qcode), (sform, scode) = file.get_qform(coded=True), file.get_sform(coded=True)
+        assert qcode > 0 and scode > 0 and file.header.get_xyzt_units()[0] == "mm", path
+        assert qform == pytest.approx(sform, abs=1e-3), path
+        for corner in np.ndindex(2, 2, 2):
+            index = [int(c * (n - 1)) for c, n in zip(corner, image.GetSize(), strict=True)]
+            point = np.array(image.TransformIndexToPhysicalPoint(index)) * [-1, -1, 1]
+            assert nib.affines.apply_affine(file.affine, index) == pytest.approx(point, abs=0.01), path
+
+
+@pytest.mark.parametrize("subject", ["001", "002"])  # axial; oblique
+def test_resampled_lungs_are_where_the_scanner_saw_them(run, subject):
+    results, name = run / "results", f"sub-{subject}/sub-{subject}_ses-01_desc-lung_mask.nii.gz"
     native, resampled = (lung_centre(results / stage / name) for stage in ("segment", "resample"))
     assert native == pytest.approx(resampled, abs=5.0)  # voxels of the tiny grid are 10 mm and more
 
