@@ -28,8 +28,9 @@ subject	session	years	path
 
 Which series of a DICOM folder is taken: axial CT of at least 10 slices, no localiser, reformat or projection; of those
 the one that covers the lungs (240 mm, or 90 % of the longest), then supine and not in expiration, then with the
-thinnest slices, then with a lung (sharp) kernel, then with the lowest number. `series` overrides the rule. The sidecar
-in `results/convert/` names the series taken, how many there were, and how many the rule could choose from.
+thinnest slices, then with a lung (sharp) kernel, then with the lowest number. `series` overrides the rule; a
+folder of several studies is refused, because it may hold several visits. The sidecar in `results/convert/` names the
+series taken, how many there were, and how many the rule could choose from.
 
 `config/participants.tsv`, a row per patient; without it the workflow runs to the end, without survival:
 

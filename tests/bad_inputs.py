@@ -358,6 +358,16 @@ def several_series(folder):
     return folder / "in"
 
 
+@case(
+    "the folder of a patient with two visits",
+    refused="There are lung series of 2 studies; give the folder of one visit, or name a UID in `series`.",
+)
+def two_visits(folder):
+    write_series(folder / "in" / "a", volume(), tags={"StudyInstanceUID": "1.2.3.5"})
+    write_series(folder / "in" / "b", volume(), tags={"StudyInstanceUID": "1.2.3.6"})
+    return folder / "in"
+
+
 @case("an axial and a coronal stack under one series UID", handled="read, the axial stack")
 def mixed_orientations(folder):
     coronal = volume(size=(40, 36, 34), direction=(1, 0, 0, 0, 0, 1, 0, -1, 0))

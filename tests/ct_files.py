@@ -58,7 +58,7 @@ def write_series(folder: Path, image: sitk.Image, *, slope=1.0, intercept=-1024.
     folder.mkdir(parents=True, exist_ok=True)
     hu = sitk.GetArrayFromImage(image)
     axes = np.array(image.GetDirection()).reshape(3, 3)
-    common = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid()}
+    common = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": "1.2.3.4"}
     for index in range(len(hu)) if keep is None else keep:
         item = _ct_dataset(image, CTImageStorage)
         item.InstanceNumber = index + 1

@@ -54,21 +54,22 @@ def test_every_error_of_both_tables_is_told_with_row_value_and_remedy(tmp_path):
         "012 | 01 | twelve | a.nii | x\n"
         "012 | 02 | 1 | missing.nii | x\n"
         "012 | 02 | 2 | a.nii | x\n"
-        "sub-3 | 01 | 0 | a.nii | x\n"
-        "4 | 01 |  | a.nii | x\n",
+        "sub-3 | 01 | 0 | b.nii | x\n"
+        "4 | 01 |  | c.nii | x\n",
         "subject | followup_years | event | sex\n012 | 1.0 | 2 | M\n012 | 3 | 1 | female\n",
     )
     assert "scans.tsv: unknown column 'shape'" in told
     assert "scans.tsv row 2, patient 012: years is 'twelve'; give a number of years since baseline, or a date" in told
     assert "scans.tsv row 3, patient 012: path names no file or folder that exists" in told
     assert "scans.tsv row 4, patient 012: session 02 is in row 3 already" in told
+    assert "scans.tsv row 4, patient 012: path and series are those of row 2 already" in told
     assert "scans.tsv row 5: subject is 'sub-3'" in told
     assert "scans.tsv row 6, patient 4: years is empty" in told
     assert "participants.tsv row 2, patient 012: event is '2'" in told
     assert "participants.tsv row 2, patient 012: followup_years is 1, before the patient's scan at 2 years" in told
     assert "participants.tsv row 3, patient 012: sex is 'female'; M or F" in told
     assert "participants.tsv row 3, patient 012: the patient is in row 2 already" in told
-    assert len(told.splitlines()) == 10
+    assert len(told.splitlines()) == 11
 
 
 def test_a_cohort_needs_no_participants_table(tmp_path):
@@ -123,7 +124,7 @@ def test_every_error_of_qc_is_told_with_row_and_remedy(tmp_path):
     assert "qc.tsv: unknown column 'who'; known are subject, session, reason" in told
     assert "qc.tsv row 2, patient 1: scans.tsv has no session 9 of this patient; mend it, or remove the row" in told
     assert "qc.tsv row 3, patient 9: scans.tsv has no such patient; mend subject, or remove the row" in told
-    assert "qc.tsv row 4, patient 1: reason is empty; why the scan is left out" in told
+    assert "qc.tsv row 4, patient 1: reason is empty; say why the scan is left out" in told
     assert "qc.tsv row 6, patient 1: session 2 is in row 5 already; keep one row a scan" in told
     assert "scans.tsv row 5, patient 2: path names no file" in told
     assert len(told.splitlines()) == 6
@@ -152,3 +153,12 @@ def test_years_and_dates_of_a_patient_are_not_mixed(tmp_path):
     assert told == (
         "scans.tsv row 2, patient 1: years without a date, where the patient has dates alone; give all of them one way"
     )
+
+
+def test_dates_that_are_none_and_rows_without_a_patient_are_told_without_the_date(tmp_path):
+    told = errors_of(
+        tmp_path, "subject | session | date | path\n1 | 1 | 05.04.2013 | a.nii\n | 2 | 2014-01-01 | b.nii\n"
+    )
+    assert "scans.tsv row 2, patient 1: date is not a date; give it as YYYY-MM-DD" in told
+    assert "scans.tsv row 3: subject is empty" in told
+    assert len(told.splitlines()) == 2 and "2013" not in told

@@ -59,6 +59,7 @@ def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Coh
     _exclude(_typed_rows(qc, schemas["qc"], errors) if qc.is_file() else [], scan_rows, qc.name, errors)
     if scan_rows and all(row.get("exclude") for row in scan_rows):
         errors.append(f"{scans.name}: every scan is left out; keep at least one")
+    _dates_to_years(scan_rows, scans.name, errors)
     _check_scans(scan_rows, scans.name, root, errors)
     _check_participants(participant_rows, scan_rows, participants.name, errors)
     if errors:
@@ -157,43 +158,60 @@ def _exclude(rows: list[dict], scans: list[dict], table: str, errors: list[str])
         seen.setdefault(key, row["row"])
 
 
+def _dates_to_years(rows: list[dict], table: str, errors: list[str]) -> None:
+    """Turn `date` into years since the patient's first scan, and drop it."""
+    dates = [_parse_date(row.pop("date", None)) for row in rows]
+    first: dict[str | None, date] = {}
+    for row, when in zip(rows, dates, strict=True):
+        if isinstance(when, date):
+            first[row.get("subject")] = min(when, first.get(row.get("subject"), when))
+    dated = {row.get("subject") for row, when in zip(rows, dates, strict=True) if when and row.get("years") is None}
+    for row, when in zip(rows, dates, strict=True):
+        place = _place(Path(table), row)
+        if row.get("years") is not None:
+            if when is None and row.get("subject") in dated:
+                errors.append(
+                    f"{place}: years without a date, where the patient has dates alone; give all of them one way"
+                )
+        elif isinstance(when, date):
+            row["years"] = round((when - first[row.get("subject")]).days / DAYS_PER_YEAR, 3)
+        elif when:
+            errors.append(f"{place}: date is not a date; give it as YYYY-MM-DD, or a number in the column years")
+        elif not any(f"{place}: years" in error for error in errors):
+            errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
+
+
+def _parse_date(text: str | None) -> date | str | None:
+    """The date, None where there is none, or the text that is no date."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return text
+
+
 def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) -> None:
-    """Times, files and double sessions; turns `date` into years since the patient's first scan."""
-    first_dates: dict[str, date] = {}
-    for row in rows:
-        if row.get("date") and row.get("subject"):
-            when = _parse_date(row["date"])
-            row["when"] = when
-            if when:
-                first_dates[row["subject"]] = min(when, first_dates.get(row["subject"], when))
-    dated = {row.get("subject") for row in rows if row.get("date") and row.get("years") is None}
-    seen: dict[tuple, int] = {}
+    """Files that are not there, and sessions or files that two rows name; excluded scans need no file."""
+    sessions: dict[tuple, int] = {}
+    sources: dict[tuple, int] = {}
     for row in rows:
         place = _place(Path(table), row)
-        if row.get("years") is None and row.get("date"):
-            if row["when"] is None:
-                errors.append(f"{place}: date is not a date; give it as YYYY-MM-DD, or a number in the column years")
-            else:
-                row["years"] = round((row["when"] - first_dates[row["subject"]]).days / DAYS_PER_YEAR, 3)
-        elif row.get("years") is None and not any(f"{place}: years" in error for error in errors):
-            errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
-        elif not row.get("date") and row.get("subject") in dated:
-            errors.append(f"{place}: years without a date, where the patient has dates alone; give all of them one way")
+        session = (row.get("subject"), row.get("session"))
+        if None not in session and session in sessions:
+            errors.append(
+                f"{place}: session {session[1]} is in row {sessions[session]} already; give each scan its own session"
+            )
+        sessions.setdefault(session, row["row"])
+        if row.get("exclude"):
+            continue
         for column in ("path", "mask"):
-            if row.get(column) and not row.get("exclude") and not (root / row[column]).exists():
+            if row.get(column) and not (root / row[column]).exists():
                 errors.append(f"{place}: {column} names no file or folder that exists; mend it, or exclude the scan")
-        key = (row.get("subject"), row.get("session"))
-        if None not in key and key in seen:
-            errors.append(f"{place}: session {key[1]} is in row {seen[key]} already; give each scan its own session")
-        seen.setdefault(key, row["row"])
-        row.pop("date", None), row.pop("when", None)
-
-
-def _parse_date(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+        source = (row.get("path"), row.get("series"))
+        if source[0] and source in sources:
+            errors.append(
+                f"{place}: path and series are those of row {sources[source]} already; give each scan its own"
+            )
+        sources.setdefault(source, row["row"])
 
 
 def _check_participants(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:

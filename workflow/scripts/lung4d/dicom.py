@@ -20,6 +20,7 @@ config.settings.reading_validation_mode = config.IGNORE  # its warnings would re
 FEWEST_SLICES = 10
 AIR = -1024.0  # HU
 TAGS = [
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "SeriesNumber",
     "SeriesDescription",

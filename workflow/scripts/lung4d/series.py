@@ -8,6 +8,8 @@ A series can be chosen when it is CT, grey-valued, axial (normal within 35 degre
 3. is thinnest: the larger of slice thickness and slice spacing, to 0.1 mm;
 4. has a lung kernel (sharp: B50f and above, Bl57, LUNG, BONE, FC51, YC, L ...), because fine fibrosis is read there;
 5. has the lowest series number.
+
+Where they belong to several studies, nothing is chosen: a folder of two visits would give one of them twice.
 """
 
 import re
@@ -34,7 +36,7 @@ def choose_series(slices: list[Slice], wanted: str | None = None) -> tuple[list[
 
     `wanted` (SeriesNumber, SeriesDescription or SeriesInstanceUID) narrows the choice to that series and lifts the
     rule on reformats. The facts are the chosen series_number, series_found (all that hold images in space) and
-    series_suitable (those the rule could choose from). Raises UnusableScan where nothing is left.
+    series_suitable (those the rule could choose from). Raises UnusableScan where nothing is left, or several studies.
     """
     groups = _groups(slices)
     candidates = list(groups)
@@ -53,6 +55,10 @@ def choose_series(slices: list[Slice], wanted: str | None = None) -> tuple[list[
         raise UnusableScan(
             f"No axial CT series of at least {FEWEST_SLICES} slices among {len(slices)} DICOM images; "
             "export the thin slices of the chest."
+        )
+    if (studies := len({str(group[0].header.get("StudyInstanceUID", "")) for group in candidates})) > 1:
+        raise UnusableScan(
+            f"There are lung series of {studies} studies; give the folder of one visit, or name a UID in `series`."
         )
     longest = max(_span(group) for group in candidates)
     chosen = min(candidates, key=lambda group: _rank(group, longest))
