@@ -132,6 +132,10 @@ def slices_of(path: Path) -> list[Slice]:
         return [_slice(path, frame, number) for number, frame in enumerate(_frames(header))]
     except DAMAGE:
         return []
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the disk's fault; pydicom's own, of a file cut within a tag, have no number
+        return []
 
 
 def _drop_damaged(header: pydicom.Dataset) -> None:
@@ -216,7 +220,7 @@ def _read_pixels(slices: list[Slice]) -> np.ndarray:
                 path, stack = item.path, sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
         except RuntimeError:
             raise damaged from None
-        if item.frame >= len(stack) or stack[item.frame].shape != (item.header.Rows, item.header.Columns):
+        if item.frame >= len(stack) or stack[item.frame].shape != (item.header.get("Rows"), item.header.get("Columns")):
             raise damaged
         if number_of(item.header.get("RescaleIntercept")) is None and stack[item.frame].min() >= 0:
             raise UnusableScan(

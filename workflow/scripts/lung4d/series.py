@@ -76,7 +76,7 @@ def _groups(slices: list[Slice]) -> list[list[Slice]]:
     groups = defaultdict(list)
     for item in slices:
         directions = tuple(np.round(item.directions.ravel(), 2) + 0.0)
-        matrix = (item.header.get("Rows"), item.header.get("Columns"))
+        matrix = (str(item.header.get("Rows")), str(item.header.get("Columns")))
         spacing = tuple(round(float(value), 4) for value in item.header.PixelSpacing)
         groups[_uid(item.header), directions, matrix, spacing].append(item)
     return list(groups.values())
