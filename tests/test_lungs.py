@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from thorax_phantom import coordinates, ellipsoid, thorax
+from thorax_phantom import barrel, coordinates, ellipsoid, thorax
 
 from lung4d import lung_quality, lungs, morphology
 from lung4d.files import Status, UnusableScan, read_status, write_status
@@ -42,6 +42,23 @@ def test_dense_disease_below_the_pleura_is_kept():
     assert (labels_of(scan)[patch] > 0).mean() > 0.65
     healthy, _ = thorax(spacing, rim=False)
     assert labels_of(healthy)[truth == 0].sum() < 0.01 * (truth > 0).sum()  # ribs and wall are not swallowed
+
+
+@pytest.mark.parametrize(("depth", "share"), [(8, 0.78), (12, 0.83)])
+def test_a_wide_consolidated_band_below_the_ribs_is_kept(depth, share):
+    scan, truth, band = barrel(depth)
+    found = labels_of(scan)
+    assert (found[band] > 0).mean() > share
+    assert dice(found == 1, truth == 1) > 0.985 and dice(found == 2, truth == 2) > 0.985
+    assert (found[(truth == 0)] > 0).sum() < 0.01 * (truth > 0).sum()
+
+
+@pytest.mark.parametrize("depth", [0, 10])
+def test_a_healthy_lung_does_not_grow_to_the_ribs_nor_through_fat(depth):
+    scan, truth, fat = barrel(depth, filling=-105.0)
+    found = labels_of(scan) > 0
+    lung = (truth > 0) & ~fat
+    assert (found & ~lung).sum() < 0.01 * lung.sum()
 
 
 def test_ground_glass_lungs_are_lungs():
@@ -120,6 +137,8 @@ def test_a_users_mask_is_taken_as_it_is_and_divided(labels):
     mask.SetOrigin((5000.0, 0.0, 0.0))
     with pytest.raises(UnusableScan, match="does not overlap"):
         lungs.take_mask(mask, scan)
+    with pytest.raises(UnusableScan, match="is empty"):
+        lungs.take_mask(mask * 0, scan)
 
 
 def test_quality_numbers():
@@ -137,6 +156,11 @@ def test_quality_numbers():
         numbers | {"left_right_ratio": 0.2, "border_percent": 9, "parts": 4, "hu_p50": -100.0}, 300, 12000
     )
     assert len(flags) == 4 and all(flag.endswith(".") for flag in flags)
+    assert numbers["left_of_right_mm"] == pytest.approx(124, abs=1)
+    swapped = sitk.GetImageFromArray(np.array([0, 2, 1], np.uint8)[truth])
+    swapped.CopyInformation(scan)
+    (flag,) = lung_quality.check(lung_quality.quality(scan, swapped), 300, 12000)
+    assert "swapped" in flag
     with pytest.raises(UnusableScan, match="at least 5000 ml"):
         lung_quality.check(numbers, 5000, 12000)
 

@@ -71,3 +71,25 @@ def thorax(
     image.SetSpacing(spacing)
     image.SetOrigin((float(x.flat[0]), float(y.flat[0]), float(z.flat[0])))
     return image, truth
+
+
+def barrel(depth: float = 0.0, filling: float = DENSE, spacing: tuple[float, float, float] = (2.0, 2.0, 2.0)):
+    """A round chest whose lungs end 5 mm inside its ribs: the scan (int16 HU), its true labels and a band of the lung.
+
+    The band lies below the ribs at the back and the flanks, `depth` mm deep, 80 mm high, and holds `filling` (HU).
+    """
+    x, y, z = coordinates(spacing)
+    radius = np.hypot(x, y)
+    hu = np.where((radius < 124) & (z < 1000), SOFT, AIR)
+    ribs = (np.abs(radius - 103) < 3) & (np.abs((z + 140) % 26 - 13) < 6)
+    hu[ribs | ((np.hypot(x, y - 85) < 18) & (z < 1000))] = BONE
+    lung = (radius < 95) & (np.abs(x) > 20) & (np.hypot(x, y - 85) > 24) & (np.abs(z) < 100)
+    truth = np.where(lung, np.where(x < 0, 1, 2), 0).astype(np.uint8)
+    hu[lung] = LUNG
+    band = lung & (radius > 95 - depth) & (y > -20) & (np.abs(z) < 40)
+    hu[band] = filling
+    hu += np.random.default_rng(0).normal(0, 20, hu.shape)
+    image = sitk.GetImageFromArray(np.rint(hu).astype(np.int16))
+    image.SetSpacing(spacing)
+    image.SetOrigin((float(x.flat[0]), float(y.flat[0]), float(z.flat[0])))
+    return image, truth, band

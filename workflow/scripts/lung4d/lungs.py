@@ -73,9 +73,11 @@ def read_mask(path: str | Path) -> sitk.Image:
 def take_mask(given: sitk.Image, scan: sitk.Image) -> Segmentation:
     """A user's mask on the grid of `scan` (nearest neighbour), whatever its labels, divided into right and left.
 
-    Raises UnusableScan where it does not meet the scan.
+    Raises UnusableScan where it is empty or does not meet the scan.
     """
     given = sitk.Cast(given != 0, sitk.sitkUInt8)
+    if not sitk.GetArrayViewFromImage(given).any():
+        raise UnusableScan("The mask given is empty; give one whose lungs are not 0, or none.")
     whole = sitk.GetArrayFromImage(sitk.Resample(given, scan, sitk.Transform(), sitk.sitkNearestNeighbor, 0)) > 0
     if not whole.any():
         raise UnusableScan("The mask given does not overlap the scan.")

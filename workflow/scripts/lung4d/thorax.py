@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from lung4d import costal
 from lung4d import morphology as mm
 from lung4d.airway import find_airway
 from lung4d.files import UnusableScan
@@ -26,9 +27,6 @@ BONE = 250.0  # HU
 SMOOTH = 8.0  # mm: vessels, hilar notches and subpleural disease narrower than twice this belong to the lung
 COSTAL = 25.0  # mm: the same below the ribs, where a healthy lung has no hollow of this radius
 LEAST_BULK = 0.15  # of the lungs, where a ball of 11 mm fits: 0.8 to 0.95, about 0.5 in severe honeycombing
-THICK = 4.0  # mm: half of what counts as a good thickness of lung
-HALF_CHEST = 65.0  # mm from the middle of a lung to the middle of the chest
-ANGLES = 360
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def _lungs_in(
     skin = mm.dilate(outside, SKIN, SPACING)  # no lung's tissue is this close to the room's air
     lungs = _with_foam(lungs, air & ~gas & ~skin & ~mm.dilate_box(airway, 2 * WALL, SPACING))
     # In a narrow view nobody knows where the middle of the chest is, and so which side is the ribs'.
-    costal = _behind(lungs) if middle is not None else np.zeros_like(air)
-    labels, added = _with_tissue(hu, lungs, airway, skin, costal)
+    polar = None if middle is None else costal.around_chest(lungs)
+    labels, added = _with_tissue(hu, lungs, airway, skin, polar)
     return labels, added, airway, sure
 
 
@@ -125,38 +123,25 @@ def _with_foam(lungs: np.ndarray, air: np.ndarray) -> np.ndarray:
 
 
 def _with_tissue(
-    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, skin: np.ndarray, costal: np.ndarray
+    hu: np.ndarray, lungs: np.ndarray, airway: np.ndarray, skin: np.ndarray, polar: costal.Polar | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Close each lung over its vessels and dense disease: labels with them, and the tissue that was added.
 
-    Everywhere by a small radius; in `costal`, where the pleura is convex in everyone, by a large one.
+    Everywhere by a small radius; below the ribs (seen from the axis of `polar`), where the pleura is convex in
+    everyone, by a large one, and up to where the ribs say that the pleura is.
     """
     wide = mm.opened(airway, 4.0, SPACING)
     barred = skin | mm.dilate(wide, WALL, SPACING) | (hu > BONE)
+    below_ribs = np.zeros_like(skin) if polar is None else costal.behind(lungs, polar)
     labels = lungs.copy()
     for side in (1, 2):
         own = lungs == side
         free = ~barred & (lungs == 0)
         small = mm.closed(own, SMOOTH, SPACING) & free
-        large = mm.closed(own, COSTAL, SPACING) & free & costal if costal.any() else small
+        large = mm.closed(own, COSTAL, SPACING) & free & below_ribs if below_ribs.any() else small
         whole = mm.filled(own | small | large)
         labels[whole & (labels == 0)] = side
+    if polar is not None:
+        gaps = costal.dense_gaps(hu, labels > 0, below_ribs & ~barred & (labels == 0), polar)
+        labels[gaps] = nearest_side(labels)[gaps]
     return labels, (labels > 0) & (lungs == 0)
-
-
-def _behind(lungs: np.ndarray) -> np.ndarray:
-    """Voxels with a good thickness of lung between them and the middle axis of the chest, slice by slice.
-
-    The axis runs half-way between the lungs, or beside the only one on its inner side.
-    """
-    centres = {side: np.array(ndimage.center_of_mass(lungs == side)) for side in (1, 2) if (lungs == side).any()}
-    row, column = np.mean([centre[1:] for centre in centres.values()], axis=0)
-    if len(centres) == 1:
-        column += (1 if 1 in centres else -1) * HALF_CHEST / SPACING
-    rows, columns = np.ogrid[: lungs.shape[1], : lungs.shape[2]]
-    distance = np.hypot(rows - row, columns - column).astype(np.float32)
-    angle = ((np.arctan2(rows - row, columns - column) / np.pi + 1) * (ANGLES // 2)).astype(int) % ANGLES
-    nearest = np.full((len(lungs), ANGLES), np.inf, np.float32)
-    z, y, x = np.nonzero(mm.opened(lungs > 0, THICK, SPACING))
-    np.minimum.at(nearest, (z, angle[y, x]), distance[y, x])
-    return distance > nearest[:, angle] + 3 * THICK / SPACING
