@@ -18,11 +18,12 @@ ANGLES = 360
 FRONT, BACK = (45, 135), (250, 290)  # degrees: where ribs are cartilage, which shows no bone, and the spine
 STEEPEST = 0.8  # mm that the ribs may draw in per mm upwards; steeper is the dome above the apex
 USUAL = 15.0  # percentile of the distances from lung to ribs that a lung without disease below the pleura keeps
-FARTHEST = 9.5  # mm of this distance, beyond which the ribs say nothing about where the pleura is
+ALIKE = 3.0  # mm above this distance that hold at least ...
+LEAST_ALIKE = 0.2  # ... this share of them, or the ribs say nothing about where the pleura is
 HALF_CHEST = 65.0  # mm from the middle of a lung to the middle of the chest
 THICK = 4.0  # mm: half of what counts as a good thickness of lung
 RIB = 180.0  # HU, thin ribs in thick slices included
-BETWEEN_RIBS = 40.0  # mm between the middles of two ribs, and their highest distance
+BETWEEN_RIBS = 40.0  # mm between two ribs, over which they are interpolated at most
 LONELY = (13, 5)  # slices and degrees: what lies farther out than all around it within these ...
 SCAPULA = 4.0  # ... by more than these mm is no rib
 FAT = (-200.0, -60.0)  # HU; darker is air and its edges
@@ -85,8 +86,9 @@ def dense_gaps(hu: np.ndarray, lungs: np.ndarray, free: np.ndarray, polar: Polar
     steep = np.gradient(np.nan_to_num(ribs), SPACING, axis=0) < -STEEPEST
     gap = np.where(~aside & ~steep & np.isfinite(end), ribs - end, np.nan)
     known = np.isfinite(gap)
-    cushion = np.percentile(gap[seen & known], USUAL) if (seen & known).any() else np.inf
-    if cushion > FARTHEST:
+    at_ribs = gap[seen & known]
+    cushion = np.percentile(at_ribs, USUAL) if at_ribs.size else 0.0
+    if np.count_nonzero((at_ribs >= cushion) & (at_ribs <= cushion + ALIKE)) <= LEAST_ALIKE * at_ribs.size:
         return np.zeros_like(free)
     limit = ribs - cushion
     fat = polar.nearest((hu > FAT[0]) & (hu < FAT[1]), end + EDGE)
