@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.sparse import csgraph, csr_matrix
 from scipy.spatial.distance import squareform
 
-from lung4d.corrfield import costs, dense, descriptors, fields, keypoints, tree
+from lung4d.corrfield import costs, dense, descriptors, fields, keypoints, refine, tree
 from lung4d.corrfield.correspondence import edge_weights
 
 
@@ -41,15 +41,6 @@ def test_codes_are_thermometers_of_mind(texture):
         assert (np.abs(count - expected[channel]) > 0).mean() < 1e-3  # rounding at a threshold
         assert np.abs(count - expected[channel]).max() <= 1
     assert codes.max() < 1 << descriptors.BITS
-
-
-def test_half_resolution_is_the_mean_of_mind(texture):
-    expected = plain_mind(texture, 1.0).reshape(12, 13, 2, 14, 2, 15, 2).mean((2, 4, 6))
-    half = descriptors.mind_half(texture)
-    assert half.shape == (13, 14, 15, 16)
-    inner = (slice(2, -2),) * 3
-    np.testing.assert_allclose(half[inner][..., :12], np.moveaxis(expected, 0, -1)[inner], atol=1e-4)
-    assert not half[..., 12:].any()
 
 
 def test_descriptors_do_not_see_linear_changes_of_intensity(texture):
@@ -234,3 +225,81 @@ def test_good_field_is_left_alone():
     field, _ = wave()
     mended, count = fields.mend_folds(field)
     assert count == 0 and mended is field
+
+
+@pytest.fixture(scope="module")
+def ball():
+    """(texture, a ball of lung) large enough for the surface to have an inside."""
+    noise = np.random.default_rng(1).normal(size=(44, 46, 48))
+    z, y, x = np.indices(noise.shape)
+    lung = (z - 22) ** 2 + (y - 23) ** 2 + (x - 24) ** 2 < 17**2
+    return (-800 + 900 * ndimage.gaussian_filter(noise, 1.2)).astype(np.float32), lung
+
+
+def test_features_do_not_see_density_and_dose(ball):
+    image, lung = ball
+    same = refine.features(image, lung, 7, 1e-3).normalised
+    denser = refine.features(1.3 * image + 150, lung, 7, 1e-3).normalised
+    np.testing.assert_allclose(denser[lung], same[lung], atol=1e-3)
+    assert not same[~lung].any()
+
+
+def test_features_are_values_less_mean_over_spread(ball):
+    image, lung = ball
+    centre = (22, 23, 24)
+    around = image[19:26, 20:27, 21:28].astype(float)
+    expected = (image[centre] - around.mean()) / np.hypot(around.std(), 50)
+    assert refine.features(image, lung, 7, 50.0).normalised[centre] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("kernel", ["intensity", "surface"])
+def test_gradients_are_derivatives(ball, kernel):
+    image, lung = ball
+    fixed = refine.features(image, lung, 7, 50.0)
+    moving = refine.features(fields.warp(image, shift_of(image.shape, (0.4, -0.3, 0.2))), lung, 7, 50.0)
+    point = np.array([[12, 10, 13] if kernel == "intensity" else [11, 12, 3]], dtype=np.int32)
+    where = tuple(point[0])
+
+    def both(offset):
+        field = np.zeros((*fixed.distance.shape, 3), np.float32)
+        field[where] = offset
+        gradient = np.zeros_like(field)
+        if kernel == "intensity":
+            refine._intensity_gradient(fixed.normalised, moving.normalised, point, field, gradient)
+            block = tuple(slice(2 * n, 2 * n + 2) for n in where)
+            grid = np.indices((2, 2, 2)).reshape(3, -1).T + 2 * point[0] + 2 * np.asarray(offset)
+            values = ndimage.map_coordinates(moving.normalised.astype(float), grid.T, order=1)
+            return ((values - fixed.normalised[block].ravel()) ** 2).sum(), gradient[where]
+        refine._surface_gradient(fixed.distance, moving.distance, point, field, np.float32(0.5), gradient)
+        value = ndimage.map_coordinates(
+            moving.distance.astype(float), (point[0] + np.asarray(offset))[:, None], order=1
+        )
+        return 0.25 * (value[0] - fixed.distance[where]) ** 2, gradient[where]
+
+    offset, step = np.array([0.13, -0.21, 0.32]), 1e-3
+    numeric = [(both(offset + step * e)[0] - both(offset - step * e)[0]) / (2 * step) for e in np.eye(3)]
+    if kernel == "intensity":  # the kernel moves the block by half-resolution voxels, two of the full
+        assert np.allclose(both(offset)[1], np.array(numeric) / 2, rtol=1e-2, atol=1e-3)
+    else:
+        assert np.allclose(both(offset)[1], numeric, rtol=1e-2, atol=1e-4)
+
+
+def shift_of(shape, offset):
+    return np.broadcast_to(np.asarray(offset, np.float32), (*shape, 3)).copy()
+
+
+def test_refinement_finds_what_is_left_of_a_shift(ball):
+    image, lung = ball
+    truth = (0.7, -0.5, 0.9)
+    back = shift_of(image.shape, [-n for n in truth])
+    moved, moved_lung = fields.warp(image, back), fields.warp(lung, back) >= 0.5
+    fixed, moving = refine.features(image, lung, 7, 120.0), refine.features(moved, moved_lung, 7, 120.0)
+    found = refine.refine(fixed, moving, shift_of(image.shape, (0.2, 0.0, 0.3)), 60, 0.6, 0.5)
+    error = np.linalg.norm(found - np.asarray(truth, np.float32), axis=-1)[ndimage.binary_erosion(lung, iterations=3)]
+    assert error.mean() < 0.15 and np.percentile(error, 95) < 0.3  # voxels; 0.9 before
+
+
+def test_refinement_leaves_equal_scans_alone(ball):
+    same = refine.features(*ball, 7, 120.0)
+    still = np.zeros((*ball[0].shape, 3), np.float32)
+    assert not refine.refine(same, same, still, 10, 0.6, 0.5).any()

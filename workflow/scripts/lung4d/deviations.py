@@ -25,7 +25,8 @@ DEVIATIONS = (
     Deviation(
         "Registration",
         "CorrField with its public defaults.",
-        "The same method, then a refinement below a voxel that also draws the lung surfaces together.",
+        "The same method on the lung alone, without the chest wall that it slides along, then a refinement below a "
+        "voxel on the intensities.",
         ("register.spacing", "register.refine_steps", "register.surface_weight"),
     ),
     Deviation(

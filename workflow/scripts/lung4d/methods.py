@@ -81,7 +81,8 @@ def _register(config: Mapping[str, Any], simulated: bool) -> str:
         "after an alignment of the lung masks: Förstner keypoints {{foerstner1987}} in the lung, self-similarity "
         "descriptors {{heinrich2013}} compared over a dense space of displacements, belief propagation on a minimum "
         "spanning tree, symmetric in both directions, from coarse to fine on a grid of "
-        f"{part.get('spacing')} mm" + (", then refined below a voxel." if part.get("refine_steps") else ".")
+        f"{part.get('spacing')} mm"
+        + (", then refined below a voxel on locally normalised intensities." if part.get("refine_steps") else ".")
     )
 
 

@@ -32,18 +32,6 @@ def mind_codes(image: np.ndarray, sigma: float = 1.0) -> np.ndarray:
     return codes
 
 
-def mind_half(image: np.ndarray, sigma: float = 1.0) -> np.ndarray:
-    """MIND-SSC as numbers in [0, 1], averaged over blocks of 2 x 2 x 2 voxels.
-
-    image: (D, H, W) HU. Returns float32 (D // 2, H // 2, W // 2, 16): 12 channels, then four zeros that keep each
-    voxel's channels on one cache line and leave room for other features.
-    """
-    image = np.ascontiguousarray(image, dtype=np.float32)
-    half = np.zeros((*(n // 2 for n in image.shape), 16), dtype=np.float32)
-    _half(image, _OFFSETS, _taps(sigma), half)
-    return half
-
-
 def _taps(sigma: float) -> np.ndarray:
     weights = np.array([math.exp(-0.5 * (k / sigma) ** 2) for k in range(3)])
     return (weights / (weights[0] + 2 * weights[1] + 2 * weights[2])).astype(np.float32)
@@ -136,26 +124,3 @@ def _codes(image, offsets, taps, codes):
                         word += np.uint64(r < np.float32(0.356675)) << np.uint64(3)
                         word += np.uint64(r < np.float32(0.105361)) << np.uint64(4)
                         row[z] |= word << np.uint64(5 * c)
-
-
-@njit(parallel=True, cache=True, fastmath=True)
-def _half(image, offsets, taps, half):
-    depth, height, width = image.shape
-    for chunk in prange(_CHUNKS):
-        begin, end = chunk * (depth // 2) // _CHUNKS * 2, (chunk + 1) * (depth // 2) // _CHUNKS * 2
-        ring = np.empty((5, 12, height, width), np.float32)
-        rough, along = np.empty((height, width), np.float32), np.empty(width, np.float32)
-        values, scale = np.empty((12, width), np.float32), np.empty(width, np.float32)
-        ready = max(begin - 2, 0)
-        for x in range(begin, end):
-            while ready < min(x + 3, depth):
-                _smooth_differences(image, offsets, taps, ready, rough, along, ring[ready % 5])
-                ready += 1
-            for y in range(height // 2 * 2):
-                _row_of_descriptors(ring, taps, x, depth, y, values, scale)
-                for c in range(12):
-                    for z in range(width):
-                        values[c, z] = np.exp(-values[c, z])
-                for z in range(width // 2):
-                    for c in range(12):
-                        half[x // 2, y // 2, z, c] += np.float32(0.125) * (values[c, 2 * z] + values[c, 2 * z + 1])

@@ -1,32 +1,63 @@
-"""Sub-voxel refinement: the dense field is tuned on MIND-SSC at half resolution inside the lung, by Adam.
+"""Sub-voxel refinement: the dense field is tuned on the scans' intensities inside the lung, by Adam.
 
-Minimises sum over the lung of |F(x) - M(x + u(x) + s(x))|^2 + smoothness |grad s|^2, where F and M are
-descriptors (and a channel of the distance to the lung's surface), u is the given field and s = B p a smoothed control
-grid p (three box filters, so s is close to a cubic B-spline). Smoothing is its own adjoint: the gradient in p is B
-applied to the gradient in s.
+Minimises sum over the lung of (F(x) - M(x + u(x) + s(x)))^2 + smoothness |grad s|^2, where F and M are intensities less
+their local mean over their local spread (so that neither density nor dose counts), u is the given field and s = B p a
+smoothed control grid p (three box filters, so s is close to a cubic B-spline). A second sum, over the neighbourhood of
+the lung's surface, compares the distances to the surface. Smoothing is its own adjoint: the gradient in p is B applied
+to the gradient in s. The control grid and u have half the resolution of the scans: the eight voxels of a block move as
+one.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, prange
+from scipy import ndimage
 
 from lung4d.corrfield.fields import corner, upsample
+from lung4d.corrfield.surface import signed_distance
 
+MID_LUNG = np.float32(-800)  # HU, taken off before squaring: keeps float32 exact enough
+INSIDE = -0.6  # half-resolution voxels: intensities are compared this far inside the lung, where none are of its wall
+REACH = 4.0  # half-resolution voxels, beyond which the distance to the surface no longer grows
+BAND = 2.0  # half-resolution voxels on either side of the surface, where the distances are compared
 _RATES = 0.9, 0.999  # Adam's
+_RATE = 0.1  # step of Adam, half-resolution voxels
+
+
+@dataclass(frozen=True)
+class Features:
+    """normalised: float32 (D, H, W); distance: float32 (D // 2, H // 2, W // 2) to the lung's surface, in voxels of
+    that grid, negative inside."""
+
+    normalised: np.ndarray
+    distance: np.ndarray
+
+
+def features(image: np.ndarray, lung: np.ndarray, window: int, spread: float) -> Features:
+    """What `refine` compares of one scan: image float32 (D, H, W) HU, lung bool (D, H, W), not empty.
+
+    window: voxels, of the local mean and standard deviation within the lung; spread: HU, added to the standard
+    deviation (as squares), so that noise in even tissue is not made large.
+    """
+    inside = lung.astype(np.float32)
+    weight = np.maximum(ndimage.uniform_filter(inside, window), np.float32(1e-3))
+    value = (image - MID_LUNG) * inside
+    mean = ndimage.uniform_filter(value, window) / weight
+    variance = ndimage.uniform_filter(value * value, window) / weight - mean * mean
+    normalised = inside * (value - mean) / np.sqrt(np.maximum(variance, 0) + np.float32(spread**2))
+    return Features(normalised, _surface_distance(lung))
 
 
 def refine(
-    fixed: np.ndarray, moving: np.ndarray, region: np.ndarray, field: np.ndarray,
-    steps: int, smoothness: float, rate: float = 0.3,
-) -> np.ndarray:  # fmt: skip
-    """The field, refined.
-
-    fixed, moving: half-resolution features (d, h, w, 16), e.g. of `descriptors.mind_half`; region: bool (d, h, w),
-    where they are compared; field: float32 (D, H, W, 3) in full-resolution voxels; smoothness: weight of the squared
-    gradient; rate: step of Adam, half-resolution voxels. Returns a field like `field`.
-    """
-    shape = fixed.shape[:3]
+    fixed: Features, moving: Features, field: np.ndarray, steps: int, smoothness: float, surface_weight: float
+) -> np.ndarray:
+    """The field, float32 (D, H, W, 3) in voxels, refined; smoothness: weight of the squared gradient of what is added;
+    surface_weight: of the distances to the surface, per half-resolution voxel."""
+    shape = fixed.distance.shape
     start = _halve(field, shape)
-    points = np.argwhere(region).astype(np.int32)
+    inner = np.argwhere(fixed.distance < INSIDE).astype(np.int32)
+    border = np.argwhere(np.abs(fixed.distance) < BAND).astype(np.int32)
     control = np.zeros((*shape, 3), np.float32)
     first, second = np.zeros_like(control), np.zeros_like(control)
     scratch, smoothed, gradient = np.empty_like(control), np.empty_like(control), np.empty_like(control)
@@ -34,13 +65,20 @@ def refine(
         _smooth(control, scratch, smoothed)
         _smoothness_gradient(smoothed, np.float32(smoothness), gradient)
         smoothed += start
-        _data_gradient(fixed, moving, points, smoothed, gradient)
+        _intensity_gradient(fixed.normalised, moving.normalised, inner, smoothed, gradient)
+        _surface_gradient(fixed.distance, moving.distance, border, smoothed, np.float32(surface_weight), gradient)
         _smooth(gradient, scratch, smoothed)
-        corrections = (1 / (1 - rate_**step) for rate_ in _RATES)
-        _adam(control, smoothed, first, second, np.float32(rate), *(np.float32(c) for c in corrections))
+        corrections = (1 / (1 - rate**step) for rate in _RATES)
+        _adam(control, smoothed, first, second, np.float32(_RATE), *(np.float32(c) for c in corrections))
     _smooth(control, scratch, smoothed)
     smoothed *= 2
     return field + upsample(smoothed, field.shape[:3], 2.0, 0.5)
+
+
+def _surface_distance(lung: np.ndarray) -> np.ndarray:
+    d, h, w = (n // 2 for n in lung.shape)
+    share = lung[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2).mean((1, 3, 5), dtype=np.float32)
+    return signed_distance(share, (1.0, 1.0, 1.0)).clip(-REACH, REACH)
 
 
 def _halve(field: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -50,36 +88,59 @@ def _halve(field: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return np.ascontiguousarray(blocks.mean((1, 3, 5), dtype=np.float32) / 2)
 
 
+@njit(cache=True, fastmath=True, inline="always")
+def _value_and_slope(image, a, b, c, fa, fb, fc):
+    """Trilinear value between voxel (a, b, c) and the next, and its derivatives along the axes."""
+    p000, p001, p010, p011 = image[a, b, c], image[a, b, c + 1], image[a, b + 1, c], image[a, b + 1, c + 1]
+    p100, p101 = image[a + 1, b, c], image[a + 1, b, c + 1]
+    p110, p111 = image[a + 1, b + 1, c], image[a + 1, b + 1, c + 1]
+    x00, x01, x10, x11 = p001 - p000, p011 - p010, p101 - p100, p111 - p110
+    v00, v01, v10, v11 = p000 + x00 * fc, p010 + x01 * fc, p100 + x10 * fc, p110 + x11 * fc
+    y0, y1 = v01 - v00, v11 - v10
+    w0, w1 = v00 + y0 * fb, v10 + y1 * fb
+    x0, x1 = x00 + (x01 - x00) * fb, x10 + (x11 - x10) * fb
+    return w0 + (w1 - w0) * fa, w1 - w0, y0 + (y1 - y0) * fa, x0 + (x1 - x0) * fa
+
+
 @njit(parallel=True, cache=True, fastmath=True)
-def _data_gradient(fixed, moving, points, field, gradient):
-    """Add the derivative of |fixed(x) - moving(x + field(x))|^2 at `points` to `gradient`."""
-    depth, height, width, channels = moving.shape
+def _intensity_gradient(fixed, moving, points, field, gradient):
+    """Add the derivative of sum over each block's 8 voxels of (fixed(x) - moving(x + field))^2 to `gradient`."""
+    depth, height, width = moving.shape
+    two = np.float32(2)
+    for n in prange(len(points)):
+        i, j, k = points[n, 0], points[n, 1], points[n, 2]
+        # one displacement, so one fraction, for the whole block
+        a, fa = corner(two * (i + field[i, j, k, 0]), depth - 1)
+        b, fb = corner(two * (j + field[i, j, k, 1]), height - 1)
+        c, fc = corner(two * (k + field[i, j, k, 2]), width - 1)
+        gz, gy, gx = np.float32(0), np.float32(0), np.float32(0)
+        for p in range(2):
+            for q in range(2):
+                for r in range(2):
+                    value, dz, dy, dx = _value_and_slope(moving, a + p, b + q, c + r, fa, fb, fc)
+                    residual = value - fixed[2 * i + p, 2 * j + q, 2 * k + r]
+                    gz += residual * dz
+                    gy += residual * dy
+                    gx += residual * dx
+        gradient[i, j, k, 0] += two * gz
+        gradient[i, j, k, 1] += two * gy
+        gradient[i, j, k, 2] += two * gx
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _surface_gradient(fixed, moving, points, field, weight, gradient):
+    """Add the derivative of weight^2 (fixed(x) - moving(x + field))^2 to `gradient`."""
+    depth, height, width = moving.shape
     for n in prange(len(points)):
         i, j, k = points[n, 0], points[n, 1], points[n, 2]
         a, fa = corner(i + field[i, j, k, 0], depth)
         b, fb = corner(j + field[i, j, k, 1], height)
         c, fc = corner(k + field[i, j, k, 2], width)
-        p000, p001, p010, p011 = moving[a, b, c], moving[a, b, c + 1], moving[a, b + 1, c], moving[a, b + 1, c + 1]
-        p100, p101 = moving[a + 1, b, c], moving[a + 1, b, c + 1]
-        p110, p111 = moving[a + 1, b + 1, c], moving[a + 1, b + 1, c + 1]
-        here = fixed[i, j, k]
-        gz, gy, gx = np.float32(0), np.float32(0), np.float32(0)
-        for m in range(channels):
-            x00, x01 = p001[m] - p000[m], p011[m] - p010[m]
-            x10, x11 = p101[m] - p100[m], p111[m] - p110[m]
-            v00, v01 = p000[m] + x00 * fc, p010[m] + x01 * fc
-            v10, v11 = p100[m] + x10 * fc, p110[m] + x11 * fc
-            y0, y1 = v01 - v00, v11 - v10
-            w0, w1 = v00 + y0 * fb, v10 + y1 * fb
-            rise = w1 - w0
-            residual = w0 + rise * fa - here[m]
-            x0, x1 = x00 + (x01 - x00) * fb, x10 + (x11 - x10) * fb
-            gz += residual * rise
-            gy += residual * (y0 + (y1 - y0) * fa)
-            gx += residual * (x0 + (x1 - x0) * fa)
-        gradient[i, j, k, 0] += 2 * gz
-        gradient[i, j, k, 1] += 2 * gy
-        gradient[i, j, k, 2] += 2 * gx
+        value, dz, dy, dx = _value_and_slope(moving, a, b, c, fa, fb, fc)
+        scale = np.float32(2) * weight * weight * (value - fixed[i, j, k])
+        gradient[i, j, k, 0] += scale * dz
+        gradient[i, j, k, 1] += scale * dy
+        gradient[i, j, k, 2] += scale * dx
 
 
 @njit(parallel=True, cache=True, fastmath=True)

@@ -15,7 +15,7 @@ from lung4d.corrfield.align import Affine, align_masks
 from lung4d.corrfield.correspondence import Level, match
 from lung4d.corrfield.costs import descriptor_distance
 from lung4d.corrfield.dense import dense_field
-from lung4d.corrfield.descriptors import mind_codes, mind_half
+from lung4d.corrfield.descriptors import mind_codes
 from lung4d.corrfield.grid import (
     Grid,
     crop_to_mask,
@@ -26,8 +26,7 @@ from lung4d.corrfield.grid import (
     working_grid,
 )
 from lung4d.corrfield.keypoints import distinctiveness, strongest_peaks
-from lung4d.corrfield.refine import refine
-from lung4d.corrfield.surface import signed_distance
+from lung4d.corrfield.refine import features, refine
 from lung4d.files import UnusableScan
 
 logger = logging.getLogger("lung4d")
@@ -36,7 +35,6 @@ PER_LEVEL = ("search_radius", "search_step", "patch_radius", "keypoint_cube", "k
 MARGIN = 12.0  # mm of the working grid around the lungs
 FEWEST_KEYPOINTS = 8
 MOST_DICE_LOST = 0.02  # by the deformation, against the aligned masks
-SURFACE_REACH = 4.0  # voxels of half resolution, beyond which the distance to the lung's surface no longer grows
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,8 @@ class Settings:
     mind_sigma: float
     spline_smoothing: float
     refine_steps: int
+    refine_window: float
+    refine_spread: float
     refine_smoothness: float
     surface_weight: float
     field_spacing: float
@@ -133,18 +133,22 @@ def register(
 
     Raises UnusableScan where a mask is empty, the two share no side, or they cannot be laid over each other.
     """
+    if _identical(baseline, followup) and _identical(baseline_mask, followup_mask):
+        same = stay(baseline_mask, settings)
+        flag = "The scan is voxel for voxel the baseline; check that it is the right file."
+        return dataclasses.replace(same, flags=[flag])
     flags: list[str] = []
     volume = quality.lung_volume(followup_mask)
     baseline_mask, followup_mask = _common_sides(baseline_mask, followup_mask, flags)
     alignment = align_masks(baseline_mask, followup_mask)
     pair = _bring_together(baseline, baseline_mask, followup, followup_mask, alignment, settings.spacing)
-    codes = mind_codes(pair.baseline, settings.mind_sigma)
-    codes_before = mind_codes(pair.followup, settings.mind_sigma)
-    flow, found = _correspond(pair, codes, codes_before, settings, flags)
+    fixed, moving = _lung_alone(pair.baseline, pair.baseline_lung), _lung_alone(pair.followup, pair.followup_lung)
+    codes, codes_before = (mind_codes(image, settings.mind_sigma) for image in (fixed, moving))
+    flow, found = _correspond(fixed, pair.baseline_lung, codes, moving, codes_before, settings, flags)
     if found and settings.refine_steps:
         flow = _refine(pair, flow, settings)
     flow, mended = fields.mend_folds(flow)
-    codes_after = mind_codes(fields.warp(pair.followup, flow), settings.mind_sigma)
+    codes_after = mind_codes(fields.warp(moving, flow), settings.mind_sigma)
     before, after = (descriptor_distance(codes, other, pair.baseline_lung) for other in (codes_before, codes_after))
     moved_lung = fields.warp(pair.followup_lung, flow) >= 0.5
     lost = quality.dice(pair.baseline_lung, pair.followup_lung) - quality.dice(pair.baseline_lung, moved_lung)
@@ -162,6 +166,12 @@ def register(
     metrics |= found
     flags += quality.warnings(metrics)
     return Registration(image, metrics, flags)
+
+
+def _identical(first: sitk.Image, second: sitk.Image) -> bool:
+    geometry = ("GetSize", "GetOrigin", "GetSpacing", "GetDirection")
+    same_grid = all(getattr(first, name)() == getattr(second, name)() for name in geometry)
+    return same_grid and np.array_equal(*map(sitk.GetArrayViewFromImage, (first, second)))
 
 
 def _common_sides(baseline: sitk.Image, followup: sitk.Image, flags: list[str]) -> tuple[sitk.Image, sitk.Image]:
@@ -200,24 +210,27 @@ def _bring_together(baseline, baseline_mask, followup, followup_mask, alignment:
 
 
 def _correspond(
-    pair: _Pair, codes: np.ndarray, moving: np.ndarray, settings: Settings, flags: list[str]
-) -> tuple[np.ndarray, dict]:
+    fixed: np.ndarray, lung: np.ndarray, fixed_codes: np.ndarray, moving: np.ndarray, moving_codes: np.ndarray,
+    settings: Settings, flags: list[str],
+) -> tuple[np.ndarray, dict]:  # fmt: skip
     """The composed flow of all levels (voxels) and its numbers; no flow and a flag where keypoints are too few.
 
-    codes, moving: of the baseline and of the follow-up.
+    fixed, moving: the scans (D, H, W) HU and their descriptor codes; lung: of the fixed one.
     """
-    flow = np.zeros((*pair.grid.shape, 3), dtype=np.float32)
-    strength = distinctiveness(pair.baseline, ndimage.binary_erosion(pair.baseline_lung), settings.keypoint_sigma)
-    density = ndimage.uniform_filter(pair.baseline, 5)
+    flow = np.zeros((*fixed.shape, 3), dtype=np.float32)
+    strength = distinctiveness(fixed, ndimage.binary_erosion(lung), settings.keypoint_sigma)
+    density = ndimage.uniform_filter(fixed, 5)
     found: dict = {}
     for number, level in enumerate(settings.levels()):
         if number > 0:
-            moving = mind_codes(fields.warp(pair.followup, flow), settings.mind_sigma)
+            moving_codes = mind_codes(fields.warp(moving, flow), settings.mind_sigma)
         points = strongest_peaks(strength, level.cube, level.keypoints)
         if len(points) < FEWEST_KEYPOINTS:
             break
-        matches = match(points, density, codes, moving, level, settings.beta, settings.gamma, settings.spacing)
-        step = dense_field(points, matches.displacements, pair.grid.shape, settings.spline_smoothing)
+        matches = match(
+            points, density, fixed_codes, moving_codes, level, settings.beta, settings.gamma, settings.spacing
+        )
+        step = dense_field(points, matches.displacements, fixed.shape, settings.spline_smoothing)
         flow = fields.compose(flow, step)
         asymmetry = settings.spacing * matches.asymmetry
         found = {"keypoints": len(points), "keypoint_asymmetry_mm": asymmetry}
@@ -229,17 +242,18 @@ def _correspond(
 
 
 def _refine(pair: _Pair, flow: np.ndarray, settings: Settings) -> np.ndarray:
-    fixed, moving = (mind_half(image, settings.mind_sigma) for image in (pair.baseline, pair.followup))
-    shape = fixed.shape[:3]
-    distances = [_surface_distance(mask, shape) for mask in (pair.baseline_lung, pair.followup_lung)]
-    for features, distance in zip((fixed, moving), distances, strict=True):
-        features[..., 12] = settings.surface_weight * distance
-    region = distances[0] < 1.5
-    return refine(fixed, moving, region, flow, settings.refine_steps, settings.refine_smoothness)
+    window = max(3, round(settings.refine_window / settings.spacing))
+    fixed, moving = (
+        features(image, lung, window, settings.refine_spread)
+        for image, lung in ((pair.baseline, pair.baseline_lung), (pair.followup, pair.followup_lung))
+    )
+    return refine(fixed, moving, flow, settings.refine_steps, settings.refine_smoothness, settings.surface_weight)
 
 
-def _surface_distance(lung: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Signed distance to the lung's surface at half resolution, in its voxels, negative inside, truncated, float32."""
-    d, h, w = shape
-    share = lung[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2).mean((1, 3, 5), dtype=np.float32)
-    return signed_distance(share, (1.0, 1.0, 1.0)).clip(-SURFACE_REACH, SURFACE_REACH)
+def _lung_alone(image: np.ndarray, lung: np.ndarray) -> np.ndarray:
+    """The scan with every voxel outside the lung, and on its surface, as the nearest one inside: the ribs, along which
+    the lung slides, must not pull at it."""
+    inner = ndimage.binary_erosion(lung)
+    outside = ~(inner if inner.any() else lung)
+    nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+    return image[tuple(nearest)]
