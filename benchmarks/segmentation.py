@@ -18,9 +18,9 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests")]
 
-import real_data  # noqa: E402
-from lung4d import lungs  # noqa: E402
-from lung4d.simulate import acquisition, cohort, motion, patient, scene  # noqa: E402
+import real_data
+from lung4d import lungs
+from lung4d.simulate import acquisition, cohort, motion, patient, scene
 
 SETTINGS = {"seed": 1, "patients": 12, "disease": True, "max_years": 6.0, "visits": [2, 6], "spacing": [2.5, 1.6, 1.6],
             "max_displacement": 15.0, "censoring": 0.4, "faults": []}  # fmt: skip
