@@ -14,7 +14,7 @@ from corrfield_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, pha
 from scipy import ndimage
 
 from lung4d import files
-from lung4d.corrfield import grid, registration, replacement
+from lung4d.corrfield import grid, quality, registration, replacement
 from lung4d.corrfield.align import Affine, align_masks
 from lung4d.corrfield.registration import Settings
 from running import ROOT
@@ -85,14 +85,52 @@ def test_volume_change_is_the_log_jacobian(chest):
         image_of(hu), image_of(labels), moved(hu, back), moved(labels, back, mask=True), SETTINGS
     )
     assert result.metrics["log_jacobian_mean"] == pytest.approx(-3 * np.log(1.1), abs=0.03)
+    assert result.metrics["log_jacobian_p5"] < result.metrics["log_jacobian_mean"] < result.metrics["log_jacobian_p95"]
+    change = quality.log_jacobian(result.field, image_of(labels))
+    assert change.GetSize() == result.field.GetSize() and change.GetOrigin() == result.field.GetOrigin()
+    lung = quality.lung_on_field(image_of(labels), result.field)
+    values = sitk.GetArrayFromImage(change)
+    assert values[lung].mean() == pytest.approx(result.metrics["log_jacobian_mean"], abs=1e-5)
+    assert not values[~lung].any()
 
 
-def test_identical_scans_do_not_move(chest):
+def test_the_same_scan_comes_back_bit_by_bit(chest):
     hu, labels = chest
-    images = image_of(hu), image_of(labels)
+    images = image_of(np.rint(hu).astype(np.int16)), image_of(labels)
     result = registration.register(*images, *images, SETTINGS)
-    assert np.abs(sitk.GetArrayFromImage(result.field)).max() < 0.3
-    assert result.metrics["dice_after"] > 0.995 and result.metrics["descriptor_distance_before"] == 0
+    assert not sitk.GetArrayFromImage(result.field).any() and not sitk.GetArrayFromImage(result.inverse).any()
+    back = replacement.replace_non_lung(images[0], result.field, *images)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(images[0]))
+    assert "voxel for voxel the baseline" in result.flags[0]
+
+
+def test_noise_alone_moves_nothing(chest):
+    hu, labels = chest
+    noisy = hu + np.random.default_rng(5).normal(0, 5, hu.shape).astype(np.float32)
+    result = registration.register(image_of(hu), image_of(labels), image_of(noisy), image_of(labels), SETTINGS)
+    assert np.linalg.norm(sitk.GetArrayFromImage(result.field), axis=-1).max() < 0.5
+    assert result.metrics["dice_after"] > 0.995
+
+
+def test_the_inverse_leads_back_and_volumes_with_it(chest):
+    hu, labels = chest
+    back = breathing()
+    baseline, followup = image_of(hu), moved(hu, back)
+    mask = moved(labels, back, mask=True)
+    result = registration.register(baseline, image_of(labels), followup, mask, SETTINGS)
+    forward, inverse = (
+        sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+        for field in (result.field, result.inverse)
+    )
+    inside = np.argwhere(ndimage.binary_erosion(labels > 0))[::97]
+    points = [baseline.TransformIndexToPhysicalPoint([int(n) for n in index[::-1]]) for index in inside]
+    gaps = [np.linalg.norm(np.subtract(inverse.TransformPoint(forward.TransformPoint(p)), p)) for p in points]
+    assert max(gaps) < 0.5 and np.mean(gaps) == pytest.approx(result.metrics["inverse_consistency_mm"], abs=0.05)
+    native = replacement.to_native(baseline, result.inverse, followup)
+    assert native.GetSize() == followup.GetSize() and native.GetOrigin() == followup.GetOrigin()
+    lung = ndimage.binary_erosion(sitk.GetArrayFromImage(mask) > 0, iterations=2)
+    there, here = (sitk.GetArrayFromImage(image)[lung] for image in (native, followup))
+    assert np.corrcoef(there, here)[0, 1] > 0.95
 
 
 def test_same_answer_twice_and_with_any_number_of_threads(chest):
@@ -268,6 +306,8 @@ def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Sim
     output = SimpleNamespace(
         warped=str(folder / "out/warped_ct.nii.gz"),
         field=str(folder / "out/field_xfm.nii.gz"),
+        inverse=str(folder / "out/inverse_xfm.nii.gz"),
+        log_jacobian=str(folder / "out/logjacobian_map.nii.gz"),
         status=str(folder / "out/status.json"),
     )
     params = SimpleNamespace(**vars(SETTINGS), is_baseline=is_baseline, code="digest")
@@ -301,4 +341,5 @@ def test_script_leaves_the_baseline_where_it_is(chest, tmp_path):
 def test_script_hands_on_what_cannot_be_used(chest, tmp_path, broken, stage):
     output, status = run_script(tmp_path, chest, broken=broken)
     assert not status.ok and status.stage == stage and status.reason
-    assert Path(output.field).stat().st_size == 0 and Path(output.warped).stat().st_size == 0
+    for image in (output.field, output.inverse, output.log_jacobian, output.warped):
+        assert Path(image).stat().st_size == 0

@@ -33,6 +33,8 @@ rule register:
     output:
         warped="results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
+        inverse="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-native_to-baseline_xfm.nii.gz",
+        log_jacobian="results/register/sub-{subject}/sub-{subject}_ses-{session}_desc-logjacobian_map.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
         "results/logs/register/sub-{subject}_ses-{session}.log",

@@ -3,7 +3,7 @@
 import SimpleITK as sitk
 
 from lung4d import files, logs
-from lung4d.corrfield import registration, replacement
+from lung4d.corrfield import quality, registration, replacement
 from lung4d.corrfield.registration import Settings
 
 logger = logs.start(snakemake.log[0])
@@ -27,11 +27,13 @@ def run() -> files.Status:
         return files.Status(ok=False, stage="register", reason=str(reason))
     replacement.write_image(replacement.replace_non_lung(scan, found.field, baseline, baseline_mask), output.warped)
     replacement.write_image(found.field, output.field)
+    replacement.write_image(found.inverse, output.inverse)
+    replacement.write_image(quality.log_jacobian(found.field, baseline_mask), output.log_jacobian)
     return files.Status(ok=True, stage="register", metrics=found.metrics, flags=found.flags)
 
 
 status = run()
 logger.info("%s", status)
 if not status.ok:
-    files.leave_empty(output.warped, output.field)
+    files.leave_empty(output.warped, output.field, output.inverse, output.log_jacobian)
 files.write_status(status, output.status)

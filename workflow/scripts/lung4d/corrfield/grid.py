@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from lung4d.corrfield.align import Affine
-from lung4d.corrfield.fields import compose, jacobian
+from lung4d.corrfield.fields import compose, invert, jacobian
 
 LOWEST_HU, HIGHEST_HU = -1024.0, 1000.0  # padding below, metal above
 WIDEST_FIELD_SPACING = 3.0  # mm
@@ -110,12 +110,31 @@ def displacement_field(
     """
     target = field_grid(baseline, spacing)
     points = target.points()
+    return vector_image((alignment(_moved(points, grid, field)) - points).astype(np.float32), target)
+
+
+def inverse_displacement_field(
+    followup: sitk.Image, grid: Grid, field: np.ndarray, alignment: Affine, spacing: float
+) -> sitk.Image:
+    """The way back, follow-up to baseline, over the whole of the follow-up: the inverse of `displacement_field` with
+    the same `field` and `alignment`.
+
+    The field is inverted at half the resolution of `grid`, which is that of the written fields.
+    """
+    half = Grid(grid.origin, 2 * grid.spacing, (grid.size + 1) // 2, grid.direction)
+    back = invert(np.ascontiguousarray(field[::2, ::2, ::2]) / 2)
+    target = field_grid(followup, spacing)
+    points = target.points()
+    return vector_image((_moved(alignment.inverse()(points), half, back) - points).astype(np.float32), target)
+
+
+def _moved(points: np.ndarray, grid: Grid, field: np.ndarray) -> np.ndarray:
+    """World points (D, H, W, 3) after `field`, voxels of `grid`, border values continued."""
     index = (points - grid.origin) @ grid.direction / grid.spacing
     # as a displacement from a grid of zeros: composing samples `field` anywhere
-    nodes = np.stack(np.meshgrid(*(np.arange(n) for n in target.shape), indexing="ij"), axis=-1)
+    nodes = np.stack(np.meshgrid(*(np.arange(n) for n in points.shape[:3]), indexing="ij"), axis=-1)
     away = np.ascontiguousarray(index[..., ::-1] - nodes, dtype=np.float32)
-    moved = points + grid.to_world(compose(field, away) - away)
-    return vector_image((alignment(moved) - points).astype(np.float32), target)
+    return points + grid.to_world(compose(field, away) - away)
 
 
 def identity_field(baseline: sitk.Image, spacing: float) -> sitk.Image:

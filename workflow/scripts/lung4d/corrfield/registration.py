@@ -21,6 +21,7 @@ from lung4d.corrfield.grid import (
     crop_to_mask,
     displacement_field,
     identity_field,
+    inverse_displacement_field,
     sample_mask,
     sample_scan,
     working_grid,
@@ -92,9 +93,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Registration:
-    """field: ITK displacement field, baseline to follow-up (LPS mm); metrics and flags as in files.Status."""
+    """field: ITK displacement field, baseline to follow-up (LPS mm); inverse: the way back, on the follow-up's field of
+    view; metrics and flags as in files.Status."""
 
     field: sitk.Image
+    inverse: sitk.Image
     metrics: dict = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
 
@@ -121,9 +124,8 @@ def stay(mask: sitk.Image, settings: Settings) -> Registration:
     volume = quality.lung_volume(mask)
     if volume == 0:
         raise UnusableScan("its lung mask is empty")
-    return Registration(
-        identity_field(mask, settings.field_spacing), quality.of_identity() | {"lung_volume_ml": volume}
-    )
+    still = identity_field(mask, settings.field_spacing)
+    return Registration(still, still, quality.of_identity() | {"lung_volume_ml": volume})
 
 
 def register(
@@ -156,7 +158,8 @@ def register(
         flow, after = np.zeros_like(flow), before
         flags.append("The keypoints' answer fits worse than the aligned lung masks, which stand alone (an affine map).")
     image = displacement_field(baseline, pair.grid, flow, alignment, settings.field_spacing)
-    metrics = quality.measure(baseline_mask, followup_mask, alignment, image, pair.grid, flow, pair.baseline_lung)
+    inverse = inverse_displacement_field(followup, pair.grid, flow, alignment, settings.field_spacing)
+    metrics = quality.measure(baseline_mask, followup_mask, alignment, image, inverse)
     metrics |= {
         "descriptor_distance_before": before,
         "descriptor_distance_after": after,
@@ -165,7 +168,7 @@ def register(
     }
     metrics |= found
     flags += quality.warnings(metrics)
-    return Registration(image, metrics, flags)
+    return Registration(image, inverse, metrics, flags)
 
 
 def _identical(first: sitk.Image, second: sitk.Image) -> bool:

@@ -1,4 +1,5 @@
-"""The warped scan on the baseline's own grid, with everything outside the lung taken from the baseline."""
+"""Scans through a displacement field: a follow-up on its baseline's grid, with everything outside the lung taken from
+the baseline; and a volume of the baseline's space back on a follow-up's own grid."""
 
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def replace_non_lung(
     image = sitk.GetImageFromArray(out)
     image.CopyInformation(baseline)
     return image
+
+
+def to_native(volume: sitk.Image, inverse: sitk.Image, native: sitk.Image) -> sitk.Image:
+    """A volume in the baseline's space (a generated scan, say) on the grid of the follow-up scan `native`.
+
+    inverse: the stored field follow-up to baseline (`from-native_to-baseline_xfm`). Linear, int16 HU; -1024 where the
+    volume does not reach.
+    """
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(inverse, sitk.sitkVectorFloat64))
+    moved = sitk.Resample(sitk.Cast(volume, sitk.sitkFloat32), native, transform, sitk.sitkLinear, LOWEST_HU)
+    return sitk.Cast(sitk.Round(moved), sitk.sitkInt16)
 
 
 def write_image(image: sitk.Image, path: str | Path) -> None:

@@ -19,6 +19,7 @@ QUALITY = {
     "register_displacement_p50_mm": ("Half of the lung moved by, mm", 1),
     "register_displacement_p95_mm": ("95 % of the lung moved by less than, mm", 1),
     "register_inverse_consistency_mm": ("Inverse consistency, mm", 2),
+    "register_log_jacobian_mean": ("Change of volume (log)", 3),
     "register_folded_percent": ("Folded, % of the lung", 2),
     "convert_slice_spacing_mm": ("Slice spacing, mm", 2),
 }
