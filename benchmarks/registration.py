@@ -55,7 +55,9 @@ def main() -> None:
 def _result(method: str, case: Path, python: str) -> dict[str, float]:
     done = case / method / "result.json"
     if not done.exists():
-        subprocess.run([python, HERE / "one_registration.py", method, case, done.parent], check=True)
+        done.parent.mkdir(parents=True, exist_ok=True)
+        script = [python, HERE / "one_registration.py", method, case.resolve(), done.parent.resolve()]
+        subprocess.run(script, check=True, cwd=done.parent)  # some peers leave files where they run
         cost = json.loads((done.parent / "cost.json").read_text())
         result = score(case, np.load(done.parent / "field.npy")) | cost
         done.write_text(json.dumps({key: float(value) for key, value in result.items()}))

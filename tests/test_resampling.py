@@ -116,6 +116,24 @@ def test_self_registration_is_bit_equal(direction):
         assert (sitk.GetArrayViewFromImage(done.volume) == sitk.GetArrayViewFromImage(alone)).all()
 
 
+@pytest.mark.parametrize("spacing", [(0.8, 0.8, 1.0), (0.8, 0.8, 3.0)])
+def test_texture_does_not_tell_a_follow_up(spacing):
+    """The spectrum of white noise is the same whether it came through a field or not: in each of four bands."""
+    shape = (120, 100, 104) if spacing[2] == 1.0 else (40, 100, 104)
+    noise = image_of(np.random.default_rng(3).normal(-800, 100, shape).astype(np.int16), spacing=spacing)
+    mask = image_of(np.ones(shape, np.uint8), spacing=spacing)
+    grid = resampling.lung_grid(mask, (32, 48, 48), None)
+    spectra = []
+    for displacement in (None, (0.37, -0.21, 0.6), (1.1, 2.3, -0.9)):
+        field = None if displacement is None else field_of(displacement, noise)
+        values = sitk.GetArrayFromImage(resampling.sample(noise, field, grid))[4:-4, 4:-4, 4:-4].astype(float)
+        power = np.abs(np.fft.fftn(values - values.mean())) ** 2
+        radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(*map(np.fft.fftfreq, values.shape), indexing="ij")))
+        bands = np.digitize(radius, (0.1, 0.2, 0.3, 0.5))
+        spectra.append([power[bands == band].mean() for band in range(4)])
+    np.testing.assert_allclose(spectra[1:], [spectra[0]] * 2, rtol=0.12)
+
+
 def test_a_linear_ramp_is_sampled_at_the_displaced_points():
     """HU = 2 x + y - 3 z in the follow-up's world, an oblique baseline, a field that varies: one linear sampling."""
     z, y, x = np.meshgrid(*(np.arange(n) * s for n, s in zip((60, 60, 60), (2, 2, 2), strict=True)), indexing="ij")
