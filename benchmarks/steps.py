@@ -1,0 +1,77 @@
+"""A training micro-step of each implementation that vqgan.py compares, ready to be called."""
+
+import torch
+from monai.networks.nets import VQVAE
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from lung4d.vqgan.discriminators import Discriminators
+from lung4d.vqgan.model import VQGAN, Settings
+from lung4d.vqgan.options import Options
+from lung4d.vqgan.perceptual import load_perceptual
+from lung4d.vqgan.quantiser import Quantised
+from lung4d.vqgan.training import micro_step
+from plain_vqgan import Parts, PlainVQGAN, plain_step
+
+
+class MonaiVQVAE(nn.Module):
+    """MONAI's VQVAE behind the interface of our generator, so that our micro-step can train it.
+
+    32 and 64 channels at a half and a quarter of the resolution and two residual units a level, as our decoder has.
+    """
+
+    def __init__(self, settings: Settings):
+        super().__init__()
+        self.settings = settings
+        channels = (2 * settings.width, 4 * settings.width)
+        self.network = VQVAE(
+            spatial_dims=3, in_channels=1, out_channels=1, channels=channels, num_res_channels=channels,
+            num_res_layers=2, downsample_parameters=((2, 4, 1, 1),) * 2, upsample_parameters=((2, 4, 1, 1, 0),) * 2,
+            num_embeddings=settings.codes, embedding_dim=settings.embedding, commitment_cost=1.0, decay=settings.decay,
+        )  # fmt: skip
+
+    def forward(self, volume: torch.Tensor) -> tuple[torch.Tensor, Quantised]:
+        reconstruction, commitment = self.network(volume)
+        quantiser = self.network.quantizer
+        return reconstruction, Quantised(None, None, commitment, commitment.new_zeros(()), quantiser.perplexity)
+
+
+# generator and micro-step of each method
+METHODS = {"ours": (VQGAN, micro_step), "plain": (PlainVQGAN, plain_step), "MONAI": (MonaiVQVAE, micro_step)}
+
+
+class ShapesOnly(TorchDispatchMode):
+    """Lets a micro-step run on tensors without data: the two questions that ours asks of the data are answered."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.bincount.default:
+            return args[0].new_empty(args[2])
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return True  # the codebook is initialised
+        return func(*args, **(kwargs or {}))
+
+
+def build(method: str, settings: Settings | None = None, options: Options | None = None) -> Parts:
+    """Networks of `method` on the CPU, those of config/config.yaml unless told otherwise, ready to train."""
+    settings, options = settings or Settings(), options or Options()
+    return Parts(
+        model=METHODS[method][0](settings).train(),
+        discriminators=Discriminators(options.discriminator_channels, options.discriminator_norm),
+        perceptual=load_perceptual(options.perceptual),
+        options=options,
+        device=torch.device("cpu"),
+    )
+
+
+def step(method: str, parts: Parts, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:
+    """One micro-step of `method` on a batch (B, 1, D, H, W)."""
+    return METHODS[method][1](parts, volume, adversarial)
+
+
+def count_flops(method: str, shape: tuple[int, ...], adversarial: bool, **made: Settings | Options) -> int:
+    """Floating point operations of a micro-step (matrix products and convolutions), counted without computing them."""
+    with FakeTensorMode(), ShapesOnly(), FlopCounterMode(display=False) as counter:
+        step(method, build(method, **made), torch.empty(1, 1, *shape), adversarial)
+    return counter.get_total_flops()
