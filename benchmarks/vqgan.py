@@ -55,7 +55,7 @@ def main() -> None:
 def _measured(method: str, size: str, device: str, stage: str, arguments: argparse.Namespace) -> dict[str, float]:
     command = [sys.executable, HERE / "one_vqgan.py", method, size, device, stage]
     command += [str(arguments.threads), str(arguments.repeats)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _flops(method: str, size: str, stage: str) -> int:
