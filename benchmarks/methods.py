@@ -7,6 +7,7 @@ environments. The peers' settings are the best of those tried on the real pair; 
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,8 +28,7 @@ def ours(folder: Path) -> Callable[[], np.ndarray]:
 
     root = Path(__file__).resolve().parents[1]
     section = yaml.safe_load((root / "config/config.yaml").read_text())["register"]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
-    settings = registration.Settings(**values)
+    settings = registration.Settings.from_params(SimpleNamespace(**section))
     registration.use_threads(2)
     fixed, moving = (sitk.Cast(_read(folder, name), sitk.sitkInt16) for name in ("fixed", "moving"))
     masks = [_read(folder, name) for name in ("fixed_mask", "moving_mask")]
@@ -137,7 +137,7 @@ def demons(folder: Path) -> Callable[[], np.ndarray]:
 
 
 def convexadam(folder: Path) -> Callable[[], np.ndarray]:
-    """convexAdam (Siebert et al. 2021) with its defaults, both masks."""
+    """convexAdam (Siebert et al. 2021) with its defaults, without masks."""
     import torch
     from convexAdam.convex_adam_MIND import convex_adam_pt
 

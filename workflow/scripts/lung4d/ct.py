@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from lung4d import dicom
 from lung4d.archives import unpack
+from lung4d.dicom_volume import read_series
 from lung4d.files import UnusableScan
 from lung4d.series import choose_series
 
@@ -123,7 +124,7 @@ def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, li
 
 def _read_dicom(slices: list[dicom.Slice], series: str | None) -> tuple[sitk.Image, dict, list[str]]:
     chosen, choice = choose_series(slices, series)
-    image, facts, flags = dicom.read_series(chosen)
+    image, facts, flags = read_series(chosen)
     return image, facts | choice, flags
 
 

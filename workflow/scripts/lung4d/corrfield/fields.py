@@ -117,7 +117,7 @@ def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 def invert(field: np.ndarray, steps: int = INVERSE_STEPS) -> np.ndarray:
     """The inverse field v by fixed-point iteration v(y) = -u(y + v(y)) (Chen et al. 2008).
 
-    Converges where the field does not fold and varies by less than a voxel per voxel; `inverse_error` says how well.
+    Converges where the field does not fold and varies by less than a voxel per voxel; composing the two says how well.
     """
     inverse, other = -field, np.empty_like(field)
     for _ in range(steps):
@@ -125,11 +125,6 @@ def invert(field: np.ndarray, steps: int = INVERSE_STEPS) -> np.ndarray:
         # half a step: also converges where the field is steep
         inverse = np.float32(0.5) * (inverse + other)
     return inverse
-
-
-def inverse_error(field: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Distance in voxels between x and its image under the field and back again, float32 (D, H, W)."""
-    return np.sqrt((compose(inverse, field) ** 2).sum(-1))
 
 
 def jacobian(field: np.ndarray) -> np.ndarray:

@@ -144,13 +144,17 @@ def register(
     baseline_mask, followup_mask = _common_sides(baseline_mask, followup_mask, flags)
     alignment = align_masks(baseline_mask, followup_mask)
     pair = _bring_together(baseline, baseline_mask, followup, followup_mask, alignment, settings.spacing)
-    fixed, moving = _lung_alone(pair.baseline, pair.baseline_lung), _lung_alone(pair.followup, pair.followup_lung)
-    codes, codes_before = (mind_codes(image, settings.mind_sigma) for image in (fixed, moving))
-    flow, found = _correspond(fixed, pair.baseline_lung, codes, moving, codes_before, settings, flags)
+    alone = dataclasses.replace(
+        pair,
+        baseline=_lung_alone(pair.baseline, pair.baseline_lung),
+        followup=_lung_alone(pair.followup, pair.followup_lung),
+    )
+    codes, codes_before = (mind_codes(image, settings.mind_sigma) for image in (alone.baseline, alone.followup))
+    flow, found = _correspond(alone, codes, codes_before, settings, flags)
     if found and settings.refine_steps:
         flow = _refine(pair, flow, settings)
     flow, mended = fields.mend_folds(flow)
-    codes_after = mind_codes(fields.warp(moving, flow), settings.mind_sigma)
+    codes_after = mind_codes(fields.warp(alone.followup, flow), settings.mind_sigma)
     before, after = (descriptor_distance(codes, other, pair.baseline_lung) for other in (codes_before, codes_after))
     moved_lung = fields.warp(pair.followup_lung, flow) >= 0.5
     lost = quality.dice(pair.baseline_lung, pair.followup_lung) - quality.dice(pair.baseline_lung, moved_lung)
@@ -213,27 +217,24 @@ def _bring_together(baseline, baseline_mask, followup, followup_mask, alignment:
 
 
 def _correspond(
-    fixed: np.ndarray, lung: np.ndarray, fixed_codes: np.ndarray, moving: np.ndarray, moving_codes: np.ndarray,
-    settings: Settings, flags: list[str],
-) -> tuple[np.ndarray, dict]:  # fmt: skip
+    pair: _Pair, codes: np.ndarray, moving: np.ndarray, settings: Settings, flags: list[str]
+) -> tuple[np.ndarray, dict]:
     """The composed flow of all levels (voxels) and its numbers; no flow and a flag where keypoints are too few.
 
-    fixed, moving: the scans (D, H, W) HU and their descriptor codes; lung: of the fixed one.
+    codes, moving: of the baseline and of the follow-up.
     """
-    flow = np.zeros((*fixed.shape, 3), dtype=np.float32)
-    strength = distinctiveness(fixed, ndimage.binary_erosion(lung), settings.keypoint_sigma)
-    density = ndimage.uniform_filter(fixed, 5)
+    flow = np.zeros((*pair.grid.shape, 3), dtype=np.float32)
+    strength = distinctiveness(pair.baseline, ndimage.binary_erosion(pair.baseline_lung), settings.keypoint_sigma)
+    density = ndimage.uniform_filter(pair.baseline, 5)
     found: dict = {}
     for number, level in enumerate(settings.levels()):
         if number > 0:
-            moving_codes = mind_codes(fields.warp(moving, flow), settings.mind_sigma)
+            moving = mind_codes(fields.warp(pair.followup, flow), settings.mind_sigma)
         points = strongest_peaks(strength, level.cube, level.keypoints)
         if len(points) < FEWEST_KEYPOINTS:
             break
-        matches = match(
-            points, density, fixed_codes, moving_codes, level, settings.beta, settings.gamma, settings.spacing
-        )
-        step = dense_field(points, matches.displacements, fixed.shape, settings.spline_smoothing)
+        matches = match(points, density, codes, moving, level, settings.beta, settings.gamma, settings.spacing)
+        step = dense_field(points, matches.displacements, pair.grid.shape, settings.spline_smoothing)
         flow = fields.compose(flow, step)
         asymmetry = settings.spacing * matches.asymmetry
         found = {"keypoints": len(points), "keypoint_asymmetry_mm": asymmetry}
