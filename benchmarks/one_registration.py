@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+from machine import process_bytes
 from methods import METHODS
 
 
@@ -22,15 +23,9 @@ def main(method: str, case: Path, out: Path) -> None:
     before, start = time.process_time(), time.perf_counter()
     field = run()
     cost = {"cpu_s": time.process_time() - before, "wall_s": time.perf_counter() - start}
-    cost["peak_mb"] = peak_memory()
+    cost["peak_mb"] = process_bytes("VmHWM") / 2**20
     np.save(out / "field.npy", field)
     (out / "cost.json").write_text(json.dumps(cost))
-
-
-def peak_memory() -> float:
-    """MB of this process; getrusage's figure would be the parent's where that was larger when it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+from machine import process_bytes
 from steps import build, step
 
 
@@ -48,17 +49,11 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
 
 
 def _held(device: torch.device) -> int:
-    return torch.cuda.memory_allocated() if device.type == "cuda" else _status("VmRSS")
+    return torch.cuda.memory_allocated() if device.type == "cuda" else process_bytes("VmRSS")
 
 
 def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    """Bytes of this process; VmHWM, unlike ru_maxrss, does not inherit the peak of the process that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else process_bytes("VmHWM")
 
 
 def _matmul(device: torch.device, dtype: torch.dtype) -> float:

@@ -20,6 +20,7 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
 from cases import CASES, Case, write_case
+from machine import processor
 from methods import METHODS
 from scores import score
 
@@ -118,10 +119,8 @@ def _versions(peers: str) -> str:
     asked = "from importlib.metadata import version; import sys; print(*map(version, sys.argv[1:]))"
     found = subprocess.run([peers, "-c", asked, *PEERS.values()], check=True, capture_output=True, text=True).stdout
     theirs = ", ".join(f"{name} {version}" for name, version in zip(PEERS.values(), found.split(), strict=True))
-    processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = processor[0].partition(":")[2].strip() if processor else platform.machine()
     own = ", ".join(f"{name} {metadata.version(name)}" for name in ("numba", "numpy", "SimpleITK"))
-    return f"Two cores of {model}, Python {platform.python_version()}; {own}; peers: {theirs}."
+    return f"Two cores of {processor()}, Python {platform.python_version()}; {own}; peers: {theirs}."
 
 
 if __name__ == "__main__":

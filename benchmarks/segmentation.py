@@ -5,7 +5,6 @@
 The last rows put consolidation below the ribs of a simulated chest, where its place is known.
 """
 
-import os
 import platform
 import sys
 import time
@@ -21,6 +20,7 @@ sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests")]
 import real_data
 from lung4d import lungs
 from lung4d.simulate import acquisition, cohort, motion, patient, scene
+from machine import processor
 
 SETTINGS = {"seed": 1, "patients": 12, "disease": True, "max_years": 6.0, "visits": [2, 6], "spacing": [2.5, 1.6, 1.6],
             "max_displacement": 15.0, "censoring": 0.4, "faults": []}  # fmt: skip
@@ -38,7 +38,7 @@ DEPTHS = (4.0, 8.0, 12.0)
 
 def main() -> None:
     print("# Lung segmentation\n\n`python benchmarks/segmentation.py`, one thread; ", end="")
-    print(f"{_processor()}, Python {platform.python_version()}, SimpleITK {sitk.Version.VersionString()}, "
+    print(f"{processor()}, Python {platform.python_version()}, SimpleITK {sitk.Version.VersionString()}, "
           f"numpy {np.__version__}.\n")  # fmt: skip
     print("| scan | Dice | right ml | left ml | of the band kept | CPU-s |\n| --- | --- | --- | --- | --- | --- |")
     folder = real_data.folder()
@@ -102,12 +102,6 @@ def with_band(scan: sitk.Image, truth: np.ndarray, depth: float) -> tuple[sitk.I
 
 def _read(path: Path) -> sitk.Image:
     return sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()} ({os.cpu_count()} cores)"
 
 
 if __name__ == "__main__":

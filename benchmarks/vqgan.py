@@ -20,6 +20,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
 from lung4d.files import atomic
+from machine import processor
 from steps import METHODS, count_flops
 
 STAGES = ("before", "after")
@@ -122,8 +123,7 @@ def _goals(table: pd.DataFrame, counts: dict[tuple[str, str], int]) -> list[str]
 
 
 def _versions(table: pd.DataFrame, arguments: argparse.Namespace) -> str:
-    processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    machine = processor[0].partition(":")[2].strip() if processor else platform.machine()
+    machine = processor()
     peaks = table.groupby(["device", "precision"])["matmul"].max() / TERA
     found = ", ".join(f"{device} {precision} {peak:.3g} TFLOP/s" for (device, precision), peak in peaks.items())
     if torch.cuda.is_available():
