@@ -90,7 +90,7 @@ def elastix(folder: Path) -> Callable[[], np.ndarray]:
 
 
 def syn(folder: Path) -> Callable[[], np.ndarray]:
-    """ANTs SyN (Avants et al. 2008) through antspyx, mutual information, fixed mask."""
+    """ANTs SyN (Avants et al. 2008) through antspyx, cross-correlation of radius 2, fixed mask."""
     import ants
 
     fixed, moving = (ants.image_read(str(folder / f"{name}.nii.gz")) for name in ("fixed", "moving"))
@@ -102,7 +102,7 @@ def syn(folder: Path) -> Callable[[], np.ndarray]:
     def run() -> np.ndarray:
         found = ants.registration(
             fixed, moving, type_of_transform="SyNOnly", initial_transform="identity", mask=lung,
-            syn_metric="mattes", syn_sampling=32, reg_iterations=(100, 70, 0), flow_sigma=3, total_sigma=0,
+            syn_metric="CC", syn_sampling=2, reg_iterations=(200, 100, 30, 0), flow_sigma=3, total_sigma=0,
         )  # fmt: skip
         name = next(path for path in found["fwdtransforms"] if path.endswith(".nii.gz"))
         return sitk.GetArrayFromImage(sitk.ReadImage(name, sitk.sitkVectorFloat32))
@@ -111,13 +111,13 @@ def syn(folder: Path) -> Callable[[], np.ndarray]:
 
 
 def demons(folder: Path) -> Callable[[], np.ndarray]:
-    """SimpleITK's fast symmetric forces demons on three resolutions."""
+    """SimpleITK's fast symmetric forces demons on four resolutions; soft tissue is clipped, as only lung counts."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(2)
-    fixed, moving = (_read(folder, name) for name in ("fixed", "moving"))
+    fixed, moving = (sitk.Clamp(_read(folder, name), upperBound=-200.0) for name in ("fixed", "moving"))
 
     def run() -> np.ndarray:
         field = None
-        for shrink, steps in ((4, 60), (2, 60), (1, 40)):
+        for shrink, steps in ((8, 200), (4, 150), (2, 100), (1, 40)):
             small = [sitk.SmoothingRecursiveGaussian(image, 0.5 * shrink * 1.5) if shrink > 1 else image
                      for image in (fixed, moving)]  # fmt: skip
             small = [sitk.Shrink(image, [shrink] * 3) if shrink > 1 else image for image in small]

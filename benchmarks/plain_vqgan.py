@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, generator_loss, reconstruction_loss
 from lung4d.vqgan.model import Settings
-from lung4d.vqgan.networks import group_norm, levels
+from lung4d.vqgan.networks import levels, norm_groups
 from lung4d.vqgan.options import Options
 from lung4d.vqgan.perceptual import Perceptual
 
@@ -38,6 +38,10 @@ class Parts:
     def to(self, device: torch.device) -> "Parts":
         networks = (part.to(device) for part in (self.model, self.discriminators, self.perceptual))
         return Parts(*networks, self.options, device)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(norm_groups(channels), channels, eps=1e-6)
 
 
 class SiLU(nn.Module):

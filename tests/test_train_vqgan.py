@@ -183,7 +183,7 @@ def test_accumulation_and_batches_give_the_gradient_of_their_mean(cohort, tmp_pa
     scans = scans_of(cohort)[:4]
     weights = []
     for batch, accumulation in ((1, 4), (4, 1), (2, 2)):
-        run = start(tmp_path, cohort, batch=batch, accumulation=accumulation, gradient_clip=None)
+        run = start(tmp_path, cohort, batch=batch, accumulation=accumulation, gradient_clip=None, precision="fp32")
         samples = Samples(scans, SETTINGS.window, 1, False, run.options.crop)
         run.model.train()(samples.draw(0, 1))  # the codebook from the same first sample
         run.model.quantiser.step_count.zero_(), run.model.quantiser.step_total.zero_()

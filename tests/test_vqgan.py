@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
+from lung4d.vqgan.layers import NormSiLU, replicate
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, parameter_hash, save_vqgan
-from lung4d.vqgan.networks import UpConv, conv, group_norm
+from lung4d.vqgan.networks import Conv, UpConv, norm_groups
 from lung4d.vqgan.perceptual import Perceptual, VGGFeatures, load_perceptual
 
 TINY = Settings(codes=16, embedding=4, width=2)
@@ -61,13 +62,13 @@ def test_sizes_and_compressions_that_do_not_fit_are_named():
 
 @pytest.mark.parametrize("channels, groups", [(1, 1), (6, 6), (32, 32), (48, 24), (64, 32), (80, 20)])
 def test_groups_are_32_or_the_largest_divisor_below(channels, groups):
-    assert group_norm(channels).num_groups == groups
+    assert norm_groups(channels) == groups
 
 
 @pytest.mark.parametrize("kernel, stride", [(1, 1), (3, 1), (4, 2)])
 def test_convolutions_replicate_the_border(kernel, stride):
     torch.manual_seed(0)
-    layer = conv(2, 3, kernel, stride)
+    layer = Conv(2, 3, kernel, stride)
     x = torch.randn(1, 2, 8, 6, 4)
     padded = F.pad(x, ((kernel - 1) // 2,) * 6, mode="replicate")
     torch.testing.assert_close(layer(x), F.conv3d(padded, layer.weight, layer.bias, stride))
@@ -93,8 +94,8 @@ def test_a_latent_position_sees_voxels_around_its_own_block_only():
     torch.manual_seed(0)
     encoder = VQGAN(Settings(codes=8, embedding=4, width=2)).double().encoder
     for module in encoder.modules():
-        if isinstance(module, torch.nn.GroupNorm):
-            module.forward = lambda x: x
+        if isinstance(module, NormSiLU):
+            module.forward = F.silu
     x = torch.randn(1, 1, 64, 64, 64, dtype=torch.double)
     changed = x.clone()
     changed[0, 0, 32, 32, 32] += 1
@@ -325,3 +326,34 @@ def test_no_perceptual_term_only_where_the_config_says_so(caplog):
     assert "without the perceptual term" in caplog.text
     with pytest.raises(ValueError, match="give 'vgg', 'efficientnet' or 'none'"):
         load_perceptual("lpips")
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_replicated_border_and_its_gradient_are_those_of_torch(width):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 5, 1, dtype=torch.double, requires_grad=True)
+    ours, wanted = replicate(x, width), F.pad(x, (width,) * 6, mode="replicate")
+    assert torch.equal(ours, wanted)
+    gradient = torch.randn_like(wanted)
+    kept = gradient.clone()
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, gradient)[0] for y in (ours, wanted)))
+    assert torch.equal(gradient, kept)  # another consumer may hold it
+
+
+@pytest.mark.parametrize("channels, groups", [(6, 3), (6, 6), (4, 1)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.double, 1e-7), (torch.float, 1e-4), (torch.bfloat16, 0.02)])
+def test_norm_with_silu_and_its_gradients_are_those_of_torch(channels, groups, dtype, tolerance):
+    torch.manual_seed(0)
+    layer = NormSiLU(groups, channels, eps=1e-6).double()
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.normal_(layer.bias)
+    x = (2 * torch.randn(2, channels, 13, 9, 11, dtype=torch.double) + 3).to(dtype).double().requires_grad_(True)
+    wanted = F.silu(F.group_norm(x, groups, layer.weight, layer.bias, 1e-6))
+    gradient = torch.randn_like(wanted).to(dtype).double()
+    wanted_gradients = torch.autograd.grad(wanted, [x, layer.weight, layer.bias], gradient)
+    low = layer if dtype is torch.double else layer.float()
+    given = x.detach().to(dtype).contiguous(memory_format=torch.channels_last_3d).requires_grad_(True)
+    found = low(given)
+    found_gradients = torch.autograd.grad(found, [given, low.weight, low.bias], gradient.to(dtype))
+    for a, b in zip((found, *found_gradients), (wanted, *wanted_gradients), strict=True):
+        assert (a.double() - b).norm().item() < tolerance * b.norm().item()

@@ -8,6 +8,8 @@ import torch
 from monai.networks.nets import PatchDiscriminator
 from torch import nn
 
+from lung4d.vqgan.layers import lay_out
+
 PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}  # the axis of (B, 1, D, H, W) that a slice leaves out
 
 
@@ -34,6 +36,7 @@ class Discriminators(nn.Module):
         super().__init__()
         self.of_slices = patch_discriminator(2, channels, norm, smallest)
         self.of_volume = patch_discriminator(3, channels, norm, smallest)
+        lay_out(self)
 
     def forward(self, volume: torch.Tensor, slices: list[torch.Tensor]) -> list[list[torch.Tensor]]:
         """Feature lists (scores last) of volume (B, 1, D, H, W), then of each plane's slices (n, 1, rows, columns)."""

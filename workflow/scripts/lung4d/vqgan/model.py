@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lung4d.files import atomic
+from lung4d.vqgan.layers import lay_out
 from lung4d.vqgan.networks import Decoder, Encoder
 from lung4d.vqgan.quantiser import Quantised, Quantiser
 
@@ -49,6 +50,7 @@ class VQGAN(nn.Module):
             settings.codes, settings.embedding, settings.quantiser, settings.decay, settings.restart_after
         )
         self.decoder = Decoder(settings.width, settings.compression, settings.embedding)
+        lay_out(self)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Continuous latent (B, c, d, h, w) of volumes x (B, 1, D, H, W). Raises ValueError for an odd size."""

@@ -7,19 +7,27 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+
+from lung4d.vqgan.layers import NormSiLU, replicate
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with 32 groups; where 32 does not divide the channels, with the largest divisor below it."""
-    groups = next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+def norm_groups(channels: int) -> int:
+    """Groups of a GroupNorm: 32; where 32 does not divide the channels, the largest divisor below it."""
+    return next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
 
 
-def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Conv3d:
-    """A convolution that keeps the size (stride 1) or halves it (kernel 4, stride 2)."""
-    padding = (kernel - 1) // 2
-    return nn.Conv3d(in_channels, out_channels, kernel, stride, padding, padding_mode="replicate")
+def norm_silu(channels: int) -> NormSiLU:
+    return NormSiLU(norm_groups(channels), channels, eps=1e-6)
+
+
+class Conv(nn.Conv3d):
+    """A convolution that keeps the size (kernel 1 or 3) or halves it (kernel 4, stride 2); the border is replicated."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1):
+        super().__init__(in_channels, out_channels, kernel, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(replicate(x, (self.kernel_size[0] - 1) // 2))
 
 
 class UpConv(nn.ConvTranspose3d):
@@ -29,7 +37,7 @@ class UpConv(nn.ConvTranspose3d):
         super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.pad(x, (1,) * 6, mode="replicate"))
+        return super().forward(replicate(x, 1))
 
 
 class ResidualBlock(nn.Module):
@@ -38,12 +46,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.body = nn.Sequential(
-            group_norm(channels),
-            nn.SiLU(),
-            conv(channels, channels),
-            group_norm(channels),
-            nn.SiLU(),
-            conv(channels, channels),
+            norm_silu(channels), Conv(channels, channels), norm_silu(channels), Conv(channels, channels)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,12 +58,12 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, compression: int, embedding: int):
         super().__init__()
-        layers: list[nn.Module] = [conv(1, width)]
+        layers: list[nn.Module] = [Conv(1, width)]
         channels = width
         for _ in range(levels(compression)):
-            layers += [conv(channels, 2 * channels, kernel=4, stride=2), ResidualBlock(2 * channels)]
+            layers += [Conv(channels, 2 * channels, kernel=4, stride=2), ResidualBlock(2 * channels)]
             channels *= 2
-        layers += [group_norm(channels), nn.SiLU(), conv(channels, embedding, kernel=1)]
+        layers += [norm_silu(channels), Conv(channels, embedding, kernel=1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -73,12 +76,12 @@ class Decoder(nn.Module):
     def __init__(self, width: int, compression: int, embedding: int):
         super().__init__()
         channels = width * compression
-        layers: list[nn.Module] = [conv(embedding, channels, kernel=1), group_norm(channels), nn.SiLU()]
+        layers: list[nn.Module] = [Conv(embedding, channels, kernel=1), norm_silu(channels)]
         for level in range(levels(compression)):
             after = channels if level == 0 else channels // 2
             layers += [UpConv(channels, after), ResidualBlock(after), ResidualBlock(after)]
             channels = after
-        layers += [conv(channels, 1)]
+        layers += [Conv(channels, 1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:

@@ -220,14 +220,16 @@ def _step(optimiser: torch.optim.Optimizer, module: nn.Module, options: Options)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast context of a precision: "auto" is bf16 where the device computes in it, else fp32."""
+    """The autocast context of a precision: "auto" is bf16 where the device has matrix units for it, else fp32."""
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _has_bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))  # without matrix units bf16 is no faster than fp32
 
 
 def choose_scans(scans: list[Scan]) -> tuple[list[Scan], list[Scan]]:
