@@ -21,11 +21,11 @@ from steps import build, step
 
 def main(method: str, shape: tuple[int, ...], device: torch.device, adversarial: bool, repeats: int) -> None:
     torch.manual_seed(0)
-    parts = build(method).to(device)
+    parts = build(method, device)
     volume = torch.rand(1, 1, *shape, device=device) - 0.5
     base = _held(device)
     seconds = [_seconds(device, lambda: step(method, parts, volume, adversarial)) for _ in range(1 + repeats)]
-    dtype = torch.bfloat16 if device.type == "cuda" and method != "plain" else torch.float32
+    dtype = torch.bfloat16 if parts.plan.precision == "bf16" else torch.float32
     result = {
         "seconds": statistics.median(seconds[1:]),
         "memory": _peak(device) - base,

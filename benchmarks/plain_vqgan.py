@@ -11,7 +11,7 @@ what differs is how a training step is done:
 As with the ancestors' trainer, the weights whose turn it is not take no gradient.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, generator_loss, reconstruction_loss
+from lung4d.vqgan.memory import Plan
 from lung4d.vqgan.model import Settings
 from lung4d.vqgan.networks import levels, norm_groups
 from lung4d.vqgan.options import Options
@@ -34,10 +35,13 @@ class Parts:
     perceptual: Perceptual
     options: Options
     device: torch.device
+    plan: Plan
 
     def to(self, device: torch.device) -> "Parts":
         networks = (part.to(device) for part in (self.model, self.discriminators, self.perceptual))
-        return Parts(*networks, self.options, device)
+        return replace(
+            self, **dict(zip(("model", "discriminators", "perceptual"), networks, strict=True)), device=device
+        )
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

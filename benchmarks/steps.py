@@ -1,5 +1,8 @@
 """A training micro-step of each implementation that vqgan.py compares, ready to be called."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from monai.networks.nets import VQVAE
 from torch import nn
@@ -8,11 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from lung4d.vqgan.discriminators import Discriminators
+from lung4d.vqgan.memory import Plan, has_bf16
 from lung4d.vqgan.model import VQGAN, Settings
 from lung4d.vqgan.options import Options
 from lung4d.vqgan.perceptual import load_perceptual
 from lung4d.vqgan.quantiser import Quantised
-from lung4d.vqgan.training import micro_step
+from lung4d.vqgan.step import micro_step
 from plain_vqgan import Parts, PlainVQGAN, plain_step
 
 
@@ -38,8 +42,27 @@ class MonaiVQVAE(nn.Module):
         return reconstruction, Quantised(None, None, commitment, commitment.new_zeros(()), quantiser.perplexity)
 
 
-# generator and micro-step of each method
-METHODS = {"ours": (VQGAN, micro_step), "plain": (PlainVQGAN, plain_step), "MONAI": (MonaiVQVAE, micro_step)}
+@dataclass(frozen=True)
+class Method:
+    """precision: "bf16" stands for what the configuration's "auto" makes of the device."""
+
+    generator: type[nn.Module]
+    micro_step: Callable[[Parts, torch.Tensor, bool], object]
+    precision: str = "bf16"
+    checkpointing: bool = False
+
+    def plan(self, device: torch.device) -> Plan:
+        return Plan(self.precision if has_bf16(device) else "fp32", self.checkpointing)
+
+
+METHODS = {
+    "ours": Method(VQGAN, micro_step),
+    "ours, activations computed twice": Method(VQGAN, micro_step, checkpointing=True),
+    "ours, float32": Method(VQGAN, micro_step, "fp32"),
+    "ours, float32, activations computed twice": Method(VQGAN, micro_step, "fp32", checkpointing=True),
+    "plain": Method(PlainVQGAN, plain_step, "fp32"),
+    "MONAI": Method(MonaiVQVAE, micro_step),
+}
 
 
 class ShapesOnly(TorchDispatchMode):
@@ -53,25 +76,31 @@ class ShapesOnly(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def build(method: str, settings: Settings | None = None, options: Options | None = None) -> Parts:
-    """Networks of `method` on the CPU, those of config/config.yaml unless told otherwise, ready to train."""
+def build(method: str, device: torch.device, settings: Settings | None = None, options: Options | None = None) -> Parts:
+    """Networks of `method`, those of config/config.yaml unless told otherwise, ready to train."""
     settings, options = settings or Settings(), options or Options()
-    return Parts(
-        model=METHODS[method][0](settings).train(),
+    plan = METHODS[method].plan(device)
+    model = METHODS[method].generator(settings).train()
+    if plan.checkpointing:
+        model.recompute(True)
+    parts = Parts(
+        model=model,
         discriminators=Discriminators(options.discriminator_channels, options.discriminator_norm),
         perceptual=load_perceptual(options.perceptual),
         options=options,
-        device=torch.device("cpu"),
+        device=device,
+        plan=plan,
     )
+    return parts if device.type == "cpu" else parts.to(device)
 
 
 def step(method: str, parts: Parts, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:
     """One micro-step of `method` on a batch (B, 1, D, H, W)."""
-    return METHODS[method][1](parts, volume, adversarial)
+    return METHODS[method].micro_step(parts, volume, adversarial)
 
 
 def count_flops(method: str, shape: tuple[int, ...], adversarial: bool, **made: Settings | Options) -> int:
     """Floating point operations of a micro-step (matrix products and convolutions), counted without computing them."""
     with FakeTensorMode(), ShapesOnly(), FlopCounterMode(display=False) as counter:
-        step(method, build(method, **made), torch.empty(1, 1, *shape), adversarial)
+        step(method, build(method, torch.device("cpu"), **made), torch.empty(1, 1, *shape), adversarial)
     return counter.get_total_flops()

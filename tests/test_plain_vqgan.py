@@ -60,7 +60,7 @@ def test_reconstruction_has_the_shape_of_the_volume_and_the_codebook_moves():
 @pytest.mark.parametrize("factor", [0.0, 1.0])
 def test_each_turn_trains_its_own_networks_with_finite_losses(factor):
     torch.manual_seed(0)
-    parts = build("plain", TINY, SMALL)
+    parts = build("plain", torch.device("cpu"), TINY, SMALL)
     volume = torch.rand(1, 1, 32, 32, 32) - 0.5
     assert torch.isfinite(generator_turn(parts, volume, factor))
     assert all(parameter.grad is not None for parameter in parts.model.parameters())
@@ -76,6 +76,6 @@ def test_each_turn_trains_its_own_networks_with_finite_losses(factor):
 @pytest.mark.parametrize("method", list(METHODS))
 def test_operations_counted_without_data_are_those_of_a_real_step(method):
     with FlopCounterMode(display=False) as counter:
-        losses = step(method, build(method, TINY, SMALL), torch.rand(1, 1, 32, 32, 32) - 0.5, True)
+        losses = step(method, build(method, torch.device("cpu"), TINY, SMALL), torch.rand(1, 1, 32, 32, 32) - 0.5, True)
     assert all(torch.isfinite(value) for value in losses.values())
     assert count_flops(method, (32, 32, 32), True, settings=TINY, options=SMALL) == counter.get_total_flops()

@@ -20,8 +20,11 @@ import torch
 
 from lung4d.latents import load_latents
 from lung4d.training import Checkpoints, Lock, Stopper
-from lung4d.vqgan import training
+from lung4d.vqgan import run as running
+from lung4d.vqgan import selection, step, training
 from lung4d.vqgan.data import Samples, check_sizes, usable_scans
+from lung4d.vqgan.discriminators import Discriminators
+from lung4d.vqgan.memory import Plan, plan_memory
 from lung4d.vqgan.model import Settings, load_vqgan
 from lung4d.vqgan.options import Options
 
@@ -69,7 +72,7 @@ def scans_of(cohort):
 
 def start(folder, cohort, **changes):
     options = Options(**{**OPTIONS, **changes})
-    return training.start_run(SETTINGS, options, scans_of(cohort), torch.device("cpu"), folder / "history.parquet")
+    return running.start_run(SETTINGS, options, scans_of(cohort), torch.device("cpu"), folder / "history.parquet")
 
 
 def run_to_end(folder, cohort, stopper=None, **changes):
@@ -150,18 +153,16 @@ def test_sizes_that_do_not_fit_name_the_key(cohort):
 def test_gan_starts_in_generator_steps_and_discriminators_rest_before(cohort, tmp_path, monkeypatch):
     """Counting both optimisers' steps would start it at half; a discriminator computed before is wasted work."""
     calls = []
-    forward = training.Discriminators.forward
-    monkeypatch.setattr(
-        training.Discriminators, "forward", lambda self, *given: calls.append(run.step) or forward(self, *given)
-    )
+    forward = Discriminators.forward
+    monkeypatch.setattr(Discriminators, "forward", lambda self, *given: calls.append(run.step) or forward(self, *given))
     run = start(tmp_path, cohort)
     before = {name: value.clone() for name, value in run.discriminators.state_dict().items()}
     samples = Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
-    rows = [training.train_step(run, samples) for _ in range(4)]
+    rows = [step.train_step(run, samples) for _ in range(4)]
     assert not calls and not run.discriminators_optimiser.state
     assert same(before, run.discriminators.state_dict())
     assert all("gan_generator" not in row and "gan_discriminator" not in row for row in rows)
-    rows.append(training.train_step(run, samples))
+    rows.append(step.train_step(run, samples))
     assert calls == [4] * 6  # two micro-steps: for the generator, then real and fake
     assert rows[-1]["step"] == 5 and {"gan_generator", "gan_discriminator"} <= rows[-1].keys()
     assert not same(before, run.discriminators.state_dict())
@@ -175,7 +176,7 @@ def test_the_generator_runs_once_a_micro_step_and_the_codebook_moves_once_a_step
         monkeypatch.setattr(
             module, name, lambda *given, name=name, original=original: calls.append(name) or original(*given)
         )
-    training.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+    step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
     assert calls == ["forward"] * 3 + ["update"]
 
 
@@ -187,7 +188,7 @@ def test_accumulation_and_batches_give_the_gradient_of_their_mean(cohort, tmp_pa
         samples = Samples(scans, SETTINGS.window, 1, False, run.options.crop)
         run.model.train()(samples.draw(0, 1))  # the codebook from the same first sample
         run.model.quantiser.step_count.zero_(), run.model.quantiser.step_total.zero_()
-        training.train_step(run, samples)
+        step.train_step(run, samples)
         weights.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
     torch.testing.assert_close(weights[1], weights[0], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(weights[2], weights[0], rtol=1e-3, atol=1e-5)
@@ -200,7 +201,7 @@ def test_last_steps_see_whole_volumes(cohort, tmp_path):
     draw = samples.draw
     samples.draw = lambda *given: shapes.append(draw(*given).shape[2:]) or draw(*given)
     for _ in range(8):
-        training.train_step(run, samples)
+        step.train_step(run, samples)
     assert shapes == [(8, 8, 8)] * 12 + [(16, 16, 16)] * 4
 
 
@@ -209,8 +210,8 @@ def test_total_loss_is_equation_5_with_the_commitment_once():
     names = ["reconstruction", "commitment", "codebook", "perceptual", "gan_generator", "feature_matching"]
     terms = {name: torch.tensor(10.0**place) for place, name in enumerate(names)}
     expected = 4 * 1 + 0.25 * 10 + 100 + 4 * 1000 + 1 * 10000 + 0.5 * 100000
-    assert training.total(terms, options).item() == pytest.approx(expected)
-    assert training.total({"reconstruction": torch.tensor(2.0)}, options).item() == 8
+    assert step.total(terms, options).item() == pytest.approx(expected)
+    assert step.total({"reconstruction": torch.tensor(2.0)}, options).item() == 8
 
 
 @pytest.mark.parametrize(
@@ -219,6 +220,58 @@ def test_total_loss_is_equation_5_with_the_commitment_once():
 def test_options_that_cannot_be_meant_are_named(key, value):
     with pytest.raises(ValueError, match=f"train_vqgan.{key}"):
         Options.of({key: value})
+
+
+def test_the_learning_rate_falls_to_zero_at_the_end(cohort, tmp_path):
+    options = Options(lr=1e-3, steps=100, lr_decay=0.2)
+    assert [options.lr_at(step) for step in (0, 80)] == [1e-3, 1e-3]
+    assert options.lr_at(90) == pytest.approx(5e-4) and options.lr_at(99) == pytest.approx(5e-5)
+    assert Options(lr=1e-3, steps=100, lr_decay=0).lr_at(99) == 1e-3
+    run = start(tmp_path, cohort, lr=1e-3, steps=8, lr_decay=0.5)
+    run.step = 6
+    step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+    for optimiser in (run.optimiser, run.discriminators_optimiser):
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize(
+    "options, found",
+    [
+        ({"precision": "bf16"}, Plan("bf16", False)),  # no limit on a CPU
+        ({"precision": "bf16", "fits": "16GB"}, Plan("bf16", False)),  # 9.6 GB by the benchmark
+        ({"precision": "bf16", "fits": "10GB"}, Plan("bf16", True)),
+        ({"precision": "fp32", "fits": "24GB"}, Plan("fp32", False)),
+        ({"precision": "fp32", "fits": "16GB"}, Plan("fp32", True)),
+        ({"precision": "fp32", "fits": "8GB"}, Plan("fp32", True)),
+        ({"precision": "fp32", "fits": "8GB", "checkpointing": False}, Plan("fp32", False)),
+        ({"precision": "fp32", "checkpointing": True}, Plan("fp32", True)),
+    ],
+)
+def test_a_step_is_planned_for_the_memory_there_is(options, found, caplog):
+    caplog.set_level("INFO")
+    assert plan_memory(Options(**options), (96, 256, 256), 16, torch.device("cpu")) == found
+    assert ("may not fit" in caplog.text) == (options.get("fits") == "8GB")
+    assert "a step on 96 x 256 x 256 voxels" in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_activations_computed_twice_give_the_same_gradient(cohort, tmp_path, precision):
+    gradients = []
+    for checkpointing in (False, True):
+        run = start(tmp_path, cohort, precision=precision, checkpointing=checkpointing)
+        step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+        gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.slow
+def test_compiled_networks_train_as_the_others(cohort, tmp_path):
+    losses = []
+    for compiled in (False, True):
+        run = start(tmp_path, cohort, precision="fp32", compile=compiled)
+        samples = Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
+        losses.append([step.train_step(run, samples)["loss"] for _ in range(2)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 # Course and selection
@@ -239,9 +292,9 @@ def test_it_learns_and_records_both_selections(cohort, tmp_path):
 
 def test_best_so_far_is_the_smallest_after_the_gan_starts(cohort, tmp_path):
     run = start(tmp_path, cohort, gan_start=10, steps=100)
-    for step, held_out, loss in ((10, 0.0, 0.0), (20, 3.0, 1.0), (30, 2.0, 5.0), (40, 4.0, 0.5)):
-        run.step, run.since_validation = step, [loss, loss]
-        training.remember_best(run, held_out)
+    for done, held_out, loss in ((10, 0.0, 0.0), (20, 3.0, 1.0), (30, 2.0, 5.0), (40, 4.0, 0.5)):
+        run.step, run.since_validation = done, [loss, loss]
+        selection.remember_best(run, held_out)
     assert (run.best["held_out"]["step"], run.best["held_out"]["value"]) == (30, 2.0)
     assert (run.best["training_loss"]["step"], run.best["training_loss"]["value"]) == (40, 0.5)
 
@@ -249,22 +302,22 @@ def test_best_so_far_is_the_smallest_after_the_gan_starts(cohort, tmp_path):
 def test_a_loss_or_gradient_that_is_not_finite_is_passed_over(cohort, tmp_path, caplog):
     run = start(tmp_path, cohort, gan_weight=0.0)
     run.since_validation = [math.nan]
-    training.remember_best(run, math.nan)
+    selection.remember_best(run, math.nan)
     with pytest.raises(RuntimeError, match=r"train_vqgan.lr"):
-        training.selected(run)
+        selection.selected(run)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     for parameter in run.model.parameters():
         parameter.grad = torch.full_like(parameter, math.nan)
-    training._step(run.optimiser, run.model, run.options)
+    step._apply(run.optimiser, run.model, run.options)
     assert same(before, dict(run.model.state_dict())) and "not finite" in caplog.text
 
 
 def test_without_val_patients_training_scans_select(cohort, caplog):
     scans = [scan for scan in scans_of(cohort) if scan.split == "train"]
-    assert training.choose_scans(scans) == (scans, scans)
+    assert selection.choose_scans(scans) == (scans, scans)
     assert "no patient is in the split 'val'" in caplog.text
     with pytest.raises(ValueError, match="no usable scan in the split 'train'"):
-        training.choose_scans([scan for scan in scans_of(cohort) if scan.split == "val"])
+        selection.choose_scans([scan for scan in scans_of(cohort) if scan.split == "val"])
 
 
 # Interruption
@@ -353,6 +406,7 @@ def training_job(cohort, folder, **changes):
         params={**PARAMS, "checkpoints": str(folder / "checkpoints"), **changes},
         log=[str(folder / "log.txt")],
         threads=1,
+        resources={},
     )
 
 
@@ -400,26 +454,24 @@ def test_a_checkpoint_of_other_settings_is_refused_by_the_script(cohort, tmp_pat
     assert "going on from checkpoint step-00000004" in (tmp_path / "log.txt").read_text()
 
 
+# As Snakemake does it: a file that makes `snakemake` and then is the script.
 STAGE = """
-import json, runpy, sys
+import json
 from types import SimpleNamespace
-job = json.load(open(sys.argv[1]))
-snakemake = SimpleNamespace(
-    input=SimpleNamespace(**job["input"]), output=SimpleNamespace(**job["output"]), params=job["params"],
-    log=job["log"], threads=1,
-)
-runpy.run_path(sys.argv[2], init_globals={"snakemake": snakemake})
+job = json.loads({job!r})
+for part in ("input", "output"):
+    job[part] = SimpleNamespace(**job[part])
+snakemake = SimpleNamespace(**job)
 """
 
 
-def start_process(job, folder):
+def start_process(job, folder, processes=1):
     """The script of train_vqgan in a process of its own."""
-    parts = {"input": vars(job.input), "output": vars(job.output), "params": job.params, "log": job.log}
-    (folder / "job.json").write_text(json.dumps(parts))
+    parts = {**vars(job), "input": vars(job.input), "output": vars(job.output), "resources": {"processes": processes}}
     script = ROOT / "workflow" / "scripts" / "train_vqgan.py"
-    command = [sys.executable, "-c", STAGE, str(folder / "job.json"), str(script)]
+    (folder / "stage.py").write_text(STAGE.format(job=json.dumps(parts)) + script.read_text())
     environment = {**os.environ, "PYTHONPATH": str(script.parent), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, folder / "stage.py"], env=environment, stderr=subprocess.DEVNULL)
 
 
 def latest_step(folder):
@@ -441,6 +493,35 @@ def test_sigterm_saves_and_exits_75(cohort, tmp_path):
     (checkpoint,) = (tmp_path / "checkpoints").glob("*.pt")
     assert not (tmp_path / "checkpoints" / "lock.json").exists()
     assert not (tmp_path / "model.pt").exists()
+    step = torch.load(checkpoint, weights_only=True)["step"]
+    assert 0 < step < 2000 and len(pd.read_parquet(tmp_path / "history.parquet")) == step
+
+
+def test_two_processes_train_as_one(cohort, tmp_path):
+    """With half of the forward passes each: the same losses, codebook use and validation in every step."""
+    changes = {"precision": "fp32", "batch": 1, "accumulation": 4, "gan_start": 2, "restart_after": 2}
+    histories = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        assert start_process(training_job(cohort, folder, **changes), folder, processes).wait(120) == 0
+        histories.append(pd.read_parquet(folder / "history.parquet"))
+    assert "training in 2 processes" in (folder / "log.txt").read_text()
+    pd.testing.assert_frame_equal(*histories, check_exact=False, rtol=1e-5, atol=1e-7)
+
+
+def test_two_processes_stop_together_and_go_on(cohort, tmp_path):
+    changes = {"steps": 2000, "gan_start": 1000, "save_every": 1000, "validate_every": 1000, "accumulation": 2}
+    process = start_process(training_job(cohort, tmp_path, **changes), tmp_path, processes=2)
+    log, end = tmp_path / "log.txt", time.monotonic() + 120
+    while not (log.exists() and "training scans" in log.read_text()):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*.pt")
+    assert not (tmp_path / "checkpoints" / "lock.json").exists()
     step = torch.load(checkpoint, weights_only=True)["step"]
     assert 0 < step < 2000 and len(pd.read_parquet(tmp_path / "history.parquet")) == step
 

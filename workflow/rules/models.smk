@@ -18,6 +18,8 @@ rule train_vqgan:
     conda:
         "../envs/train_vqgan.yaml"
     threads: 8
+    resources:
+        processes=1,  # that train together, one a GPU
     params:
         **stage_params("train_vqgan"),
         checkpoints="results/train_vqgan/checkpoints",

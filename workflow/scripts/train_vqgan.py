@@ -1,24 +1,29 @@
 """Stage train_vqgan: the 3D-VQ-GAN, on the preprocessed scans of the train and val patients."""
 
 from lung4d import logs
+from lung4d.ranks import join, launch
 from lung4d.tables import read_table
 from lung4d.training import Checkpoints, Lock, Stopper, choose_device, digest_of
 from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.model import Settings, save_vqgan
 from lung4d.vqgan.options import Options
-from lung4d.vqgan.training import start_run, train
+from lung4d.vqgan.run import start_run
+from lung4d.vqgan.training import train
 
-logger = logs.start(snakemake.log[0])
+ranks = join()
+logger = logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params = dict(snakemake.params.items())
-device = choose_device(snakemake.threads)
+processes = snakemake.resources.get("processes", 1)
 
-split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
-scans = usable_scans(split, snakemake.input.volumes, snakemake.input.masks)
-digest = digest_of(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
+with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
+    if ranks.count < processes:
+        launch(processes, stopper, lock)  # this script once more in each of them; ends here
+    device = choose_device(snakemake.threads)
+    split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
+    scans = usable_scans(split, snakemake.input.volumes, snakemake.input.masks)
+    digest = digest_of(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
+    run = start_run(Settings.of(params), Options.of(params), scans, device, snakemake.output.history, ranks)
+    chosen = train(run, scans, Checkpoints(params["checkpoints"], digest), stopper, lock, snakemake.output.progress)
 
-with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested) as lock:
-    run = start_run(Settings.of(params), Options.of(params), scans, device, snakemake.output.history)
-    checkpoints = Checkpoints(params["checkpoints"], digest)
-    chosen = train(run, scans, checkpoints, stopper, lock, snakemake.output.progress)
-
-save_vqgan(chosen["model"], snakemake.output.model, selection=chosen["selection"])
+if ranks.first:
+    save_vqgan(chosen["model"], snakemake.output.model, selection=chosen["selection"])

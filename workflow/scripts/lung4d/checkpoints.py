@@ -82,20 +82,28 @@ class Lock:
     The file `lock.json` names host, process and a counter that a thread raises every `beat` seconds. A process that
     finds it waits until it is released. It is taken over when its owner is gone: at once if that process ran on this
     host and is dead, else when the counter has not moved for `stale` seconds of our own clock (clocks of two hosts
-    may differ). Raises SystemExit(75) through `give_up` (a function asked while waiting) if that returns True.
+    may differ). Raises SystemExit(75) through `give_up` (a function asked while waiting) if that returns True. A
+    process whose parent has the lock says so by `held` and leaves it alone.
     """
 
     def __init__(
-        self, folder: str | Path, give_up: Callable[[], bool] = lambda: False, beat: float = 10, stale: float = 120
+        self,
+        folder: str | Path,
+        give_up: Callable[[], bool] = lambda: False,
+        beat: float = 10,
+        stale: float = 120,
+        held: bool = False,
     ):
         self.path = Path(folder) / "lock.json"
-        self.give_up, self.beat, self.stale = give_up, beat, stale
+        self.give_up, self.beat, self.stale, self.held = give_up, beat, stale, held
         self.token = secrets.token_hex(8)
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = False
 
     def __enter__(self) -> "Lock":
+        if self.held:
+            return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
         seen, seen_at, said = None, time.monotonic(), False
         while not self._create():
@@ -119,6 +127,8 @@ class Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.held:
+            return
         self._done.set()
         self._thread.join()
         if not self.lost:

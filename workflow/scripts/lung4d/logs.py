@@ -10,14 +10,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def start(path: str | Path) -> logging.Logger:
-    """Log to the file at `path`, warnings to the terminal too; an uncaught error leaves its traceback in the file."""
+def start(path: str | Path, level: str = "INFO", append: bool = False) -> logging.Logger:
+    """Log to the file at `path`, warnings to the terminal too; an uncaught error leaves its traceback in the file.
+
+    Processes that work on one job together `append` to one file, all but the first of them from WARNING on.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file = logging.FileHandler(path, mode="a" if append else "w", encoding="utf-8")
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)
     logging.basicConfig(
-        level=logging.INFO,
+        level=level,
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
         handlers=[to_file, to_terminal],

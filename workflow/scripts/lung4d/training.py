@@ -45,9 +45,9 @@ logger = logging.getLogger("lung4d")
 
 
 def choose_device(threads: int | None = None) -> torch.device:
-    """The GPU where there is one, else the CPU with `threads` threads."""
+    """The GPU where there is one, of several this process's own, else the CPU with `threads` threads."""
     if torch.cuda.is_available():
-        device = torch.device("cuda")
+        device = torch.device("cuda", torch.cuda.current_device())
         logger.info("training on %s", torch.cuda.get_device_name(device))
         return device
     if threads:

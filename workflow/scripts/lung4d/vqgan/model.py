@@ -11,7 +11,7 @@ from torch import nn
 
 from lung4d.files import atomic
 from lung4d.vqgan.layers import lay_out
-from lung4d.vqgan.networks import Decoder, Encoder
+from lung4d.vqgan.networks import Decoder, Encoder, ResidualBlock
 from lung4d.vqgan.quantiser import Quantised, Quantiser
 
 
@@ -51,6 +51,12 @@ class VQGAN(nn.Module):
         )
         self.decoder = Decoder(settings.width, settings.compression, settings.embedding)
         lay_out(self)
+
+    def recompute(self, activations: bool) -> None:
+        """Whether the residual blocks make their activations again for the gradient instead of keeping them."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.recompute = activations
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Continuous latent (B, c, d, h, w) of volumes x (B, 1, D, H, W). Raises ValueError for an odd size."""

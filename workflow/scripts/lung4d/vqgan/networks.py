@@ -7,8 +7,11 @@ import math
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from lung4d.vqgan.layers import NormSiLU, replicate
+
+CHECKPOINT = {"use_reentrant": False, "preserve_rng_state": False}  # nothing in a block is random
 
 
 def norm_groups(channels: int) -> int:
@@ -41,16 +44,23 @@ class UpConv(nn.ConvTranspose3d):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(GroupNorm(conv(SiLU(GroupNorm(x))))))."""
+    """x + conv(SiLU(GroupNorm(conv(SiLU(GroupNorm(x)))))).
+
+    With `recompute`, what the convolutions see is made again for the gradient instead of kept; the convolutions
+    themselves are not computed twice, because a checkpoint stops at the last tensor that the gradient asks for.
+    """
+
+    recompute = False
 
     def __init__(self, channels: int):
         super().__init__()
-        self.body = nn.Sequential(
-            norm_silu(channels), Conv(channels, channels), norm_silu(channels), Conv(channels, channels)
-        )
+        self.first = nn.Sequential(norm_silu(channels), Conv(channels, channels))
+        self.second = nn.Sequential(norm_silu(channels), Conv(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        if self.recompute and self.training:
+            return x + checkpoint(self.second, checkpoint(self.first, x, **CHECKPOINT), **CHECKPOINT)
+        return x + self.second(self.first(x))
 
 
 class Encoder(nn.Module):

@@ -29,6 +29,7 @@ class Options:
     discriminator_channels: int = 64
     discriminator_norm: str = "group"
     lr: float = 3e-4
+    lr_decay: float = 0.2
     betas: tuple[float, float] = (0.5, 0.9)
     gradient_clip: float | None = 1.0
     batch: int = 1
@@ -38,7 +39,11 @@ class Options:
     crop: tuple[int, int, int] | None = None
     fine_tune_steps: int = 0
     flips: bool = True
+    fits: str | None = None
     precision: str = "auto"
+    checkpointing: bool | str = "auto"
+    compile: bool = False
+    deterministic: bool = False
     select: str = "held_out"
     save_every: int = 250
     validate_every: int = 250
@@ -49,11 +54,14 @@ class Options:
             "perceptual": ("vgg", "efficientnet", "none"),
             "discriminator_norm": ("group", "instance"),
             "precision": ("auto", "bf16", "fp32"),
+            "checkpointing": ("auto", True, False),
             "select": ("held_out", "training_loss"),
         }
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
-                raise ValueError(f"train_vqgan.{key} is '{getattr(self, key)}'; give one of {', '.join(allowed)}")
+                raise ValueError(
+                    f"train_vqgan.{key} is '{getattr(self, key)}'; give one of {', '.join(map(str, allowed))}"
+                )
         for key in ("batch", "accumulation", "steps", "save_every", "validate_every", "slices"):
             if getattr(self, key) < 1:
                 raise ValueError(f"train_vqgan.{key} is {getattr(self, key)}; give 1 or more")
@@ -65,6 +73,11 @@ class Options:
         """The options among `values`, which may hold other keys too; lists become tuples."""
         own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in own.items()})
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of step `step`, counted from 0: `lr`, in the last `lr_decay` of them falling linearly to 0."""
+        falling = self.lr_decay * self.steps
+        return self.lr * min(1.0, (self.steps - step) / falling) if falling else self.lr
 
     def adversarial(self, step: int) -> bool:
         """Whether the GAN terms count in step `step`, counted from 0: `gan_start` steps are done without them."""

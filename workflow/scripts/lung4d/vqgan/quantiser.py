@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lung4d.ranks import Ranks
+
 CHUNK = 16384  # vectors whose distances to all codes are held at once
 RECENT = 4096  # vectors of the current step that are kept to draw restarted codes from
 EPSILON = 1e-5  # Laplace smoothing of the counts
@@ -54,7 +56,7 @@ class Quantiser(nn.Module):
         self.register_buffer("initialised", torch.tensor(False))  # in the state: a resumed run keeps its codebook
         # of the current optimiser step; empty between steps, so no part of the state
         self.register_buffer("step_count", torch.zeros(codes, dtype=torch.long), persistent=False)
-        self.register_buffer("step_total", torch.zeros(codes, embedding), persistent=False)
+        self.register_buffer("step_total", torch.zeros(codes, embedding, dtype=torch.double), persistent=False)
         self.recent: torch.Tensor | None = None
 
     def forward(self, z: torch.Tensor) -> Quantised:
@@ -62,7 +64,7 @@ class Quantiser(nn.Module):
             z = z.float()
             flat = z.movedim(1, -1).reshape(-1, z.shape[1])
             if self.training and not self.initialised:
-                self._initialise(flat.detach())
+                self.initialise(z)
             codes = self.nearest(flat.detach())
             counts = torch.bincount(codes, minlength=len(self.codebook))
             if self.training:
@@ -92,13 +94,19 @@ class Quantiser(nn.Module):
         return torch.cat(found)
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Apply the statistics of one optimiser step: moving averages (mode "ema"), then restart unused codes."""
+    def update(self, ranks: Ranks = Ranks()) -> torch.Tensor:  # noqa: B008 - frozen
+        """Apply the statistics of one optimiser step over all ranks: moving averages (mode "ema"), then restarts.
+
+        Returns how many codes the step used.
+        """
         if self.recent is None:
-            return
+            return self.step_count.count_nonzero()
+        ranks.add([self.step_count, self.step_total])
+        self.recent = ranks.gather(self.recent)
+        used = self.step_count.count_nonzero()
         if self.mode == "ema":
             self.count.lerp_(self.step_count.float(), 1 - self.decay)
-            self.total.lerp_(self.step_total, 1 - self.decay)
+            self.total.lerp_(self.step_total.float(), 1 - self.decay)
             everything = self.count.sum()
             smoothed = (self.count + EPSILON) / (everything + len(self.count) * EPSILON) * everything
             self.codebook.copy_(self.total / smoothed.unsqueeze(1))
@@ -107,9 +115,12 @@ class Quantiser(nn.Module):
         self.step_count.zero_()
         self.step_total.zero_()
         self.recent = None
+        return used
 
-    def _initialise(self, vectors: torch.Tensor) -> None:
-        self._draw(torch.arange(len(self.codebook), device=vectors.device), vectors)
+    def initialise(self, z: torch.Tensor) -> None:
+        """Draw the codebook from the vectors of a latent z (B, c, d, h, w)."""
+        vectors = z.detach().float().movedim(1, -1).reshape(-1, z.shape[1])
+        self._draw(torch.arange(len(self.codebook), device=z.device), vectors)
         self.initialised.fill_(True)
 
     def _restart(self, dead: torch.Tensor) -> None:
@@ -129,7 +140,7 @@ class Quantiser(nn.Module):
     def _collect(self, vectors: torch.Tensor, codes: torch.Tensor, counts: torch.Tensor) -> None:
         self.step_count += counts
         if self.mode == "ema":
-            self.step_total.index_add_(0, codes, vectors)
+            self.step_total += torch.zeros_like(self.codebook).index_add_(0, codes, vectors)
         chosen = torch.randint(len(vectors), (min(RECENT, len(vectors)),), device=vectors.device)
         self.recent = vectors[chosen] if self.recent is None else torch.cat([self.recent, vectors[chosen]])
 

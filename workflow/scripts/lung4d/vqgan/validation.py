@@ -6,41 +6,41 @@ from lung4d.latents import pool_mask
 from lung4d.vqgan.data import Scan, read_scan
 from lung4d.vqgan.discriminators import PLANES, take_slices
 from lung4d.vqgan.losses import reconstruction_loss
-from lung4d.vqgan.model import VQGAN
-from lung4d.vqgan.options import Options
 from lung4d.vqgan.perceptual import Perceptual
 from lung4d.vqgan.quantiser import perplexity
+from lung4d.vqgan.run import Run
 
+NUMBERS = ("reconstruction", "perceptual", "lung_mse")
 MOST_SCANS = 24  # that a validation looks at, evenly spaced in the table
 USED = 1e-4  # share of the lung's positions from which on a code counts as used
 
 
 @torch.no_grad()
-def validate(
-    model: VQGAN, perceptual: Perceptual | None, scans: list[Scan], options: Options, device: torch.device
-) -> dict[str, float]:
-    """Means over whole volumes, in float32.
+def validate(run: Run, scans: list[Scan]) -> dict[str, float]:
+    """Means over whole volumes, in float32; the ranks share the scans.
 
     held_out_loss (weighted reconstruction and perceptual terms; the GAN terms are left out), held_out_reconstruction,
     held_out_perceptual, held_out_lung_mse (lung only, data range 1), and of the codes in the lung at latent
     resolution: held_out_perplexity and held_out_codes_used, how many codes hold 1e-4 of the positions or more.
     """
+    model, perceptual, options, device = run.model, run.perceptual, run.options, run.device
     model.eval()
     chosen = scans[:: -(-len(scans) // MOST_SCANS)]
     counts = torch.zeros(model.settings.codes, dtype=torch.long, device=device)
-    sums = {"reconstruction": 0.0, "perceptual": 0.0, "lung_mse": 0.0}
-    for scan in chosen:
+    sums = {name: torch.zeros((), dtype=torch.double, device=device) for name in NUMBERS}
+    for scan in chosen[run.ranks.rank :: run.ranks.count]:
         volume, mask = read_scan(scan, model.settings.window)
         volume = volume.to(device)
         result, quantised = model(volume)
-        sums["reconstruction"] += float(reconstruction_loss(result, volume))
+        sums["reconstruction"] += reconstruction_loss(result, volume)
         lung = torch.from_numpy(mask).to(device)
-        sums["lung_mse"] += float((result - volume)[0, 0][lung].square().mean()) if mask.any() else 0.0
+        sums["lung_mse"] += (result - volume)[0, 0][lung].square().mean() if mask.any() else 0.0
         if perceptual is not None:
-            sums["perceptual"] += float(_perceptual(perceptual, result, volume))
+            sums["perceptual"] += _perceptual(perceptual, result, volume)
         inside = torch.from_numpy(pool_mask(mask, model.settings.compression)).to(device)
         counts += torch.bincount(quantised.codes[0][inside], minlength=len(counts))
-    means = {f"held_out_{name}": value / len(chosen) for name, value in sums.items()}
+    run.ranks.add([*sums.values(), counts])
+    means = {f"held_out_{name}": float(value) / len(chosen) for name, value in sums.items()}
     return {
         "held_out_loss": options.reconstruction_weight * means["held_out_reconstruction"]
         + options.perceptual_weight * means["held_out_perceptual"],

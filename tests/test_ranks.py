@@ -1,0 +1,39 @@
+"""Processes that train together: their shares and how they are started. That they train as one: test_train_vqgan.py."""
+
+import pytest
+import torch
+
+from lung4d.ranks import Ranks, join, launch_command
+
+
+def test_the_passes_of_a_step_are_shared_out_in_order():
+    assert [list(Ranks(rank, 3).share(6)) for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert list(Ranks().share(4)) == [0, 1, 2, 3]
+
+
+def test_one_process_is_alone(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    ranks, tensor = join(), torch.ones(2)
+    assert ranks == Ranks(0, 1) and ranks.first
+    ranks.add([tensor])
+    assert torch.equal(ranks.gather(tensor), tensor) and torch.equal(tensor, torch.ones(2))
+    assert ranks.any(True, tensor.device) and not ranks.any(False, tensor.device)
+
+
+def test_processes_on_one_node_are_started_by_the_launcher_of_torch():
+    command = launch_command(4, "stage.py", {})
+    assert command[1:4] == ["-m", "torch.distributed.run", "--nproc-per-node=4"]
+    assert command[4:] == ["--standalone", "stage.py"]
+
+
+def test_processes_on_several_nodes_are_started_through_srun():
+    job = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "30017", "SLURMD_NODENAME": "gpu3", "SLURM_JOB_NODELIST": "x"}
+    command = launch_command(8, "stage.py", job)
+    assert command[:4] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
+    assert {"--nproc-per-node=4", "--nnodes=2", "--rdzv-endpoint=gpu3:30017"} <= set(command)
+    assert command[-1] == "stage.py"
+
+
+def test_nodes_that_do_not_divide_the_processes_are_refused():
+    with pytest.raises(ValueError, match="3 processes cannot be spread evenly over the 2 nodes"):
+        launch_command(3, "stage.py", {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "1"})

@@ -1,0 +1,27 @@
+"""What a training of the 3D-VQ-GAN shows while it runs."""
+
+from pathlib import Path
+
+import nibabel as nib
+import torch
+
+from lung4d.figures.scans import reconstruction_figure
+from lung4d.figures.slices import voxel_spacing
+from lung4d.files import atomic
+from lung4d.volumes import from_unit, open_volume
+from lung4d.vqgan.data import Scan, read_scan
+from lung4d.vqgan.run import Run
+
+
+@torch.no_grad()
+def draw_reconstruction(run: Run, scan: Scan, folder: Path) -> None:
+    """Input, reconstruction and difference of one scan after this many steps: `folder`/step-00000250.png."""
+    run.model.eval()
+    window = run.model.settings.window
+    volume, mask = read_scan(scan, window)
+    result = from_unit(run.model(volume.to(run.device))[0][0, 0].float().cpu().numpy(), window)
+    spacing = voxel_spacing(nib.load(scan.volume).affine)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic(folder / f"step-{run.step:08d}.png") as temporary:
+        name = f"sub-{scan.subject}\nses-{scan.session}"
+        temporary.write_bytes(reconstruction_figure([(name, open_volume(scan.volume), result, mask, spacing)]))
