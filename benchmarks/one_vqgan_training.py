@@ -1,0 +1,57 @@
+"""One training of vqgan_training.py in a process of its own: `one_vqgan_training.py TRAINING_JSON DATA FOLDER`."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
+from lung4d.tables import read_table
+from lung4d.training import Checkpoints, Lock, Stopper
+from lung4d.vqgan import training
+from lung4d.vqgan.data import Scan, usable_scans
+from lung4d.vqgan.model import Settings
+from lung4d.vqgan.options import Options
+from lung4d.vqgan.run import Run, start_run
+from machine import process_bytes
+
+
+def main(row: str, seed: int, values: dict, data: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    defaults = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_vqgan"]
+    params = defaults | values | {"seed": seed}
+    run = start_run(
+        Settings.of(params), Options.of(params), _scans(data), torch.device("cpu"), folder / "history.parquet"
+    )
+    _note_memory(run)
+    with Stopper() as stopper, Lock(folder, lambda: stopper.requested) as lock:
+        training.train(
+            run, _scans(data), Checkpoints(folder / "checkpoints", row), stopper, lock, folder / "progress.png"
+        )
+    (folder / "done").touch()
+
+
+def _scans(data: Path) -> list[Scan]:
+    """The training patients' scans, and all others' as held out: nothing is chosen by them here."""
+    split = read_table(data / "split/split.tsv")
+    split["split"] = split["split"].where(split["split"] == "train", "val")
+    volumes, masks = (
+        sorted(map(str, (data / "resample").glob(f"*/*_desc-{n}"))) for n in ("preproc_ct.nii", "lung_mask.nii.gz")
+    )
+    return usable_scans(split, volumes, masks)
+
+
+def _note_memory(run: Run) -> None:
+    """Let every row of the history hold what memory the process has at that step."""
+    add = run.history.add
+    run.history.add = lambda **values: add(**values, memory_gb=process_bytes("VmRSS") / 1e9)
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    main(**given, data=Path(sys.argv[2]), folder=Path(sys.argv[3]))
