@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -234,6 +235,25 @@ def test_history_is_written_whole_and_drawn(tmp_path):
     assert frame["held_out_loss"].notna().sum() == 2
     plot_progress(history.frame(), tmp_path / "progress.png")
     assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_history_tells_tensorboard_the_same(tmp_path, monkeypatch):
+    told = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            told.append((folder, purge_step))
+
+        def add_scalar(self, *given):
+            told.append(given)
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    history = History(tmp_path / "history.parquet", [{"step": 1, "loss": 3.0}], tensorboard=True)
+    history.add(step=2, loss=2.0)
+    assert told == [(tmp_path / "tensorboard", 2), ("loss", 2.0, 2)]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match="pip install tensorboard"):
+        History(tmp_path / "history.parquet", tensorboard=True)
 
 
 def test_an_empty_history_can_be_drawn(tmp_path):

@@ -89,6 +89,13 @@ DEVIATIONS = (
         ("train_vqgan.steps", "train_vqgan.gan_start"),
     ),
     Deviation(
+        "Learning rate of the autoencoder",
+        "Constant.",
+        "Falls linearly to zero at the end, without which the error on held-out scans swings from one validation to the "
+        "next.",
+        ("train_vqgan.lr_decay",),
+    ),
+    Deviation(
         "Selection of the models",
         "Smallest training loss.",
         "Error on held-out patients.",

@@ -47,6 +47,7 @@ class Options:
     select: str = "held_out"
     save_every: int = 250
     validate_every: int = 250
+    tensorboard: bool = False
 
     def __post_init__(self):
         choices = {

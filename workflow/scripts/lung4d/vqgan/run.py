@@ -103,6 +103,6 @@ def start_run(
         options=options,
         plan=plan,
         device=device,
-        history=History(history),
+        history=History(history, tensorboard=options.tensorboard and ranks.first),
         ranks=ranks,
     )
