@@ -1,6 +1,7 @@
 """What a training of the 3D-VQ-GAN holds, and how it begins."""
 
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def start_run(
     perceptual = load_perceptual(options.perceptual, options.perceptual_weights, options.perceptual_sha256)
     plan = plan_memory(options, size, settings.width, device)
     seed_everything(options.seed)
-    torch.use_deterministic_algorithms(options.deterministic)
+    _choose_algorithms(options.deterministic)
     model = VQGAN(settings).to(device)
     model.recompute(plan.checkpointing)
     discriminators = Discriminators(options.discriminator_channels, options.discriminator_norm, min(size)).to(device)
@@ -106,3 +107,12 @@ def start_run(
         history=History(history, tensorboard=options.tensorboard and ranks.first),
         ranks=ranks,
     )
+
+
+def _choose_algorithms(deterministic: bool) -> None:
+    """Those that repeat bit for bit on a GPU too, or the fastest for the sizes at hand."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")
