@@ -13,7 +13,9 @@ import pandas as pd
 import SimpleITK as sitk
 import yaml
 
+from lung4d.codebook import Tally, usage_table, with_decoded
 from lung4d.evaluation.summary import summarise
+from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.names import forecast_stem
 from lung4d.survival.analysis import CINDEX
 from lung4d.survival.groups import kaplan_meier
@@ -84,6 +86,7 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
         "qc": table(quality(split, unusable, rng), folder / "qc/qc.tsv"),
         **files,
         **models(folder, split, rng),
+        **codebook(folder / "codebook", rng),
     }
     if outcomes:
         inputs |= prognosis(folder, split, rng)
@@ -215,6 +218,23 @@ def forecasts(split: pd.DataFrame, rng) -> pd.DataFrame:
     columns = ["subject", "task", "session", "years", "horizon", "method", "region", "mse", "psnr", "ssim", "nrmse"]
     rest = ["mse_lowpass", "density_error_hu", "high_attenuation_error", "mse_noisefree", "mse_lowpass_noisefree"]
     return pd.DataFrame(rows, columns=columns + rest)
+
+
+def codebook(folder: Path, rng, codes: int = 300) -> dict[str, str]:
+    """A codebook of which the last tenth is not in use, with its pictures."""
+    counts = np.where(np.arange(codes) < 0.9 * codes, rng.integers(100, 2000, codes), 0)
+    tally = Tally(codes, 4)
+    tally.counts |= {"train": counts, "test": counts // 3}
+    density = np.linspace(-950.0, 60, codes)
+    tally.hu_sum, tally.hu_squares = counts * density, counts * (density**2 + 90**2)
+    blocks = {code: rng.normal(-950 + 1010 * code / codes, 60, (4, 4, 4)) for code in range(codes)}
+    usage = with_decoded(usage_table(tally), np.array(list(blocks)), np.array(list(blocks.values())))
+    patches = {code: [rng.normal(-900 + code, 80, (20, 20)) for _ in range(1 + code % 4)] for code in range(codes)}
+    pictures = {"decoded": decoded_figure(usage, blocks), "exemplars": exemplar_figure(usage, patches)}
+    inputs = {"codebook": table(usage, folder / "codebook.tsv")}
+    for name, png in pictures.items():
+        (folder / f"{name}.png").write_bytes(png)
+    return inputs | {"codes_decoded": str(folder / "decoded.png"), "code_exemplars": str(folder / "exemplars.png")}
 
 
 def prognosis(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:

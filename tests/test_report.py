@@ -23,7 +23,8 @@ from lung4d.site.sections.overview import unusable_scans
 from lung4d.site.sections.survival import risk_times
 
 SURVIVAL = ("cindex", "selection", "risk", "kaplan_meier", "survival_words")
-PICTURES = ("cts", "lung_masks", "warped", "volumes", "masks", "latents", "generated")
+SCANS = ("cts", "lung_masks", "warped", "volumes", "masks", "latents", "generated")
+PICTURES = (*SCANS, "codes_decoded", "code_exemplars")
 VOID = {"meta", "img", "source", "input", "br", "link"}
 ODD = 'No lungs <script>alert("x")</script> & <b>found</b>'
 
@@ -149,6 +150,13 @@ def test_map_of_the_results_folder_is_written(made, html):
 def test_without_outcomes_the_page_says_so(made):
     text = said(without(made, *SURVIVAL, *PICTURES, participants=[]))
     assert "There are no outcomes." in text and "events known none" in text
+
+
+def test_the_codebook_says_which_codes_it_shows(made, outline):
+    text = said(outline)
+    assert "the 256 most common of 300, which fill" in text and "30 codes of 300, in brackets" in text
+    assert "the 100 most common of 300" in text
+    assert "There is no codebook to show." in said(without(made, "codebook", *PICTURES))
 
 
 def test_without_pictures_the_page_says_so(made):

@@ -139,7 +139,8 @@ def test_a_new_scan(folder):
     before = times(folder / "results")
     jobs, _ = rerun(folder)
     assert {stage: jobs[stage] for stage in SCAN_STAGES} == dict.fromkeys(SCAN_STAGES, 1)
-    assert set(jobs) - set(SCAN_STAGES) == {"split", "train_vqgan", "extract_latents", "train_ode", "qc", *AFTER_ODE}
+    models = {"train_vqgan", "extract_latents", "codebook", "train_ode"}
+    assert set(jobs) - set(SCAN_STAGES) == {"split", "qc", *models, *AFTER_ODE}
     after = times(folder / "results")
     others = [name for name in before if name.split("/")[0] in SCAN_STAGES and f"ses-{session}" not in name]
     assert others and all(after[name] == before[name] for name in others)

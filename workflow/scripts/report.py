@@ -42,6 +42,7 @@ results = Results(
     tables=Tables(**tables),
     images=Images(
         **images,
+        codebook={path.stem: path for name in ("codes_decoded", "code_exemplars") for path in many(name)},
         reconstructions=by_scan(drawn),
         generated={folder.name.removeprefix("sub-"): folder for folder in many("generated")},
     ),

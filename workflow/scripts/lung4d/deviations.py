@@ -71,6 +71,12 @@ DEVIATIONS = (
         ("train_vqgan.quantiser", "train_vqgan.restart_after"),
     ),
     Deviation(
+        "Picture of a code",
+        "A latent filled with the code, decoded (figure 9).",
+        "The same, with the statistics of a training scan in the decoder's norms: a group norm takes away whatever is "
+        "the same everywhere, so that otherwise all codes decode to one grey.",
+    ),
+    Deviation(
         "Adversarial loss",
         "Logarithmic (equation 3).",
         "Hinge.",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from lung4d import metrics
+from lung4d.codebook import USED_FROM
 from lung4d.evaluation.baselines import Decode
 from lung4d.evaluation.visits import Visits
 
 HELD_OUT = ("val", "test", "external")
-USED_FROM = 1e-4  # share of the lung's latent voxels from which a code counts as used
 COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]
 CODE_COLUMNS = ["split", "code", "count", "frequency", "used", "perplexity"]
 

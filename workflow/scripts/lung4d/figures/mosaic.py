@@ -1,7 +1,7 @@
 """Tiles in rows and columns on black, with titles, outlines and a key to the colours."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ DENSITY = 1.25  # pixels of the picture per CSS pixel: a little sharper than a p
 GAP = 4  # CSS pixels between tiles
 LEFT = 92  # for the names of rows
 KEY = 34  # for the key
+LINE = 13  # for a label below a tile
 INK, DIM, OUTLINE = "#f2f4f4", "#a9b3b7", "#ffd84d"
 
 
@@ -73,6 +74,19 @@ def mosaic(
         y += height + GAP
     if key:
         _draw_key(canvas, max(left, 6))
+    return to_png(canvas.figure, round(DPI * DENSITY))
+
+
+def sheet(tiles: list[Tile], columns: int, width: int) -> bytes:
+    """Many small square tiles in reading order with their labels below, as PNG bytes; `width` in CSS pixels each."""
+    step, line = width + GAP, width + LINE + GAP
+    rows = -(-len(tiles) // columns)
+    canvas = _canvas(min(columns, len(tiles)) * step - GAP, rows * line - GAP)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        x, y = column * step, row * line
+        _draw(canvas.axes(x, y, width, width), replace(tile, label=""))
+        canvas.text(x + width / 2, y + width + LINE / 2, tile.label, color=DIM, ha="center", size=7)
     return to_png(canvas.figure, round(DPI * DENSITY))
 
 

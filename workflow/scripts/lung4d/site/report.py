@@ -2,7 +2,7 @@
 
 from lung4d.site.page import Page, render
 from lung4d.site.results import Results
-from lung4d.site.sections import about, autoencoder, forecasting, imaging, overview, survival, trajectories
+from lung4d.site.sections import about, autoencoder, codebook, forecasting, imaging, overview, survival, trajectories
 
 SIMULATED = (
     "This is the built-in simulated cohort. It shows that the pipeline works; its numbers say nothing about patients."
@@ -17,6 +17,7 @@ def report(results: Results) -> str:
         imaging.segmentation_section(results),
         imaging.registration_section(results),
         autoencoder.section(results),
+        codebook.section(results),
         trajectories.section(results),
         forecasting.section(results),
         survival.section(results),

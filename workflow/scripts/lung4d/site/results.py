@@ -22,6 +22,7 @@ class Tables:
     forecast: pd.DataFrame | None = None
     forecast_summary: pd.DataFrame | None = None
     codes: pd.DataFrame | None = None
+    codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None
     registration: pd.DataFrame | None = None
     cindex: pd.DataFrame | None = None
@@ -41,7 +42,7 @@ class Images:
 
     `cts`, `lung_masks`: converted scans and their lung masks, native grids. `warped`: registered scans, baseline's
     grid. `volumes`, `masks`: preprocessed, one grid a patient. `reconstructions`: of `volumes`. `generated`: folders
-    with volumes and the table `sub-<subject>_trajectories.tsv`.
+    with volumes and the table `sub-<subject>_trajectories.tsv`. `codebook`: pictures `decoded` and `exemplars`.
     """
 
     cts: dict[Scan, Path] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Images:
     masks: dict[Scan, Path] = field(default_factory=dict)
     reconstructions: dict[Scan, Path] = field(default_factory=dict)
     generated: dict[str, Path] = field(default_factory=dict)
+    codebook: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
