@@ -6,7 +6,9 @@ import pytest
 
 from running import ROOT, snakemake
 
-GPU_RULES = {"train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate"}
+GPU_RULES = {
+    "train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate", "table3", "table3_train",
+}  # fmt: skip
 
 
 def dry_run(tmp_path, monkeypatch, **environment):
@@ -18,6 +20,8 @@ def dry_run(tmp_path, monkeypatch, **environment):
         "--profile",
         str(ROOT / "profiles/slurm"),
         "--dry-run",
+        "all",
+        "table3",
         "--configfile",
         str(ROOT / "tests/tiny.yaml"),
         folder=tmp_path,
@@ -48,7 +52,7 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
         assert asked["slurm_partition"] == (gpu if rule in GPU_RULES else cpu), rule
         assert asked.get("gres") == (gres if rule in GPU_RULES else None), rule
         assert "gpu" not in asked
-    for rule in ("train_vqgan", "train_ode"):
+    for rule in ("train_vqgan", "train_ode", "table3_train"):
         assert asked_signal(resources[rule]) == "--signal=TERM@300"
 
 

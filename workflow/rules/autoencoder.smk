@@ -1,5 +1,6 @@
-# A closer look at the autoencoder: its codes one by one.
-# Needs: results/train_vqgan, extract_latents, resample and split. Leaves: results/codebook.
+# A closer look at the autoencoder: its codes one by one, and on demand the rows of the paper's Table 3.
+# Needs: results/train_vqgan, extract_latents, resample and split. Leaves: results/codebook, results/table3.
+from lung4d.table3 import ROWS
 
 
 rule codebook:
@@ -22,3 +23,59 @@ rule codebook:
         **stage_params("codebook"),
     script:
         "../scripts/codebook.py"
+
+
+# The rows of Table 3: the run's own `train_vqgan` with a row's settings. The row that has the run's own settings
+# is the run's own model.
+ROWS_OF_TABLE3 = {row.name: stage_params("train_vqgan", **row.settings) for row in ROWS}
+
+
+def of_row(key):
+    """Parameter function: `key` of the row in the wildcards."""
+
+    def value(wildcards):
+        return ROWS_OF_TABLE3[wildcards.row][key]
+
+    return value
+
+
+use rule train_vqgan as table3_train with:
+    output:
+        model="results/table3/{row}/model.pt",
+        history="results/table3/{row}/history.parquet",
+        progress="results/table3/{row}/progress.png",
+    log:
+        "results/logs/table3/{row}.log",
+    wildcard_constraints:
+        row="|".join(ROWS_OF_TABLE3),
+    params:
+        **{key: of_row(key) for key in stage_params("train_vqgan")},
+        checkpoints="results/table3/{row}/checkpoints",
+
+
+# snakemake table3: no part of `all`, because it trains four or five autoencoders.
+rule table3:
+    input:
+        split="results/split/split.tsv",
+        models=[
+            (
+                "results/train_vqgan/model.pt"
+                if row.is_own(config["train_vqgan"])
+                else f"results/table3/{row.name}/model.pt"
+            )
+            for row in ROWS
+        ],
+        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+    output:
+        table="results/table3/table3.tsv",
+        page="results/table3/table3.md",
+    log:
+        "results/logs/table3/table3.log",
+    conda:
+        "../envs/table3.yaml"
+    threads: 8
+    params:
+        **stage_params("table3"),
+    script:
+        "../scripts/table3.py"

@@ -48,9 +48,10 @@ def load_cohort():
     return read_cohort(Path("config"), schemas, Path())
 
 
-def stage_params(stage):
-    """The stage's config section, and digests that notice what Snakemake's comparison of values alone would not."""
-    settings = dict(config.get(stage, {}))
+def stage_params(stage, **changes):
+    """The stage's config section, with `changes` to it, and digests that notice what Snakemake's comparison of values
+    alone would not."""
+    settings = {**config.get(stage, {}), **changes}
     version = settings.pop("version", None)
     code = f"version {version}" if version else code_digest(SCRIPTS / f"{stage}.py", SCRIPTS / "lung4d")
     return {**settings, "code": code, "settings_digest": settings_digest(settings)}

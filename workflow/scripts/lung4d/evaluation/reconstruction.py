@@ -19,22 +19,26 @@ def score_reconstructions(subject: str, split: str, visits: Visits, decode: Deco
     """Rows of reconstruction.tsv of one patient: every scan through the autoencoder, quantised, lung and whole."""
     rows = []
     for session, target, latents in zip(visits.sessions, visits.unit, visits.latents, strict=True):
-        prediction = np.clip(decode(latents.embeddings), -0.5, 0.5).astype(np.float32) + 0.5
-        similarity = metrics.ssim_map(prediction, target + 0.5)
-        for region, mask in (("lung", visits.region), ("whole", None)):
-            rows.append(
-                {
-                    "subject": subject,
-                    "session": session,
-                    "split": split,
-                    "region": region,
-                    "mse": metrics.mse(prediction, target + 0.5, mask),
-                    "psnr": metrics.psnr(prediction, target + 0.5, mask),
-                    "ssim": metrics.ssim(prediction, target + 0.5, mask, similarity),
-                    "nrmse": metrics.nrmse(prediction, target + 0.5, mask),
-                }
-            )
+        keys = {"subject": subject, "session": session, "split": split}
+        scores = score_reconstruction(decode(latents.embeddings), target, visits.region)
+        rows += [keys | scored for scored in scores]
     return rows
+
+
+def score_reconstruction(decoded: np.ndarray, target: np.ndarray, lung: np.ndarray) -> list[dict[str, object]]:
+    """Scores of one decoded volume (D, H, W) against the scan, both in [-0.5, 0.5]: in the lung, and of the whole."""
+    prediction = np.clip(decoded, -0.5, 0.5).astype(np.float32) + 0.5
+    similarity = metrics.ssim_map(prediction, target + 0.5)
+    return [
+        {
+            "region": region,
+            "mse": metrics.mse(prediction, target + 0.5, mask),
+            "psnr": metrics.psnr(prediction, target + 0.5, mask),
+            "ssim": metrics.ssim(prediction, target + 0.5, mask, similarity),
+            "nrmse": metrics.nrmse(prediction, target + 0.5, mask),
+        }
+        for region, mask in (("lung", lung), ("whole", None))
+    ]
 
 
 def reconstruction_table(rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -1,0 +1,27 @@
+"""Table 3 of the paper on this cohort: every row's autoencoder on the held-out scans, beside the paper's numbers."""
+
+from lung4d import logs
+from lung4d.files import write_text
+from lung4d.table3 import ROWS, SETS, as_page, fill_table
+from lung4d.tables import read_table, write_table
+from lung4d.training import choose_device
+from lung4d.vqgan.data import usable_scans
+from lung4d.vqgan.model import load_vqgan
+from lung4d.vqgan.scoring import score_autoencoder
+
+logger = logs.start(snakemake.log[0])
+files, output = snakemake.input, snakemake.output
+device = choose_device(snakemake.threads)
+
+split = read_table(files.split)
+scans = usable_scans(split[split["split"].isin(SETS)], files.volumes, files.masks)
+scores = {}
+for row, path in zip(ROWS, files.models, strict=True):
+    logger.info("%s", row.name)
+    scores[row.name] = score_autoencoder(load_vqgan(path, device), scans)
+
+table = fill_table(scores)
+page = as_page(table)
+write_table(table, output.table)
+write_text(page, output.page)
+print(page)
