@@ -9,12 +9,12 @@ import yaml
 
 from lung4d import metrics
 from lung4d.configuration import load_yaml
+from lung4d.evaluation.autoencoders import score_autoencoder
 from lung4d.table3 import ROWS, as_page, fill_table
 from lung4d.tables import read_table
 from lung4d.volumes import to_unit
 from lung4d.vqgan.data import Scan
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan
-from lung4d.vqgan.scoring import score_autoencoder
 from running import ROOT, jobs_of, snakemake, times
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
@@ -56,14 +56,14 @@ def test_the_table_holds_means_over_scans_of_both_regions_and_sets():
     assert (first["mse_external_lung"], first["scans_test"], first["scans_external"]) == (0.008, 2, 1)
     page = as_page(table.reset_index())
     assert "| 256 | 8 | 0.0003 | 2.50 | 5.00 | 6.17 | 4.00 | 8.00 | 11.50 |" in page
-    assert "2 test scans and 1 external scans" in page
+    assert "means over scans\n(2 test, 1 external)" in page
 
 
 def test_without_external_patients_their_columns_are_left_out_of_the_page():
     table = fill_table({row.name: scores([0.004]) for row in ROWS})
     assert table["mse_external_whole"].isna().all()
     assert "external" not in as_page(table) and "| 4.00 | 3.54 |" in as_page(table)
-    assert "no scan" in as_page(fill_table({row.name: scores([]) for row in ROWS}))
+    assert "means over scans\n(0 test)" in as_page(fill_table({row.name: scores([]) for row in ROWS}))
 
 
 def test_an_autoencoder_is_scored_on_what_it_draws_of_each_volume(tmp_path):

@@ -59,8 +59,8 @@ def fill_table(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def as_page(table: pd.DataFrame) -> str:
-    """The table as Markdown, MSE times 1000, and how to compare; a set without a scan is left out."""
-    sets = [name for name in SETS if table[f"scans_{name}"].any()]
+    """The table as Markdown, MSE times 1000, and how to compare; external columns only where there are such scans."""
+    sets = [name for name in SETS if name == "test" or table[f"scans_{name}"].any()]
     heads = ["codes", "compression", "learning rate"]
     for name in sets:
         heads += [f"{name}, whole volume", f"{name}, lung", f"paper, {SETS[name]}"]
@@ -69,18 +69,18 @@ def as_page(table: pd.DataFrame) -> str:
         cells = [str(row["codes"]), str(row["compression"]), f"{row['lr']:g}"]
         for name in sets:
             values = (row[f"mse_{name}_whole"], row[f"mse_{name}_lung"], row[f"paper_{name}"])
-            cells += [f"{1000 * value:.2f}" for value in values]
+            cells += ["–" if pd.isna(value) else f"{1000 * value:.2f}" for value in values]
         lines.append("| " + " | ".join(cells) + " |")
-    counts = " and ".join(f"{table[f'scans_{name}'].max()} {name} scans" for name in sets) or "no scan"
+    counts = ", ".join(f"{table[f'scans_{name}'].max()} {name}" for name in sets)
     return PAGE.format(counts=counts, table="\n".join(lines))
 
 
 PAGE = """\
 # Table 3: reconstruction by size of the codebook, compression and learning rate
 
-Mean squared error times 1000 on intensities from 0 to 1, over the whole volume and in the lung alone; means over
-{counts}. Each row is the run's own `train_vqgan` section with the three settings named. The paper's numbers are of its
-own patients and of a window of intensities that it does not state: compare the order of the rows, not the values.
+Mean squared error times 1000 on intensities from 0 to 1, over the whole volume and in the lung alone; means over scans
+({counts}). Each row is the run's own `train_vqgan` section with the three settings named. The paper's numbers are of
+its own patients and of a window of intensities that it does not state: compare the order of the rows, not the values.
 
 {table}
 """
