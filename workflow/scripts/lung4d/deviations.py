@@ -97,8 +97,8 @@ DEVIATIONS = (
     Deviation(
         "Learning rate of the autoencoder",
         "Constant.",
-        "Falls linearly to zero at the end, without which the error on held-out scans swings from one validation to the "
-        "next.",
+        "Falls linearly to zero at the end, where a constant one lets the error on held-out scans swing from one "
+        "validation to the next.",
         ("train_vqgan.lr_decay",),
     ),
     Deviation(
