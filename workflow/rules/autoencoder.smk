@@ -30,15 +30,6 @@ rule codebook:
 ROWS_OF_TABLE3 = {row.name: stage_params("train_vqgan", **row.settings) for row in ROWS}
 
 
-def of_row(key):
-    """Parameter function: `key` of `train_vqgan` as the row in the wildcards has it."""
-
-    def value(wildcards):
-        return ROWS_OF_TABLE3[wildcards.row][key]
-
-    return value
-
-
 use rule train_vqgan as table3_train with:
     output:
         model="results/table3/{row}/model.pt",
@@ -49,7 +40,7 @@ use rule train_vqgan as table3_train with:
     wildcard_constraints:
         row="|".join(ROWS_OF_TABLE3),
     params:
-        **{key: of_row(key) for key in stage_params("train_vqgan")},
+        **{key: of_row(ROWS_OF_TABLE3, key) for key in stage_params("train_vqgan")},
         checkpoints="results/table3/{row}/checkpoints",
 
 

@@ -81,6 +81,15 @@ def of_baseline(pattern):
     return file
 
 
+def of_row(rows, key):
+    """Parameter function: `key` of the row in the wildcards, from a mapping of rows to their settings."""
+
+    def value(wildcards):
+        return rows[wildcards.row][key]
+
+    return value
+
+
 def scan_source(wildcards):
     """File or folder that a scan is read from; Snakemake watches its time."""
     if SIMULATED:
