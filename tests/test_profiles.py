@@ -12,7 +12,14 @@ GPU_RULES = {
 
 
 def dry_run(tmp_path, monkeypatch, **environment):
-    for name in ("LUNG4D_PARTITION", "LUNG4D_CPU_PARTITION", "LUNG4D_ACCOUNT", "LUNG4D_GRES"):
+    for name in (
+        "LUNG4D_PARTITION",
+        "LUNG4D_CPU_PARTITION",
+        "LUNG4D_ACCOUNT",
+        "LUNG4D_GRES",
+        "LUNG4D_TRAIN_GRES",
+        "LUNG4D_PROCESSES",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -54,6 +61,13 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
         assert "gpu" not in asked
     for rule in ("train_vqgan", "train_ode", "table3_train"):
         assert asked_signal(resources[rule]) == "--signal=TERM@300"
+
+
+def test_several_gpus_are_asked_for_by_the_training_alone(tmp_path, monkeypatch):
+    resources = dry_run(tmp_path, monkeypatch, LUNG4D_TRAIN_GRES="gpu:a100:4", LUNG4D_PROCESSES="4")
+    for rule in ("train_vqgan", "table3_train"):
+        assert resources[rule]["gres"] == "gpu:a100:4" and resources[rule]["processes"] == "4"
+    assert resources["train_ode"]["gres"] == "gpu:a100:1" and "processes" not in resources["train_ode"]
 
 
 def asked_signal(asked):

@@ -1,5 +1,6 @@
 """What both trainings share: checkpoints, lock, signals, random states, digests, history."""
 
+import json
 import logging
 import os
 import random
@@ -214,6 +215,21 @@ def test_a_process_that_lost_its_lock_does_not_save(tmp_path):
         with pytest.raises(RuntimeError, match="another process"):
             lock.check()
     assert "elsewhere" in (tmp_path / "lock.json").read_text()  # not removed: it is not ours
+
+
+def test_a_process_under_anothers_lock_notices_when_that_is_gone(tmp_path):
+    with Lock(tmp_path) as lock:
+        with Lock(tmp_path, held=True) as held:
+            held.check()
+        assert (tmp_path / "lock.json").is_file()
+        with Lock(tmp_path, held=True) as held:
+            owner = json.loads((tmp_path / "lock.json").read_text())
+            for other in ({"token": "of another"}, {"pid": 2**22 + 1}):  # taken over, dead
+                (tmp_path / "lock.json").write_text(json.dumps(owner | other))
+                with pytest.raises(RuntimeError, match="belongs to another process"):
+                    held.check()
+        (tmp_path / "lock.json").write_text(json.dumps(owner))
+        lock.check()
 
 
 def test_an_unreadable_lock_is_taken_over_when_it_stays_so(tmp_path):

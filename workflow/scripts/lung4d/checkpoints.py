@@ -83,7 +83,8 @@ class Lock:
     finds it waits until it is released. It is taken over when its owner is gone: at once if that process ran on this
     host and is dead, else when the counter has not moved for `stale` seconds of our own clock (clocks of two hosts
     may differ). Raises SystemExit(75) through `give_up` (a function asked while waiting) if that returns True. A
-    process whose parent has the lock says so by `held` and leaves it alone.
+    process that was started by the one that has the lock says so by `held`: it leaves the lock alone and only checks
+    that it is still there.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Lock:
 
     def __enter__(self) -> "Lock":
         if self.held:
+            self.token = (self._read() or {}).get("token")
             return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
         seen, seen_at, said = None, time.monotonic(), False
@@ -136,6 +138,9 @@ class Lock:
 
     def check(self) -> None:
         """Raise RuntimeError if another process has taken the lock over, as after a long suspension."""
+        if self.held:
+            owner = self._read()
+            self.lost = owner is not None and (owner["token"] != self.token or _is_dead(owner))
         if self.lost:
             raise RuntimeError(f"{self.path} now belongs to another process; this one stops without saving")
 

@@ -81,20 +81,15 @@ def launch(count: int, stopper, lock) -> None:
     """Run this script in `count` ranks, on all nodes of the job where SLURM gave several, and end as they end.
 
     Never returns: raises SystemExit with the launcher's status, or through `stopper` (`lung4d.training.Stopper`) after
-    a signal, which the ranks are told of. They are killed where another process has taken `lock` over.
+    a signal, which the ranks are told of, or RuntimeError where another process has taken `lock` over.
     """
     logger.info("training in %d processes", count)
     process = subprocess.Popen(launch_command(count, sys.argv[0], os.environ))
-    told = False
-    try:
-        while process.poll() is None:
-            lock.check()
-            if stopper.requested and not told:
-                process.terminate()
-                told = True
-            time.sleep(0.2)
-    finally:
-        process.kill()
+    while process.poll() is None and not stopper.requested and not lock.lost:
+        time.sleep(0.2)
+    process.terminate()  # no kill: that would leave the ranks behind
+    process.wait()
+    lock.check()
     if stopper.requested:
         stopper.leave()
     raise SystemExit(process.returncode)
