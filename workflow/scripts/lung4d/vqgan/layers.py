@@ -72,8 +72,9 @@ class _NormSiLU(torch.autograd.Function):
     def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float):
         batch, channels, *size = x.shape
         voxels = size[0] * size[1] * size[2]
-        of_type = (weight.to(x.dtype), bias.to(x.dtype))
-        normed, mean, rstd = torch.native_group_norm(x, *of_type, batch, channels, voxels, groups, eps)
+        # A CPU takes float32 weights beside bf16, and then gives float32 statistics; a GPU always does the latter.
+        affine = (weight, bias) if x.device.type == "cpu" else (weight.to(x.dtype), bias.to(x.dtype))
+        normed, mean, rstd = torch.native_group_norm(x, *affine, batch, channels, voxels, groups, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return F.silu(normed, inplace=True)
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from lung4d.codebook import USED_FROM
 from lung4d.latents import pool_mask
 from lung4d.vqgan.data import Scan, read_scan
 from lung4d.vqgan.discriminators import PLANES, take_slices
@@ -12,7 +13,6 @@ from lung4d.vqgan.run import Run
 
 NUMBERS = ("reconstruction", "perceptual", "lung_mse")
 MOST_SCANS = 24  # that a validation looks at, evenly spaced in the table
-USED = 1e-4  # share of the lung's positions from which on a code counts as used
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def validate(run: Run, scans: list[Scan]) -> dict[str, float]:
         + options.perceptual_weight * means["held_out_perceptual"],
         **means,
         "held_out_perplexity": float(perplexity(counts)),
-        "held_out_codes_used": float((counts >= USED * counts.sum().clamp(min=1)).sum()),
+        "held_out_codes_used": float((counts >= USED_FROM * counts.sum().clamp(min=1)).sum()),
     }
 
 
