@@ -11,6 +11,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 CACHE = Path(".snakemake") / "lung4d"
 sys.dont_write_bytecode = True
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+# Threads that wait sleep: spinning ones take the cores from the job beside them, which slowed both tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 sys.path.insert(0, str(SCRIPTS))
