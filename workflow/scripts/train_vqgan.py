@@ -1,7 +1,8 @@
 """Stage train_vqgan: the 3D-VQ-GAN, on the preprocessed scans of the train and val patients."""
 
 from lung4d import logs
-from lung4d.ranks import join, launch
+from lung4d.launch import launch
+from lung4d.ranks import join
 from lung4d.tables import read_table
 from lung4d.training import Checkpoints, Lock, Stopper, choose_device, digest_of
 from lung4d.vqgan.data import usable_scans
