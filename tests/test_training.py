@@ -93,6 +93,8 @@ def test_digest_sees_settings_rows_and_contents_but_no_folder_and_no_time(tmp_pa
     settings = {"width": 16, "crop": [32, 32, 32], "code": "x", "version": None, "checkpoints": "here"}
     digest = digest_of(settings, rows, [tmp_path / "one" / "a.nii"])
     assert digest == digest_of({**settings, "version": "mine"}, rows, [tmp_path / "two" / "a.nii"])
+    for key in ("fits", "checkpointing", "tensorboard", "save_every", "settings_digest"):  # how, not what
+        assert digest == digest_of({**settings, key: "other"}, rows, [tmp_path / "one" / "a.nii"])
     changed = [
         digest_of({**settings, "width": 8}, rows, [tmp_path / "one" / "a.nii"]),
         digest_of({**settings, "code": "y"}, rows, [tmp_path / "one" / "a.nii"]),

@@ -12,7 +12,7 @@ from lung4d.vqgan.run import start_run
 from lung4d.vqgan.training import train
 
 ranks = join()
-logger = logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
+logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params = dict(snakemake.params.items())
 processes = snakemake.resources.get("processes", 1)
 

@@ -61,10 +61,9 @@ class Ranks:
 
 def join() -> Ranks:
     """This process's place among those that `launch` started; the only one where none were."""
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    if count == 1:
+    if not distributed.is_torchelastic_launched():
         return Ranks()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Ranks(distributed.get_rank(), count)
+    return Ranks(distributed.get_rank(), distributed.get_world_size())

@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 INTERRUPTED = 75  # exit status "try again" (EX_TEMPFAIL): the job was stopped and may be started again
-NOT_SETTINGS = ("version", "checkpoints")  # parameters that do not change what is trained
+# Parameters that do not change what is trained. The digest of all settings is among them: each counts by itself here.
+NOT_SETTINGS = ("version", "checkpoints", "settings_digest", "fits", "checkpointing", "tensorboard", "save_every")
 
 logger = logging.getLogger("lung4d")
 
@@ -151,7 +152,7 @@ def _duration(total: int, step: int, rate: float) -> str:
 def digest_of(settings: Mapping[str, Any], rows: pd.DataFrame, files: Iterable[str | Path]) -> str:
     """Digest "settings-split-data" of what a training depends on: a checkpoint with another one is not resumed.
 
-    `settings` are the stage's parameters (`version` and the checkpoint folder do not count), `rows` the table of
+    `settings` are the stage's parameters (`NOT_SETTINGS` do not count), `rows` the table of
     scans it trains on, `files` its inputs. Files count by name and content, never by folder or time, so that the
     digest survives a touch, a copy and another machine; preprocessed volumes all have one size, which therefore
     tells nothing. Reading them costs seconds and leaves them in the page cache for the training.
