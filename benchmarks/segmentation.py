@@ -23,7 +23,9 @@ from lung4d.simulate import acquisition, cohort, motion, patient, scene
 from machine import processor
 
 SETTINGS = {"seed": 1, "patients": 12, "disease": True, "max_years": 6.0, "visits": [2, 6], "spacing": [2.5, 1.6, 1.6],
-            "max_displacement": 15.0, "censoring": 0.4, "faults": []}  # fmt: skip
+            "max_displacement": 15.0, "censoring": 0.4, "faults": [],
+            "noise": 1.0, "no_disease_patients": 0,
+            "real_anatomy": {"patients": 0, "scans": [], "masks": []}}  # fmt: skip
 REAL = {
     "ct64": ("ct64/ct-64.nrrd", "ct64/wholeLung-64.nrrd"),
     "lung_pair baseline": ("lung_pair/3DCT_lung_baseline.mha", "lung_pair/3DCT_lung_baseline_mask.mha"),

@@ -81,10 +81,20 @@ def key_tables(schema: dict, defaults: dict) -> str:
         parts.append(f"### `{section}`\n\n{entry['description']}\n")
         if entry.get("properties"):
             rows = ["| key | default | what |", "| --- | --- | --- |"]
-            for key, value in entry["properties"].items():
-                rows.append(f"| `{key}` | `{text(defaults[section][key])}` | {value['description']} |")
+            rows += key_rows(entry["properties"], defaults[section])
             parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+def key_rows(properties: dict, defaults: dict, above: str = "") -> list[str]:
+    """A row per key, those of a section within the section below it."""
+    rows = []
+    for key, value in properties.items():
+        inner = value.get("properties")
+        default = "" if inner else f"`{text(defaults[key])}`"
+        rows.append(f"| `{above}{key}` | {default} | {value['description']} |")
+        rows += key_rows(inner, defaults[key], f"{above}{key}.") if inner else []
+    return rows
 
 
 def text(value: object) -> str:

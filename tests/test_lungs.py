@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from thorax_phantom import barrel, coordinates, ellipsoid, thorax
 
-from lung4d import lung_quality, lungs, morphology
+from lung4d import lung_network, lung_quality, lungs, morphology
 from lung4d.files import Status, UnusableScan, read_status, write_status
 from one_script import run_script
 
@@ -199,7 +199,7 @@ def test_the_network_runs_from_a_local_file(tmp_path):
     digest = hashlib.sha256((tmp_path / "r231.pth").read_bytes()).hexdigest()
     scan, _ = thorax((8.0, 8.0, 20.0))
     try:
-        found = lungs.segment_by_network(scan, tmp_path / "r231.pth", digest)
+        found = lung_network.segment_by_network(scan, tmp_path / "r231.pth", digest)
     except UnusableScan as reason:  # random weights may find nothing at all
         assert "No lungs found" in str(reason)
     else:
@@ -209,9 +209,9 @@ def test_the_network_runs_from_a_local_file(tmp_path):
 def test_wrong_weights_are_refused_before_they_are_loaded(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"not the weights")
     with pytest.raises(ValueError, match="SHA-256"):
-        lungs.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), tmp_path / "weights.pth", "0" * 64)
+        lung_network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), tmp_path / "weights.pth", "0" * 64)
     digest = hashlib.sha256(b"not the weights").hexdigest()
-    lungs.check_weights(tmp_path / "weights.pth", digest.upper())
+    lung_network.check_weights(tmp_path / "weights.pth", digest.upper())
 
 
 PARAMS = {"method": "intensity", "weights": None, "weights_sha256": None, "min_volume_ml": 300, "max_volume_ml": 12000}

@@ -110,12 +110,20 @@ def test_script(tmp_path, bad):
         write_status(status, paths[-1])
     outputs = {"split": tmp_path / "split.tsv", "unusable": tmp_path / "unusable.tsv"}
     scans = [{"subject": subject, "session": "01", "years": 0.0} for subject in subjects]
-    params = {"scans": scans, "assigned": {"01": "train"}, "seed": 1, "val": 0.16, "test": 0.2}
+    params = {
+        "scans": scans,
+        "assigned": {"01": "train"},
+        "sites": {"01": "north"},
+        "seed": 1,
+        "val": 0.16,
+        "test": 0.2,
+    }
     run_script("split", {"statuses": paths}, outputs, params, tmp_path / "log")
     usable, unusable = read_table(outputs["split"]), read_table(outputs["unusable"])
     assert list(usable["subject"]) == [subject for subject in subjects if subject not in bad]
     assert list(unusable["subject"]) == bad
-    assert list(usable.columns) == ["subject", "session", "years", "split"]
+    assert list(usable.columns) == ["subject", "session", "years", "split", "site"]
+    assert list(usable["site"]) == ["north" if subject == "01" else "" for subject in usable["subject"]]
     pd.testing.assert_frame_equal(read_table(tmp_path / "unusable.parquet"), unusable, check_dtype=False)
     if "01" not in bad:
         assert usable["split"][0] == "train"

@@ -41,8 +41,10 @@ def load_config(given):
 def load_cohort():
     """The built-in cohort or the user's tables, checked."""
     if config["cohort"] == "simulated":
-        from lung4d.simulate.cohort import simulate_tables
+        from lung4d.simulate.cohort import find_problems, simulate_tables
 
+        if problems := find_problems(config["simulate"]):
+            raise InvalidInput(problems)
         scans, participants, _ = simulate_tables(config["simulate"])
         return make_cohort(scans, participants)
     folder = ROOT / "workflow" / "schemas"
@@ -92,6 +94,12 @@ def of_row(rows, key):
     return value
 
 
+def chest_files(wildcards):
+    """The real CT and masks that a simulated patient's chest may come from; Snakemake watches their times."""
+    real = config["simulate"]["real_anatomy"]
+    return [*real["scans"], *real["masks"]] if wildcards.subject.startswith("R") else []
+
+
 def scan_source(wildcards):
     """File or folder that a scan is read from; Snakemake watches its time."""
     if SIMULATED:
@@ -132,9 +140,17 @@ def assigned_splits():
     return dict(zip(given["subject"], given["split"], strict=True))
 
 
+def participant_sites():
+    """Where the patients are followed, by subject, as far as the participants table says so."""
+    if "site" not in COHORT.participants:
+        return {}
+    given = COHORT.participants[COHORT.participants["site"].notna()]
+    return dict(zip(given["subject"], given["site"], strict=True))
+
+
 def participant_records():
-    """Outcomes and covariates, a record a patient, without the column that belongs to `split`."""
-    return COHORT.participants.drop(columns="split", errors="ignore").to_dict("records")
+    """Outcomes and covariates, a record a patient, without the columns that belong to `split`."""
+    return COHORT.participants.drop(columns=["split", "site"], errors="ignore").to_dict("records")
 
 
 def excluded_records():

@@ -20,6 +20,8 @@ rule simulate_tables:
 
 
 rule simulate:
+    input:
+        chest_files,
     output:
         images=directory("results/simulate/sub-{subject}"),
         truth=directory("results/simulate/truth/sub-{subject}"),

@@ -82,5 +82,6 @@ rule split:
         **stage_params("split"),
         scans=scan_records(),
         assigned=assigned_splits(),
+        sites=participant_sites(),
     script:
         "../scripts/split.py"

@@ -2,7 +2,7 @@
 
 import SimpleITK as sitk
 
-from lung4d import logs, lung_quality, lungs
+from lung4d import logs, lung_network, lung_quality, lungs
 from lung4d.files import Status, UnusableScan, atomic, first_failure, leave_empty, write_status
 
 logger = logs.start(snakemake.log[0])
@@ -13,7 +13,7 @@ def segment(scan: sitk.Image) -> lungs.Segmentation:
     if given:
         return lungs.take_mask(lungs.read_mask(given), scan)
     if params.method == "lungmask":
-        return lungs.segment_by_network(scan, params.weights, params.weights_sha256)
+        return lung_network.segment_by_network(scan, params.weights, params.weights_sha256)
     return lungs.segment_by_intensity(scan)
 
 

@@ -17,6 +17,7 @@ failures = {scan: (status.stage, status.reason) for scan, status in statuses.ite
 assigned = one_set_each(params.assigned.items())
 
 usable, unusable = split_scans(scans, failures, assigned, params.seed, params.val, params.test)
+usable["site"] = usable["subject"].map(params.sites).fillna("")
 write_table(usable, snakemake.output.split)
 write_table(unusable, snakemake.output.unusable)
 

@@ -1,9 +1,8 @@
-"""Lung masks: from intensities, from the lungmask network or from a user, with quality numbers per scan.
+"""Lung masks: from intensities or from a user; those of the lungmask network are in `lung_network`.
 
 A mask is uint8 on the scan's own grid: 0 elsewhere, 1 right lung, 2 left lung.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,31 +31,6 @@ def segment_by_intensity(scan: sitk.Image) -> Segmentation:
     coarse = working_grid(scan)
     found = thorax.find_lungs(sitk.GetArrayFromImage(coarse), _x_of_column(coarse))
     return Segmentation(_to_scan(found, coarse, scan), [] if found.sure_of_side else [GUESSED_SIDE])
-
-
-def segment_by_network(scan: sitk.Image, weights: str | Path | None, sha256: str | None) -> Segmentation:
-    """Both lungs by the U-Net R231 of lungmask (Hofmanninger et al. 2020), on the GPU where there is one.
-
-    `weights` is a local state dict, None lets lungmask download its own. Raises ValueError where the file's SHA-256
-    is not `sha256`, and UnusableScan where the network finds nothing.
-    """
-    if weights is not None and sha256 is not None:
-        check_weights(weights, sha256)
-    from lungmask import LMInferer  # torch takes seconds to import; the intensity segmenter does without
-
-    network = LMInferer(modelname="R231", modelpath=None if weights is None else str(weights), tqdm_disable=True)
-    labels = network.apply(scan)  # (z, y, x): 1 right, 2 left
-    if not labels.any():
-        raise UnusableScan("No lungs found by the network.")
-    return Segmentation(_like(labels.astype(np.uint8), scan))
-
-
-def check_weights(path: str | Path, sha256: str) -> None:
-    """Raise ValueError unless the file at `path` has this SHA-256."""
-    with Path(path).open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256.lower():
-        raise ValueError(f"segment.weights: the file's SHA-256 is {found}, not {sha256}; get it again or correct it")
 
 
 def read_mask(path: str | Path) -> sitk.Image:

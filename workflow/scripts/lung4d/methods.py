@@ -58,12 +58,26 @@ def _cohort(config: Mapping[str, Any], simulated: bool) -> str:
         "latents. "
     )
     if simulated:
-        seed = config.get("simulate", {}).get("seed")
-        return text + (
-            f"The cohort is simulated (seed {seed}): thoraxes with lungs, vessels and airways, fibrosis that grows, "
-            "breathing, noise and reconstruction kernels, irregular visits and survival times from a known hazard."
+        settings = config.get("simulate", {})
+        text += (
+            f"The cohort is simulated (seed {settings.get('seed')}): thoraxes with lungs, vessels and airways, growing "
+            "fibrosis, breathing, noise and reconstruction kernels, irregular visits and survival times from a known "
+            "hazard."
         )
+        return text + _judges(settings)
     return text + "CT scans were read from DICOM, NIfTI, MetaImage or NRRD files to HU with their geometry."
+
+
+def _judges(settings: Mapping[str, Any]) -> str:
+    """The patients of the built-in cohort that only judge."""
+    arms = {
+        "in whom nothing changes": settings.get("no_disease_patients", 0),
+        "with this fibrosis in the chests of real CT": settings.get("real_anatomy", {}).get("patients", 0),
+    }
+    parts = [
+        f" {number} more patients, {what}, judge and are never trained on." for what, number in arms.items() if number
+    ]
+    return "".join(parts)
 
 
 def _segment(config: Mapping[str, Any], simulated: bool) -> str:

@@ -14,7 +14,8 @@ population, so that about the asked share is censored, independently of the pati
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ BASE_HAZARD = 0.022  # per year, of a 66-year-old woman who does not smoke and h
 LOG_HAZARD = {"extent": 4.5, "rate": 3.5, "age": 0.03, "male": 0.25, "current_smoker": 0.2}
 KERNELS = ("soft", "standard", "sharp")
 FAULTS = ("noise", "empty", "water")
+SIMULATED, NO_DISEASE, REAL_ANATOMY = "simulated", "no disease", "real anatomy"  # sites; the last two only judge
 FIRST_CENSORING = 2.0  # years
 DICOM_EVERY = 3  # patients: every third one comes as DICOM series
 CLOCK = np.arange(0.0, 40.0, 0.02)  # years on which hazards are integrated
@@ -60,7 +62,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Patient:
-    """Everything about a patient that is not an image. `candidate` seeds the patient's images."""
+    """Everything about a patient that is not an image. `candidate` seeds the patient's images, `site` is the arm."""
 
     subject: str
     candidate: int
@@ -72,6 +74,9 @@ class Patient:
     death_years: float
     censored_years: float
     dicom: bool
+    site: str
+    chest_ct: str = ""  # file of the CT whose chest the patient has; empty: a procedural one
+    chest_mask: str = ""  # its lung mask; empty: segmented when the patient is made
 
     @property
     def followup_years(self) -> float:
@@ -83,37 +88,69 @@ class Patient:
 
 
 def simulate_cohort(settings: dict[str, Any]) -> list[Patient]:
-    """The patients of the `simulate` section, in order of their subject numbers.
+    """The patients of the `simulate` section: those to train on, then those to judge by, in order of their numbers.
 
     Raises ValueError where the settings cannot make a cohort, naming key and value.
     """
-    _check(settings)
+    if problems := find_problems(settings):
+        raise ValueError("\n".join(problems))
     limit = _censoring_limit(settings)
+    real = settings["real_anatomy"]
+    return [
+        *_with_faults(_enrol(settings, SIMULATED, settings["patients"], limit), settings["faults"]),
+        *_enrol({**settings, "disease": False}, NO_DISEASE, settings["no_disease_patients"], limit),
+        *_in_real_chests(_enrol(settings, REAL_ANATOMY, real["patients"], limit), real["scans"], real["masks"]),
+    ]
+
+
+def _enrol(settings: dict[str, Any], site: str, number: int, limit: float) -> list[Patient]:
+    """The first `number` candidates of an arm that can be patients; each arm has candidates of its own."""
+    prefix, first = {SIMULATED: ("", 0), NO_DISEASE: ("N", 1_000_000), REAL_ANATOMY: ("R", 2_000_000)}[site]
     patients: list[Patient] = []
-    candidate = 0
-    while len(patients) < settings["patients"]:
-        patient = _draw(settings, candidate, f"{len(patients) + 1:03d}", limit)
+    for candidate in range(first, first + 200 * (number + 5)):
+        if len(patients) == number:
+            return patients
+        patient = _draw(settings, candidate, f"{prefix}{len(patients) + 1:03d}", site, limit)
         if patient is not None:
             patients.append(patient)
-        candidate += 1
-        if candidate > 200 * (settings["patients"] + 5):
-            raise ValueError("simulate: hardly anyone lives to the second visit; raise max_years or lower visits")
-    return _with_faults(patients, settings["faults"])
+    raise ValueError("simulate: hardly anyone lives to the second visit; raise max_years or lower visits")
+
+
+def _in_real_chests(patients: list[Patient], scans: list[str], masks: list[str]) -> list[Patient]:
+    """The patients with the chests of `scans`, taken in turn."""
+    return [
+        replace(patient, chest_ct=scans[i % len(scans)], chest_mask=masks[i % len(scans)] if masks else "")
+        for i, patient in enumerate(patients)
+    ]
 
 
 def simulate_tables(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Tables of the built-in cohort: scans, participants (what a user would have) and outcomes (the truth).
 
     scans: subject, session, years since baseline, path below the simulate folder, kernel.
-    participants: subject, followup_years, event, age, sex, smoking. outcomes: course, hazard and latent death.
+    participants: subject, followup_years, event, age, sex, smoking, site, split. outcomes: course, hazard and latent
+    death, and the number of the CT whose chest the patient has (0: procedural).
     """
     patients = simulate_cohort(settings)
     scans = [(p.subject, v.session, v.years, scan_path(p, v), v.kernel) for p in patients for v in p.visits]
-    participants = [(p.subject, p.followup_years, p.event, p.age, p.sex, p.smoking) for p in patients]
+    participants = [
+        (
+            p.subject,
+            p.followup_years,
+            p.event,
+            p.age,
+            p.sex,
+            p.smoking,
+            p.site,
+            None if p.site == SIMULATED else "external",
+        )
+        for p in patients
+    ]
+    columns = ["subject", "followup_years", "event", "age", "sex", "smoking", "site", "split"]
     return (
         pd.DataFrame(scans, columns=["subject", "session", "years", "path", "kernel"]),
-        pd.DataFrame(participants, columns=["subject", "followup_years", "event", "age", "sex", "smoking"]),
-        pd.DataFrame([_outcome(p) for p in patients]),
+        pd.DataFrame(participants, columns=columns),
+        pd.DataFrame([_outcome(p, settings["real_anatomy"]["scans"]) for p in patients]),
     )
 
 
@@ -157,20 +194,42 @@ def log_hazard(extent, rate, age, male, current_smoker):
     )
 
 
-def _check(settings: dict[str, Any]) -> None:
+def find_problems(settings: dict[str, Any]) -> list[str]:
+    """A sentence for everything that keeps the settings from making a cohort, files that are not there included."""
+    problems = []
     low, high = settings["visits"]
     if not 1 <= low <= high:
-        raise ValueError(f"simulate.visits is [{low}, {high}]; give fewest and most, 1 or more")
+        problems.append(f"simulate.visits is [{low}, {high}]; give fewest and most, 1 or more")
     if not 0 <= settings["censoring"] < 1:
-        raise ValueError(f"simulate.censoring is {settings['censoring']}; give a share from 0 to below 1")
+        problems.append(f"simulate.censoring is {settings['censoring']}; give a share from 0 to below 1")
     unknown = set(settings["faults"]) - set(FAULTS)
     if unknown:
-        raise ValueError(f"simulate.faults has {sorted(unknown)}; known are {', '.join(FAULTS)}")
+        problems.append(f"simulate.faults has {sorted(unknown)}; known are {', '.join(FAULTS)}")
     if len(settings["faults"]) > settings["patients"]:
-        raise ValueError("simulate.faults has more scans than there are patients to get one each")
+        problems.append("simulate.faults has more scans than there are patients to get one each")
+    return problems + _problems_of_real(settings["real_anatomy"])
 
 
-def _draw(settings: dict[str, Any], candidate: int, subject: str, limit: float) -> Patient | None:
+def _problems_of_real(real: dict[str, Any]) -> list[str]:
+    problems = []
+    if real["patients"] and not real["scans"]:
+        problems.append("simulate.real_anatomy.scans is empty; give the CT whose chests the patients are to have")
+    if real["masks"] and len(real["masks"]) != len(real["scans"]):
+        problems.append(
+            f"simulate.real_anatomy.masks has {len(real['masks'])} files for {len(real['scans'])} scans; "
+            "give a mask for each scan, or none"
+        )
+    for key in ("scans", "masks"):
+        for number, path in enumerate(real[key], start=1):
+            if not Path(path).exists():
+                problems.append(
+                    f"simulate.real_anatomy.{key}: number {number} names no file or folder that exists; mend it; "
+                    "a relative path starts at the working folder"
+                )
+    return problems
+
+
+def _draw(settings: dict[str, Any], candidate: int, subject: str, site: str, limit: float) -> Patient | None:
     """The candidate as a patient, or None who dies or leaves before the fewest visits are made."""
     rng = generator(settings["seed"], candidate, "record")
     age, sex, smoking, course = _person(rng, settings["disease"])
@@ -179,8 +238,8 @@ def _draw(settings: dict[str, Any], candidate: int, subject: str, limit: float) 
     visits = _plan_visits(generator(settings["seed"], candidate, "visits"), settings, min(death, censored))
     if len(visits) < settings["visits"][0]:
         return None
-    dicom = int(subject) % DICOM_EVERY == 0
-    return Patient(subject, candidate, age, sex, smoking, course, visits, death, censored, dicom)
+    dicom = site == SIMULATED and int(subject) % DICOM_EVERY == 0
+    return Patient(subject, candidate, age, sex, smoking, course, visits, death, censored, dicom, site)
 
 
 def _person(rng: np.random.Generator, disease: bool) -> tuple[int, str, str, Course]:
@@ -253,11 +312,11 @@ def _with_faults(patients: list[Patient], faults: list[str]) -> list[Patient]:
         last = patient.visits[-1]
         years = round(last.years + min(0.5, (patient.followup_years - last.years) / 2), 3)
         extra = Visit(f"{len(patient.visits) + 1:02d}", years, last.kernel, fault)
-        patients[i] = Patient(**{**vars(patient), "visits": (*patient.visits, extra)})
+        patients[i] = replace(patient, visits=(*patient.visits, extra))
     return patients
 
 
-def _outcome(patient: Patient) -> dict[str, Any]:
+def _outcome(patient: Patient, scans: list[str]) -> dict[str, Any]:
     extent = patient.course.extent(CLOCK)
     rate = float(np.gradient(extent, CLOCK)[0])
     male, smoker = patient.sex == "M", patient.smoking == "current"
@@ -265,6 +324,7 @@ def _outcome(patient: Patient) -> dict[str, Any]:
         "subject": patient.subject,
         "visits": sum(not v.fault for v in patient.visits),
         "format": "dicom" if patient.dicom else "nifti",
+        "chest": scans.index(patient.chest_ct) + 1 if patient.chest_ct else 0,
         "extent_baseline": round(float(extent[0]), 6),
         "extent_rate_baseline": round(rate, 6),
         "extent_followup": round(float(patient.course.extent(patient.followup_years)), 6),

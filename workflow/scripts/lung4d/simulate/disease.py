@@ -32,6 +32,8 @@ class Tissue:
     strands: np.ndarray  # sd 1; its zero level sets are the lines of reticulation
     cysts: np.ndarray
     honeycombs: float  # 0 to 1, how readily this patient forms cysts
+    still: np.ndarray  # share that neither breathes nor falls ill: what a real chest has of vessels and airways
+    grain: float = 20.0  # HU per sd of texture in healthy tissue
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Site:
     strands: np.ndarray
     fissure: np.ndarray
     pleura: np.ndarray
+    still: np.ndarray
 
 
 def draw_tissue(anatomy: Anatomy, smoking: str, rng: np.random.Generator) -> Tissue:
@@ -69,21 +72,35 @@ def draw_tissue(anatomy: Anatomy, smoking: str, rng: np.random.Generator) -> Tis
         strands=smooth_noise(rng, grid, 7.0),
         cysts=_cysts(anatomy, rank, rng),
         honeycombs=float(rng.uniform(0.4, 1.0)),
+        still=np.broadcast_to(np.float32(0), grid.shape),
     )
 
 
 def visit_site(anatomy: Anatomy, tissue: Tissue, points: np.ndarray) -> Site:
     """Sample everything that the tissue at baseline points (3, n) mm needs."""
-    fields = (tissue.rank, tissue.healthy, tissue.texture, tissue.strands, anatomy.fissure, anatomy.pleura)
+    fields = (
+        tissue.rank,
+        tissue.healthy,
+        tissue.texture,
+        tissue.strands,
+        anatomy.fissure,
+        anatomy.pleura,
+        tissue.still,
+    )
     return Site(points, *sample_all(fields, anatomy.grid, points))
 
 
 def tissue_hu(site: Site, tissue: Tissue, extent: float, density: float = 1.0) -> np.ndarray:
     """HU (n,) of the lung's tissue at `extent`; `density` > 1 is a shallower breath (air squeezed out)."""
-    hu = (site.healthy + 1000) * density - 1000 + 20 * site.texture
+    hu = (site.healthy + 1000) * density - 1000 + tissue.grain * site.texture
     hu += 210 * np.exp(-((site.fissure / 0.9) ** 2))
-    if extent <= 0:
-        return hu
+    if extent > 0:
+        _fall_ill(hu, site, tissue, extent)
+    return hu + site.still * (site.healthy - hu)
+
+
+def _fall_ill(hu: np.ndarray, site: Site, tissue: Tissue, extent: float) -> None:
+    """Turn HU (n,) of healthy tissue into what it is at `extent`."""
     severity = np.clip((extent - site.rank) / MATURES_OVER, 0, 1.5)
     ill = np.flatnonzero(severity > 0)
     level, pleura = severity[ill], site.pleura[ill]
@@ -97,7 +114,6 @@ def tissue_hu(site: Site, tissue: Tissue, extent: float, density: float = 1.0) -
     if len(cystic):
         now[cystic] += comb[cystic] * (_honeycomb(site.points[:, ill[cystic]], tissue.cysts) - now[cystic])
     hu[ill] = now
-    return hu
 
 
 def traction(rank: np.ndarray, radius: np.ndarray, extent: float) -> np.ndarray:

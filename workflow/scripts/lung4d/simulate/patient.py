@@ -1,5 +1,6 @@
 """All scans of one simulated patient, and the truth about them, written as a hospital and an oracle would."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write_patient(settings: dict[str, Any], patient: Patient, images: Path, trut
 
 def _acquisition(settings: dict[str, Any], patient: Patient, visit: Visit) -> acquisition.Acquisition:
     rng = generator(settings["seed"], patient.candidate, "acquisition", visit.session)
-    return acquisition.draw_acquisition(visit.kernel, settings["spacing"], rng)
+    usual = acquisition.draw_acquisition(visit.kernel, settings["spacing"], rng)
+    return replace(usual, noise=settings["noise"] * usual.noise)
 
 
 def _motion(settings: dict[str, Any], patient: Patient, visit: Visit, person: scene.Person) -> motion.Motion:

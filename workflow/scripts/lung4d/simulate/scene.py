@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lung4d.simulate import anatomy as anatomies
-from lung4d.simulate import disease, motion, trees
+from lung4d.simulate import disease, motion, real_chest, trees
 from lung4d.simulate.cohort import Patient, generator
 from lung4d.simulate.grids import Grid, regrid, sample, sample_index
 
@@ -50,9 +50,15 @@ def make_person(seed: int, patient: Patient) -> Person:
     def numbers(purpose):
         return generator(seed, patient.candidate, purpose)
 
-    chest = anatomies.build(anatomies.draw_build(numbers("build"), patient.sex), numbers("anatomy"))
-    tissue = disease.draw_tissue(chest, patient.smoking, numbers("tissue"))
-    grown = trees.grow(chest, numbers("trees"))
+    if patient.chest_ct:
+        chest, healthy = real_chest.build(patient.chest_ct, patient.chest_mask, numbers("build"))
+        drawn = disease.draw_tissue(chest, patient.smoking, numbers("tissue"))
+        tissue = real_chest.with_own_tissue(drawn, healthy)
+        grown = trees.without_branches(real_chest.vessel_points(chest, tissue, numbers("trees")))
+    else:
+        chest = anatomies.build(anatomies.draw_build(numbers("build"), patient.sex), numbers("anatomy"))
+        tissue = disease.draw_tissue(chest, patient.smoking, numbers("tissue"))
+        grown = trees.grow(chest, numbers("trees"))
     return Person(
         anatomy=chest,
         trees=grown,

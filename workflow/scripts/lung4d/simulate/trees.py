@@ -71,6 +71,13 @@ def grow(anatomy: Anatomy, rng: np.random.Generator) -> Trees:
     )
 
 
+def without_branches(forks: np.ndarray) -> Trees:
+    """No trees, for a chest that brings its own in its tissue; forks (3, n) mm are points in its vessels."""
+    line, none = np.zeros((3, 0), np.float32), np.zeros(0)
+    cloud = Cloud(line, none, none.astype(int), line, none)
+    return Trees(cloud, cloud, cloud, forks)
+
+
 def draw(cloud: Cloud, grid, move=None, widen: np.ndarray | None = None) -> np.ndarray:
     """Share of each voxel of `grid` that the cloud fills, float32 (D, H, W), below 1.
 
