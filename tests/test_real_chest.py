@@ -1,7 +1,5 @@
 """Arms of the built-in cohort that only judge: fibrosis in the chest of a CT, and patients in whom nothing changes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -98,9 +96,9 @@ def test_without_disease_and_motion_the_lung_shows_the_ct(settings, who, person,
     shown = scene.render(person, still, 0.0, motion.no_motion())
     depth = regrid(person.anatomy.lung, real_chest.GRID, ROOMY)
     error = np.abs(shown - expected)
-    assert np.percentile(error[depth > 4], 99) < 15
+    assert np.percentile(error[depth > 4], 95) < 5 and np.percentile(error[depth > 4], 99) < 40
     assert np.percentile(error[depth < -4], 90) < 30
-    assert 0.7 < still.cover.sum() * ROOMY.voxel_ml() / np.count_nonzero(depth > 0) / ROOMY.voxel_ml() < 1.3
+    assert still.cover.sum() == pytest.approx(np.count_nonzero(depth > 0), rel=0.05)
 
 
 def test_the_lungs_fit_the_field_of_view_and_have_their_sides(person, still):
@@ -171,7 +169,7 @@ def test_a_patient_is_written_with_all_of_the_truth(settings, who, tmp_path):
 def test_a_real_chest_has_lungs_that_fall_ill(name):
     settings = with_real([str(real_data.folder() / name)])
     who = patient.find_patient(settings, "R001")
-    person = scene.make_person(1, dataclasses.replace(who))
+    person = scene.make_person(1, who)
     placement = scene.place(person, ROOMY, motion.no_motion())
     inside = placement.cover > 0.5
     assert 2000 < inside.sum() * ROOMY.voxel_ml() < 7000

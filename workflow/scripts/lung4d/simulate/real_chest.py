@@ -62,7 +62,7 @@ def build(scan: str, mask: str, rng: np.random.Generator) -> tuple[Anatomy, np.n
         lung=lung,
         pleura=np.maximum(lung, 0),
         wall=regrid(_inside_cage(right | left), COARSE, GRID),
-        midline=regrid(_distance(left) - _distance(right), COARSE, GRID) / 2,
+        midline=regrid(_distance(right) - _distance(left), COARSE, GRID) / 2,
         fissure=far,
         oblique=far,
         horizontal=far,
