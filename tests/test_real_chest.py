@@ -8,6 +8,7 @@ from thorax_phantom import thorax
 
 import real_data
 from lung4d.cohort import make_cohort
+from lung4d.files import UnusableScan
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, real_chest, scene
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
 from lung4d.simulate.grids import Grid, regrid, sample
@@ -158,6 +159,13 @@ def test_a_patient_is_written_with_all_of_the_truth(settings, who, tmp_path):
     assert len(list((tmp_path / "images").iterdir())) == 2
     marks = read_table(tmp_path / "truth/sub-R001_ses-02_desc-truth_landmarks.tsv")
     assert len(marks) >= 20
+
+
+def test_a_scan_of_one_lung_is_refused(tmp_path):
+    scan, _ = thorax((4.0, 4.0, 5.0), sides=(2,))
+    sitk.WriteImage(scan, str(tmp_path / "ct.nii.gz"))
+    with pytest.raises(UnusableScan, match="Only one lung"):
+        real_chest.build(str(tmp_path / "ct.nii.gz"), "", np.random.default_rng(0))
 
 
 # Real CT

@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from lung4d import ct, lungs
+from lung4d.files import UnusableScan
 from lung4d.morphology import bounding_box
 from lung4d.simulate.anatomy import COARSE, FIELD_OF_VIEW, SOFT, Anatomy
 from lung4d.simulate.disease import HEALTHY_MEDIAN, Tissue
@@ -32,7 +33,7 @@ VESSEL = -600.0, -400.0  # the same, into vessels and other dense structures
 @dataclass(frozen=True)
 class Chest:
     """A scan: smoothed HU (D, H, W) on `grid`, and the lungs' surface (signed distance, mm, positive inside) with their
-    labels (1 right, 2 left) on `surface_grid`, all in mm from the middle of the lungs' box, whose size is `extent`."""
+    labels (1 right, 2 left) on `surface_grid`; all in mm from the middle of the lungs' box, whose size is `extent`."""
 
     hu: np.ndarray
     grid: Grid
@@ -45,8 +46,8 @@ class Chest:
 def build(scan: str, mask: str, rng: np.random.Generator) -> tuple[Anatomy, np.ndarray]:
     """One patient's anatomy from the CT at `scan`, and its healthy tissue: HU (D, H, W) float32 on the anatomy's grid.
 
-    `mask` is a file with the lungs, or empty: they are segmented by intensity. Raises UnusableScan as `lung4d.ct` and
-    `lung4d.lungs` do.
+    `mask` is a file with the lungs, or empty: they are segmented by intensity. Raises UnusableScan for a scan with one
+    lung, and as `lung4d.ct` and `lung4d.lungs` do.
     """
     chest = read_chest(scan, mask)
     source, coarse = _points_of_patient(chest, rng)
@@ -54,6 +55,8 @@ def build(scan: str, mask: str, rng: np.random.Generator) -> tuple[Anatomy, np.n
     hu = sample(chest.hu, chest.grid, source)
     lung = np.minimum(surface, _inside_scan(chest.grid, source))
     right, left = _sides(chest, coarse)
+    if not (right.any() and left.any()):
+        raise UnusableScan("Only one lung is in the scan; give a CT of the whole chest.")
     inside = np.argwhere(lung > 0)[:, 0]
     height = (np.arange(GRID.shape[0]) - inside.min()) / (inside.max() - inside.min())
     far = np.broadcast_to(np.float32(99), GRID.shape)
@@ -95,7 +98,7 @@ def read_chest(scan: str, mask: str) -> Chest:
     spacing = image.GetSpacing()[::-1]
     middle = [(part.start + part.stop - 1) / 2 * s for part, s in zip(box, spacing, strict=True)]
     grid = Grid(labels.shape, spacing, tuple(-m for m in middle))
-    hu = np.maximum(sitk.GetArrayFromImage(image), -1024).astype(np.float32)
+    hu = sitk.GetArrayFromImage(image).astype(np.float32)
     for axis, s in enumerate(spacing):
         hu = ndimage.gaussian_filter1d(hu, DENOISE / s, axis=axis, mode="nearest", truncate=3)
     surface, coarse_labels, surface_grid = _surface(labels, grid)
