@@ -19,7 +19,8 @@ from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.names import forecast_stem
 from lung4d.survival.analysis import CINDEX
 from lung4d.survival.groups import kaplan_meier
-from lung4d.tables import write_table
+from lung4d.tables import read_table, write_table
+from lung4d.trajectory_strips import write_strips
 from one_script import run_script
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +127,14 @@ def scans(folder: Path, split: pd.DataFrame, rng) -> dict[str, list[str]]:
             save(blurred.astype(np.int16), drawn)
         files["latents"].append(str(latents))
         files["generated"].append(str(generate(generated, subject, rows, pace, rng)))
+        stems = {session: folder / f"resample/sub-{subject}/sub-{subject}_ses-{session}" for session in rows["session"]}
+        write_strips(
+            generated,
+            read_table(generated / f"sub-{subject}_trajectories.tsv"),
+            list(zip(rows["session"], rows["years"], strict=True)),
+            {session: f"{stem}_desc-preproc_ct.nii" for session, stem in stems.items()},
+            f"{stems['01']}_desc-lung_mask.nii.gz",
+        )
     return files
 
 

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from lung4d.figures import charts, mosaic, scans, slices, views
+from lung4d.figures import charts, mosaic, scans, slices, strip, views
 from lung4d.figures.slices import Tile
 
 
@@ -112,25 +112,49 @@ def test_an_empty_mask_makes_a_picture_all_the_same():
 
 
 def test_strip_shows_all_visits_first_and_fills_with_far_years():
-    assert scans.strip_years([0.0, 1.0], [0.0, 0.5, 1.0, 1.5, 3.0], 4) == [0.0, 0.5, 1.0, 3.0]
-    assert scans.strip_years([0, 1, 2, 3, 4, 5, 6], [], 4) == [0, 2, 4, 6]
-    assert scans.strip_years([0.0], [0.1, 0.2], 6) == [0.0]
+    assert strip.strip_years([0.0, 1.0], [0.0, 0.5, 1.0, 1.5, 3.0], 4) == [0.0, 0.5, 1.0, 3.0]
+    assert strip.strip_years([0, 1, 2, 3, 4, 5, 6], [], 4) == [0, 2, 4, 6]
+    assert strip.strip_years([0.0], [0.1, 0.2], 6) == [0.0]
 
 
 def test_strip_puts_a_forecast_only_where_it_belongs():
     hu, _ = box()
-    moments = [scans.Moment(1.0, hu), scans.Moment(2.0, hu)]
-    assert scans.nearest(moments, 1.8, within=0.3) is moments[1]
-    assert scans.nearest(moments, 1.5, within=0.3) is None
-    assert scans.nearest([], 1.5, within=0.3) is None
+    moments = [strip.Moment(1.0, hu), strip.Moment(2.0, hu)]
+    assert strip.nearest(moments, 1.8, within=0.3) is moments[1]
+    assert strip.nearest(moments, 1.5, within=0.3) is None
+    assert strip.nearest([], 1.5, within=0.3) is None
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal"])
 def test_strip_decodes_with_gaps(plane):
     hu, mask = box()
-    real = [scans.Moment(0.0, hu, True), scans.Moment(1.3, hu + np.int16(100))]
-    drawn = [scans.Moment(0.0, hu), scans.Moment(2.0, hu)]
-    assert picture(scans.trajectory_strip(real, drawn, mask, (3.0, 2.0, 2.0), plane)).std() > 0
+    real = [strip.Moment(0.0, hu, True), strip.Moment(1.3, hu + np.int16(100))]
+    drawn = [strip.Moment(0.0, hu), strip.Moment(2.0, hu)]
+    assert picture(strip.trajectory_strip(real, drawn, mask, (3.0, 2.0, 2.0), plane)).std() > 0
+
+
+def test_the_strip_shows_the_place_that_changes_most():
+    """Noise that does not last averages out; a blob of 40 HU over 30 mm in the left lower corner does not."""
+    hu, mask = box((40, 48, 56))
+    mask[:] = False
+    mask[4:36, 4:44, 4:52] = True
+    later = hu + np.random.default_rng(0).normal(0, 20, hu.shape)
+    later[8:14, 30:38, 40:50] += 200
+    z, y, x = strip.largest_change(later, hu, mask, (4.0, 4.0, 4.0))
+    assert abs(z - 10.5) <= 5 and abs(y - 33.5) <= 5 and abs(x - 44.5) <= 5
+    assert strip.largest_change(hu, hu, mask, (4.0, 4.0, 4.0)) is None
+    later[:] = hu
+    later[20, 2, 20] += 3000  # outside the lung
+    assert strip.largest_change(later, hu, mask, (4.0, 4.0, 4.0)) is None
+
+
+def test_a_caption_makes_the_picture_higher_and_stays_inside():
+    tile = Tile(np.zeros((10, 10, 3)), (1.0, 1.0))
+    plain, told = (
+        picture(mosaic.mosaic([[tile] * 4], width=150, key=True, caption=words)) for words in ("", "wide words " * 40)
+    )
+    assert told.shape[0] > plain.shape[0] and told.shape[1] == plain.shape[1]
+    assert (told[plain.shape[0] :] > 100).any() and not (told[plain.shape[0] :, -6:] > 100).any()
 
 
 def test_numbers_at_risk():

@@ -1,13 +1,24 @@
 """One patient's trajectory: years asked for, files written, and what stands in them."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk
 import torch
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from lung4d import ct
+from lung4d.files import read_json
 from lung4d.latents import load_codes
-from lung4d.ode.model import save_ode
+from lung4d.native import NativeVisit, on_visit, visits_named
+from lung4d.ode.model import load_ode, save_ode
 from lung4d.ode.trajectories import given_sets, years_to_generate
+from lung4d.synthetic import Forecast, Placed
+from lung4d.synthetic_dicom import write_synthetic_series
 from lung4d.tables import read_table
 from lung4d.volumes import open_volume
 from lung4d.vqgan.model import load_vqgan, parameter_hash
@@ -16,8 +27,11 @@ from ode_cases import Named, model, run_script, section, write_cohort
 YEARS = [0.0, 1.2004, 2.0]
 
 
-def generated(folder, cohort, subject="001", sessions_left=None, **changes):
-    """Run the stage for one patient with a small model that draws changes; returns its folder and the inputs."""
+def generated(folder, cohort, subject="001", sessions_left=None, originals=None, **changes):
+    """Run the stage for one patient with a small model that draws changes; returns its folder and the inputs.
+
+    originals: files of the visits as they were scanned (scans, lungs, inverses).
+    """
     paths = write_cohort(folder, cohort, dict.fromkeys(cohort, "test"))
     if sessions_left is not None:
         table = read_table(paths.split).query("session in @sessions_left")
@@ -34,6 +48,7 @@ def generated(folder, cohort, subject="001", sessions_left=None, **changes):
             latents=str(folder / f"sub-{subject}"),
             volumes=[str(path) for path in of_patient if path.name.endswith("_ct.nii")],
             masks=[str(path) for path in of_patient if path.name.endswith(".nii.gz")],
+            **(originals or {}),
         ),
         output=Named(folder=str(out)),
         params=Named(section("generate_trajectories", **changes)),
@@ -79,9 +94,11 @@ def test_files_names_and_table(tmp_path):
     asked = {given: rows["years"].tolist() for given, rows in table.groupby("given")}
     assert asked == {"01+02+03": [0.0, 1.0, 1.2, 2.0, 3.0], "01+02": [0.0, 1.0, 1.2, 2.0]}
     assert "sub-001_given-01+02_years-1.200_desc-generated_ct.nii.gz" in table["file"].tolist()
-    expected = {*table["file"], *(name.replace("_desc-generated_ct.nii.gz", "_latents.npz") for name in table["file"])}
+    endings = ("_desc-generated_ct.nii.gz", "_desc-generated_ct.json", "_latents.npz")
+    expected = {name.replace(endings[0], ending) for name in table["file"] for ending in endings}
+    strips = {"sub-001_plane-axial_strip.png", "sub-001_plane-coronal_strip.png"}
     tables = {"sub-001_trajectories.tsv", "sub-001_trajectories.parquet"}
-    assert {path.name for path in out.iterdir()} == expected | tables
+    assert {path.name for path in out.iterdir()} == expected | tables | strips
     image, like = nib.load(out / table["file"][0]), nib.load(paths.volumes[0])
     assert image.get_data_dtype() == np.int16 and image.shape == like.shape
     assert np.array_equal(image.affine, like.affine)
@@ -147,3 +164,191 @@ def test_a_model_of_another_stage_1_is_refused(tmp_path):
             log=[str(tmp_path / "generate.log")],
         )
     assert torch.is_grad_enabled()
+
+
+# ---- what a generated file says of itself
+
+
+def test_every_volume_says_that_it_is_synthetic(tmp_path):
+    out, paths = generated(tmp_path, {"001": YEARS}, interval=5.0)
+    volumes = sorted(out.glob("*_ct.nii.gz"))
+    for path in volumes:
+        said = bytes(nib.load(path).header["descrip"]).decode()
+        assert said.startswith("synthetic, lung4d") and said.endswith("not for diagnosis") and len(said) <= 79
+        facts = read_json(str(path).replace(".nii.gz", ".json"))
+        assert facts["synthetic"] is True and "not for diagnosis" in facts["statement"]
+    facts = read_json(out / "sub-001_given-01+02_years-2.000_desc-generated_ct.json")
+    assert facts["given_sessions"] == ["01", "02"] and facts["given_years"] == YEARS[:2] and facts["years"] == 2.0
+    assert facts["vqgan_parameters_sha256"] == parameter_hash(load_vqgan(paths.vqgan))
+    assert facts["ode_parameters_sha256"] == parameter_hash(load_ode(tmp_path / "ode.pt"))
+    assert (facts["decoding"], facts["unit"], facts["window_hu"]) == ("residual", "HU", [-1000.0, 500.0])
+    assert facts["size"] == list(nib.load(volumes[0]).shape) and facts["grid_of_session"] == "01"
+
+
+def test_the_longest_description_fits_the_header():
+    many = Forecast("x" * 40, ("visit",) * 99, (0.0,) * 99, -123.456, "residual", (-1000, 500), "a", "b", "c")
+    assert len(many.description.encode()) <= 79
+
+
+def test_two_runs_leave_the_same_bytes(tmp_path):
+    contents = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        out, _ = generated(tmp_path / name, {"001": [0.0, 1.0]}, interval=2.0, horizon=1.0, dicom=True)
+        contents.append({str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+    assert any(name.endswith(".dcm") for name in contents[0])
+
+
+# ---- the visits' own grids
+
+
+def test_which_visits_are_drawn():
+    given = ["01", "02", "03"]
+    named = {which: visits_named(which, given) for which in ("none", "baseline", "last", "given")}
+    assert named == {"none": [], "baseline": ["01"], "last": ["03"], "given": given}
+
+
+BREATH = 1.1  # how much larger the lung is at the visit than at the baseline
+
+
+def breathing_chest():
+    """A baseline-space grid with the visit on it, and the visit as scanned: a lung with smooth texture that is 1.1
+    times as large there, known in closed form. The inverse field is p -> p / 1.1."""
+
+    def lung_at(points):
+        x, y, z = np.moveaxis(points, -1, 0)
+        inside = (x / 60) ** 2 + (y / 50) ** 2 + (z / 70) ** 2 < 1
+        return inside, -750 + 80 * np.sin(x / 12) * np.cos(y / 15) + 60 * np.sin(z / 14)
+
+    def image(values, spacing, start):
+        made = sitk.GetImageFromArray(values)
+        made.SetSpacing([spacing] * 3)
+        made.SetOrigin([start] * 3)
+        return made
+
+    def points(size, spacing, start):
+        axis = start + spacing * np.arange(size)
+        return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)[..., ::-1]  # (z, y, x) holding x y z
+
+    inside, texture = lung_at(points(80, 2.0, -79.0))
+    grid = image(np.rint(np.where(inside, texture, 40)).astype(np.int16), 2.0, -79.0)
+    inside, texture = lung_at(points(72, 2.5, -88.0) / BREATH)
+    scan = np.rint(np.where(inside, texture, 100)).astype(np.int16)
+    vectors = points(60, 3.0, -88.5) * (1 / BREATH - 1)
+    inverse = sitk.GetImageFromArray(np.ascontiguousarray(vectors, dtype=np.float32), isVector=True)
+    inverse.SetSpacing([3.0] * 3)
+    inverse.SetOrigin([-88.5] * 3)
+    lung = image(inside.astype(np.uint8), 2.5, -88.0)
+    return grid, NativeVisit(image(scan, 2.5, -88.0), lung, inverse)
+
+
+def test_the_visit_itself_comes_back_to_its_own_grid():
+    grid, visit = breathing_chest()
+    hu = sitk.GetArrayFromImage(grid)
+    back = on_visit(hu, hu < 0, grid, visit)
+    scan, lung = sitk.GetArrayFromImage(visit.scan), sitk.GetArrayFromImage(visit.lung) > 0
+    assert back.dtype == np.int16 and back.shape == scan.shape
+    assert np.array_equal(back[~lung], scan[~lung])
+    deep = ndimage.binary_erosion(lung, iterations=2)  # at the surface a linear sample mixes lung and body
+    assert np.abs(back[deep].astype(int) - scan[deep]).max() < 6
+    assert not np.array_equal(back[lung], scan[lung])
+    later = on_visit(np.where(hu < 0, hu + 100, hu), hu < 0, grid, visit)
+    assert np.abs(later[deep].astype(int) - back[deep] - 100).max() <= 1
+    assert np.array_equal(later[~lung], scan[~lung])
+
+
+def test_a_visit_without_a_lung_is_its_own_scan():
+    grid, visit = breathing_chest()
+    hu = sitk.GetArrayFromImage(grid)
+    empty = NativeVisit(visit.scan, visit.lung * 0, visit.inverse)
+    assert np.array_equal(on_visit(hu, hu < 0, grid, empty), sitk.GetArrayFromImage(visit.scan))
+
+
+def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
+    """The visits' own scans are the resampled volumes moved by 10 mm: what is generated there is moved by as much."""
+    moved, originals = tmp_path / "native", {"scans": [], "lungs": [], "inverses": []}
+    moved.mkdir()
+    (tmp_path / "plain").mkdir()
+    plain, paths = generated(tmp_path / "plain", {"001": YEARS}, interval=5.0)
+    for session in ("01", "02", "03"):
+        stem = f"sub-001_ses-{session}"
+        for kind, name in (("scans", "_desc-preproc_ct.nii"), ("lungs", "_desc-lung_mask.nii.gz")):
+            image = sitk.ReadImage(str(tmp_path / "plain" / f"{stem}{name}"))
+            image.SetOrigin(np.add(image.GetOrigin(), (10.0, 0, 0)).tolist())
+            originals[kind].append(str(moved / f"{stem}{name}"))
+            sitk.WriteImage(image, originals[kind][-1])
+        field = sitk.Image([30, 30, 30], sitk.sitkVectorFloat32, 3) + (-10.0, 0.0, 0.0)
+        field.SetOrigin((-40.0, -40.0, -40.0))
+        field.SetSpacing((3.0, 3.0, 3.0))
+        originals["inverses"].append(str(moved / f"{stem}_from-native_to-baseline_xfm.nii.gz"))
+        sitk.WriteImage(field, originals["inverses"][-1])
+    out, _ = generated(moved, {"001": YEARS}, originals=originals, interval=5.0, native="last", dicom=True)
+    name = "sub-001_given-01+02_years-2.000"
+    native, scan = nib.load(out / f"{name}_space-02_desc-generated_ct.nii.gz"), nib.load(originals["scans"][1])
+    assert np.array_equal(native.affine, scan.affine) and native.shape == scan.shape
+    lung = hu(originals["lungs"][1]) > 0
+    there = hu(out / f"{name}_space-02_desc-generated_ct.nii.gz")
+    assert np.array_equal(there[lung], hu(plain / f"{name}_desc-generated_ct.nii.gz")[lung])
+    assert np.array_equal(there[~lung], hu(originals["scans"][1])[~lung])
+    assert read_json(out / f"{name}_space-02_desc-generated_ct.json")["grid_of_session"] == "02"
+    assert {path.name.split("_space-")[1][:2] for path in out.glob("*given-01+02+03*_space-*")} == {"03"}
+    series = list(out.glob("*_desc-generated_dicom"))
+    assert series and all("_space-" in path.name for path in series)
+
+
+# ---- DICOM
+
+
+FORECAST = Forecast("P7", ("01", "02"), (0.0, 1.0), 2.5, "residual", (-1000, 500), "a" * 64, "b" * 64, "c" * 64)
+
+
+def oblique_volume(folder):
+    """A NIfTI on a turned grid with three different spacings, through the whole range of HU."""
+    turn = Rotation.from_euler("xyz", (20, -15, 35), degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-1, -1, 1]) @ turn * (0.7331, 0.9123456789, 2.4)
+    affine[:3, 3] = (-151.123456, 87.5, -1203.0625)
+    values = np.random.default_rng(0).integers(-1024, 3072, (12, 34, 45)).astype(np.int16)
+    nib.save(nib.Nifti1Image(values.T, affine), folder / "like.nii")
+    return Placed("sub-P7_given-01+02_years-2.500", values, folder / "like.nii", "01")
+
+
+def test_a_dicom_series_reads_back_as_it_was(tmp_path):
+    volume = oblique_volume(tmp_path)
+    write_synthetic_series(volume, tmp_path, FORECAST)
+    folder = tmp_path / "sub-P7_given-01+02_years-2.500_desc-generated_dicom"
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    image, like = sitk.ReadImage(names), sitk.ReadImage(str(tmp_path / "like.nii"))
+    assert np.array_equal(sitk.GetArrayFromImage(image), volume.hu)
+    np.testing.assert_allclose(image.GetOrigin(), like.GetOrigin(), atol=1e-5)
+    np.testing.assert_allclose(image.GetSpacing(), like.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(image.GetDirection(), like.GetDirection(), atol=1e-6)
+    own = ct.read_scan(folder)
+    assert sitk.GetArrayFromImage(own.image).size == volume.hu.size and own.facts["format"] == "DICOM"
+
+
+def test_a_dicom_series_says_that_it_is_synthetic_and_names_nobody(tmp_path):
+    volume = oblique_volume(tmp_path)
+    write_synthetic_series(volume, tmp_path, FORECAST)
+    headers = [pydicom.dcmread(path) for path in sorted(tmp_path.rglob("*.dcm"))]
+    first = headers[0]
+    assert first.ImageType[:2] == ["DERIVED", "SECONDARY"]
+    assert (first.ContentQualification, first.BurnedInAnnotation) == ("RESEARCH", "NO")
+    assert "SYNTHETIC" in first.SeriesDescription and "not for diagnosis" in first.DerivationDescription
+    assert first.PatientID == "P7" and str(first.PatientName) == first.PatientBirthDate == first.StudyDate == ""
+    assert len({header.SOPInstanceUID for header in headers}) == len(headers) == 12
+    assert len({header.SeriesInstanceUID for header in headers}) == 1
+
+
+def test_identifiers_of_series_follow_from_their_content(tmp_path):
+    volume = oblique_volume(tmp_path)
+    other = replace(volume, name="other", hu=volume.hu + np.int16(1))
+    later = replace(volume, name="later")
+    write_synthetic_series(volume, tmp_path, FORECAST)
+    write_synthetic_series(other, tmp_path, FORECAST)
+    write_synthetic_series(later, tmp_path, replace(FORECAST, years=3.5))
+    headers = [pydicom.dcmread(next(folder.iterdir())) for folder in sorted(tmp_path.glob("*_dicom"))]
+    assert len({header.SeriesInstanceUID for header in headers}) == 3
+    assert len({header.StudyInstanceUID for header in headers}) == 1
+    assert len({header.FrameOfReferenceUID for header in headers}) == 1

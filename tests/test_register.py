@@ -13,7 +13,7 @@ import yaml
 from corrfield_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, phantom
 from scipy import ndimage
 
-from lung4d import files
+from lung4d import files, resampling
 from lung4d.corrfield import grid, quality, registration, replacement
 from lung4d.corrfield.align import Affine, align_masks
 from lung4d.corrfield.registration import Settings
@@ -126,7 +126,7 @@ def test_the_inverse_leads_back_and_volumes_with_it(chest):
     points = [baseline.TransformIndexToPhysicalPoint([int(n) for n in index[::-1]]) for index in inside]
     gaps = [np.linalg.norm(np.subtract(inverse.TransformPoint(forward.TransformPoint(p)), p)) for p in points]
     assert max(gaps) < 0.5 and np.mean(gaps) == pytest.approx(result.metrics["inverse_consistency_mm"], abs=0.05)
-    native = replacement.to_native(baseline, result.inverse, followup)
+    native = resampling.sample(baseline, result.inverse, followup)
     assert native.GetSize() == followup.GetSize() and native.GetOrigin() == followup.GetOrigin()
     lung = ndimage.binary_erosion(sitk.GetArrayFromImage(mask) > 0, iterations=2)
     there, here = (sitk.GetArrayFromImage(image)[lung] for image in (native, followup))

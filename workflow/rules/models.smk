@@ -1,6 +1,6 @@
 # The two trainings and what they give: codes per scan, and volumes at any year.
-# Needs: results/resample and results/split. Leaves: results/train_vqgan, extract_latents, train_ode,
-# generate_trajectories. These rules use a GPU where there is one. Both trainings keep checkpoints beside their model,
+# Needs: results/resample and results/split; for volumes on the visits' own grids convert, segment and register too.
+# Leaves: results/train_vqgan, extract_latents, train_ode, generate_trajectories. These rules use a GPU where there is one. Both trainings keep checkpoints beside their model,
 # undeclared, so that a killed job goes on where it was.
 
 
@@ -65,9 +65,23 @@ rule train_ode:
     script:
         "../scripts/train_ode.py"
 
+# What drawing on the visits' own grids needs.
+NATIVE = (
+    {
+        "scans": of_patient("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
+        "lungs": of_patient("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        "inverses": of_patient(
+            "results/register/sub-{subject}/sub-{subject}_ses-{session}_from-native_to-baseline_xfm.nii.gz"
+        ),
+    }
+    if config["generate_trajectories"]["native"] != "none"
+    else {}
+)
+
 
 rule generate_trajectories:
     input:
+        **NATIVE,
         split="results/split/split.tsv",
         vqgan="results/train_vqgan/model.pt",
         ode="results/train_ode/model.pt",

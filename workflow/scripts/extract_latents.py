@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lung4d import logs
 from lung4d.latents import save_latents
+from lung4d.synthetic import RECONSTRUCTION
 from lung4d.tables import read_table
 from lung4d.training import choose_device
 from lung4d.volumes import write_like
@@ -22,5 +23,5 @@ for scan in usable_scans(split, snakemake.input.volumes, snakemake.input.masks):
     latents, reconstruction = extract_latents(model, scan)
     stem = f"sub-{subject}_ses-{scan.session}"
     save_latents(latents, folder / f"{stem}_latents.npz")
-    write_like(reconstruction, scan.volume, folder / f"{stem}_desc-reconstruction_ct.nii.gz")
+    write_like(reconstruction, scan.volume, folder / f"{stem}_desc-reconstruction_ct.nii.gz", RECONSTRUCTION)
 logger.info("latents of %d scans", len(split))

@@ -84,7 +84,7 @@ def sample(scan: sitk.Image, field: sitk.Image | None, grid: sitk.Image) -> sitk
     smooth = lowpass(scan, lowpass_sigma(scan, grid))
     resampler = sitk.ResampleImageFilter()
     resampler.SetReferenceImage(grid)
-    resampler.SetTransform(_transform(field, grid))
+    resampler.SetTransform(transform_of(field, grid))
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetUseNearestNeighborExtrapolator(True)
     values = sitk.GetArrayFromImage(resampler.Execute(smooth))
@@ -93,7 +93,7 @@ def sample(scan: sitk.Image, field: sitk.Image | None, grid: sitk.Image) -> sitk
     return hu
 
 
-def _transform(field: sitk.Image | None, grid: sitk.Image) -> sitk.Transform:
+def transform_of(field: sitk.Image | None, grid: sitk.Image) -> sitk.Transform:
     """The displacement field as a transform; None becomes a field of zeros, so that every scan takes one path."""
     if field is None:
         field = sitk.Image([2, 2, 2], sitk.sitkVectorFloat64, 3)
@@ -117,7 +117,7 @@ def outside_share(scan: sitk.Image, field: sitk.Image | None, mask: sitk.Image) 
     """Share of the lung of `mask` (on the grid) whose points p + u(p) lie beyond the scan's edge."""
     inside = sitk.Image(scan.GetSize(), sitk.sitkUInt8) + 1
     inside.CopyInformation(scan)
-    reached = sitk.Resample(inside, mask, _transform(field, mask), sitk.sitkNearestNeighbor, 0)
+    reached = sitk.Resample(inside, mask, transform_of(field, mask), sitk.sitkNearestNeighbor, 0)
     lung = sitk.GetArrayViewFromImage(mask) > 0
     return float(1 - sitk.GetArrayViewFromImage(reached)[lung].mean()) if lung.any() else 0.0
 

@@ -38,12 +38,16 @@ def from_unit(unit: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     return (np.clip(np.asarray(unit, np.float32), -0.5, 0.5) + 0.5) * (high - low) + low
 
 
-def write_like(hu: np.ndarray, like: str | Path, path: str | Path) -> None:
-    """Write (D, H, W) HU as int16 NIfTI with the affine of the file `like`, rounded to the nearest HU."""
+def write_like(hu: np.ndarray, like: str | Path, path: str | Path, description: str = "") -> None:
+    """Write (D, H, W) HU as int16 NIfTI with the affine of the file `like`, rounded to the nearest HU.
+
+    `description` goes into the header, which has 79 bytes for it. The same arguments give the same bytes.
+    """
     reference = nib.load(like)
     values = np.clip(np.rint(hu), -32768, 32767).astype(np.int16)
     image = nib.Nifti1Image(np.ascontiguousarray(values.T), reference.affine)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = description.encode()[:79]
     image.set_sform(reference.affine, code=1)
     image.set_qform(reference.affine, code=1)
     with atomic(path) as temporary:

@@ -1,5 +1,5 @@
-"""Scans through a displacement field: a follow-up on its baseline's grid, with everything outside the lung taken from
-the baseline; and a volume of the baseline's space back on a follow-up's own grid."""
+"""A follow-up through its displacement field on its baseline's grid, with everything outside the lung taken from the
+baseline."""
 
 from pathlib import Path
 
@@ -30,17 +30,6 @@ def replace_non_lung(
     image = sitk.GetImageFromArray(out)
     image.CopyInformation(baseline)
     return image
-
-
-def to_native(volume: sitk.Image, inverse: sitk.Image, native: sitk.Image) -> sitk.Image:
-    """A volume in the baseline's space (a generated scan, say) on the grid of the follow-up scan `native`.
-
-    inverse: the stored field follow-up to baseline (`from-native_to-baseline_xfm`). Linear, int16 HU; -1024 where the
-    volume does not reach.
-    """
-    transform = sitk.DisplacementFieldTransform(sitk.Cast(inverse, sitk.sitkVectorFloat64))
-    moved = sitk.Resample(sitk.Cast(volume, sitk.sitkFloat32), native, transform, sitk.sitkLinear, LOWEST_HU)
-    return sitk.Cast(sitk.Round(moved), sitk.sitkInt16)
 
 
 def write_image(image: sitk.Image, path: str | Path) -> None:

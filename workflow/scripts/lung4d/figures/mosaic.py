@@ -1,6 +1,7 @@
 """Tiles in rows and columns on black, with titles, outlines and a key to the colours."""
 
 import io
+import textwrap
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,8 @@ DENSITY = 1.25  # pixels of the picture per CSS pixel: a little sharper than a p
 GAP = 4  # CSS pixels between tiles
 LEFT = 92  # for the names of rows
 KEY = 34  # for the key
-LINE = 13  # for a label below a tile
+LINE = 13  # for a label below a tile, and for a line of the caption
+LETTER = 6.7  # width of a letter of the caption, on average
 INK, DIM, OUTLINE = "#f2f4f4", "#a9b3b7", "#ffd84d"
 
 
@@ -46,18 +48,21 @@ def mosaic(
     width: int = 150,
     key: bool = False,
     blank: str = "",
+    caption: str = "",
 ) -> bytes:
     """Lay tiles out on black and return PNG bytes.
 
     `rows` holds tiles or None for an empty place; `columns` are the titles above, `names` those left of the rows (a
     line break is kept); a tile is `width` CSS pixels wide and as high as its mm say; `key` adds the scale of changes;
-    `blank` is written where a tile is missing.
+    `blank` is written where a tile is missing; `caption` stands at the foot, in as many lines as it takes.
     """
     heights = [max((tile_height(tile, width) for tile in row if tile is not None), default=width) for row in rows]
     left, top = (LEFT if names else 0), (22 if columns else 0)
     count = max(len(row) for row in rows)
     total_width = left + count * (width + GAP) - GAP
-    canvas = _canvas(total_width, top + sum(heights) + GAP * (len(rows) - 1) + KEY * key)
+    lines = textwrap.wrap(caption, round((total_width - 12) / LETTER))
+    foot = LINE * len(lines) + 2 * GAP if lines else 0
+    canvas = _canvas(total_width, top + sum(heights) + GAP * (len(rows) - 1) + KEY * key + foot)
     for place, title in enumerate(columns or []):
         canvas.text(left + place * (width + GAP) + width / 2, top / 2, title, ha="center")
     y = top
@@ -73,7 +78,9 @@ def mosaic(
                 canvas.text(x + width / 2, y + height / 2, blank, color=DIM, ha="center", size=8)
         y += height + GAP
     if key:
-        _draw_key(canvas, max(left, 6))
+        _draw_key(canvas, max(left, 6), y - GAP + KEY / 2)
+    for number, line in enumerate(lines):
+        canvas.text(6, canvas.height - foot + LINE * (number + 0.5), line, color=DIM, size=8)
     return to_png(canvas.figure, round(DPI * DENSITY))
 
 
@@ -115,11 +122,12 @@ def _draw(axes, tile: Tile) -> None:
         axes.text(0.02, 0.02, tile.label, color=INK, size=7.5, bbox=frame, **where)
 
 
-def _draw_key(canvas: Canvas, x: float) -> None:
-    """The colour scale of changes, at the lower edge."""
+def _draw_key(canvas: Canvas, x: float, y: float) -> None:
+    """The colour scale of changes, its middle at the height `y`."""
     ramp = np.linspace(-1, 1, 101)
     colours = np.where((ramp > 0)[:, None], DENSER, LIGHTER) * np.abs(ramp)[:, None]
-    wide = min(150, canvas.width // 3)
-    canvas.axes(x, canvas.height - KEY / 2 - 4, wide, 8).imshow(colours[None], aspect="auto")
-    text = f"change in HU, −{CHANGE_RANGE:.0f} (less dense) to +{CHANGE_RANGE:.0f} (denser)"
-    canvas.text(x + wide + 8, canvas.height - KEY / 2, text, color=DIM, size=8)
+    wide, number = min(150, canvas.width // 3), 32
+    canvas.text(x, y, f"−{CHANGE_RANGE:.0f}", color=DIM, size=8)
+    canvas.axes(x + number, y - 4, wide, 8).imshow(colours[None], aspect="auto")
+    text = f"+{CHANGE_RANGE:.0f} HU, blue less dense, orange denser"
+    canvas.text(x + number + wide + 6, y, text, color=DIM, size=8)

@@ -1,19 +1,16 @@
 """Real visits above generated scans, on one scale of years, for some patients."""
 
-import nibabel as nib
-import numpy as np
+from pathlib import Path
+
 import pandas as pd
 
 from lung4d.figures.mosaic import css_width
-from lung4d.figures.scans import Moment, strip_years, trajectory_strip
-from lung4d.figures.slices import voxel_spacing
-from lung4d.site.numbers import count, listing
+from lung4d.site.numbers import listing
 from lung4d.site.page import Picture, Reportlet, Section, Words
 from lung4d.site.results import Results, choose_patients, visits_of
 from lung4d.tables import read_table
-from lung4d.volumes import open_mask, open_volume, read_affine
+from lung4d.trajectory_strips import PLANES, forecast_to_show, strip_path
 
-MOST = 6  # columns of a strip
 SETS = {
     "train": "a training patient",
     "val": "a validation patient",
@@ -28,40 +25,28 @@ def section(results: Results) -> Section:
         words = Words(("No scan was generated, so there is no trajectory to show.",), tone="note")
         reportlets = [Reportlet("", "", (words,))]
     lead = (
-        "Real visits above, generated scans below, all on the baseline's anatomy at window −1350 to 150 HU. The lower "
-        "two rows draw the change since the baseline, averaged over 3 mm: orange denser, blue less dense. Generated "
-        "scans are synthetic and not for diagnosis."
+        "Real visits above, generated scans below, all on the baseline's anatomy at window −1350 to 150 HU; then the "
+        "place that changes most, enlarged, and the change since the baseline. Look for disease that grows where it "
+        "grew in truth, and for detail that the generated scan has lost. Generated scans are synthetic and not for "
+        "diagnosis. The pictures lie in each patient's folder of results/generate_trajectories."
     )
     return Section("trajectories", "Trajectories", lead, tuple(reportlets))
 
 
 def _patient(results: Results, subject: str) -> Reportlet | None:
-    images = results.images
-    visits = [(s, y) for s, y in visits_of(results.tables.split)[subject] if (subject, s) in images.volumes]
-    folder = images.generated.get(subject)
-    table = _generated_table(folder, subject)
-    if not visits or table.empty or (subject, visits[0][0]) not in images.masks:
+    folder = results.images.generated.get(subject)
+    table = generated_table(folder, subject)
+    if table.empty:
         return None
-    given, rows = forecast_to_show(table)
-    mask = open_mask(images.masks[subject, visits[0][0]])
-    spacing = voxel_spacing(read_affine(images.volumes[subject, visits[0][0]]))
-    real = [Moment(y, np.asarray(open_volume(images.volumes[subject, s])), s in given) for s, y in visits]
-    # read only what the strip has columns for: at full size a volume takes a second and 12 MB
-    years = strip_years([y for _, y in visits], rows["years"].tolist(), MOST)
-    wanted = {int((rows["years"] - year).abs().idxmin()) for year in years}
-    generated = [
-        Moment(float(row.years), np.asanyarray(nib.load(folder / row.file).dataobj).T)
-        for row in rows.loc[sorted(wanted)].itertuples()
-        if (folder / row.file).is_file()
-    ]
     pictures = []
-    for plane in ("axial", "coronal"):
-        png = trajectory_strip(real, generated, mask, spacing, plane, MOST)
-        alt = f"Patient {subject}, {plane}: {count(len(real), 'real visit')} and generated scans at the same years"
+    for plane in PLANES:
+        png = strip_path(folder, subject, plane).read_bytes()
+        alt = f"Patient {subject}, {plane}: real visits and generated scans at the same years, and their change"
         pictures.append(Picture(png, alt, css_width(png)))
+    given, _ = forecast_to_show(table)
     split = results.tables.split
     of = SETS.get(split.loc[split["subject"] == subject, "split"].iloc[0], "")
-    withheld = [s for s, _ in visits if s not in given]
+    withheld = [session for session, _ in visits_of(split)[subject] if session not in given]
     caption = f"Generated from {_visits(given)}. "
     if withheld:
         caption += f"The model was not shown {_visits(withheld)}: compare the change it drew with the change that came."
@@ -70,13 +55,8 @@ def _patient(results: Results, subject: str) -> Reportlet | None:
     return Reportlet(f"Patient {subject}, {of}", caption, tuple(pictures))
 
 
-def forecast_to_show(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
-    """The given sessions and rows of the forecast with the fewest given visits: later real visits can judge it."""
-    given = min(table["given"].unique(), key=lambda text: (text.count("+"), text))
-    return given.split("+"), table[table["given"] == given].reset_index(drop=True)
-
-
-def _generated_table(folder, subject: str) -> pd.DataFrame:
+def generated_table(folder: Path | None, subject: str) -> pd.DataFrame:
+    """A patient's generated volumes, a row each; no row where there are none."""
     path = folder / f"sub-{subject}_trajectories.tsv" if folder is not None else None
     if path is None or not path.is_file():
         return pd.DataFrame()
