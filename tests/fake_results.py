@@ -88,6 +88,7 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
         **files,
         **models(folder, split, rng),
         **codebook(folder / "codebook", rng),
+        "readouts": table(readouts(folder, split), folder / "biomarkers/readouts.tsv"),
     }
     if outcomes:
         inputs |= prognosis(folder, split, rng)
@@ -150,6 +151,19 @@ def generate(folder: Path, subject: str, rows: pd.DataFrame, pace: float, rng) -
     frame = pd.DataFrame(made, columns=["subject", "given", "years", "decoding", "file"])
     write_table(frame, folder / f"sub-{subject}_trajectories.tsv")
     return folder
+
+
+def readouts(folder: Path, split: pd.DataFrame) -> pd.DataFrame:
+    """Read-outs of real scans, and of the generated ones a little beside them."""
+    real = split.drop(columns="split").assign(kind="real", given="")
+    tables = [read_table(path) for path in sorted(folder.glob("generate_trajectories/*/*_trajectories.tsv"))]
+    drawn = pd.concat(tables)[["subject", "given", "years"]].assign(kind="generated", session="")
+    frame = pd.concat([real, drawn], ignore_index=True)
+    off = np.where(frame["kind"] == "real", 0, 0.3)
+    values = {"mean_density_hu": -760, "high_attenuation_percent": 12, "skewness": 1.8, "kurtosis": 3.5}
+    slopes = {"mean_density_hu": 25, "high_attenuation_percent": 3, "skewness": -0.2, "kurtosis": -0.6}
+    measures = {name: start + slopes[name] * (frame["years"] + off) for name, start in values.items()}
+    return frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
 
 
 def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lung4d.biomarker_table import biomarker_table, code_columns
-from lung4d.biomarkers import code_frequencies, lung_density
+from lung4d.biomarker_table import READOUTS, biomarker_table, code_columns
+from lung4d.biomarkers import code_frequencies, histogram_shape, lung_density, lung_volume
 from lung4d.latents import Latents, save_codes, save_latents
 from lung4d.names import forecast_stem
 from lung4d.tables import read_table, write_table
@@ -52,8 +52,39 @@ def test_density_and_high_attenuation_area_of_known_voxels():
     assert high == pytest.approx(40.0)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.75])
+def test_shape_of_two_densities(share):
+    """With a share p at the upper value: skewness (1 - 2p) / sqrt(p q), excess kurtosis (1 - 6 p q) / (p q)."""
+    hu = np.full((4, 5, 6), 500, np.int16)
+    mask = np.zeros(hu.shape, bool)
+    mask[:, :, :5] = True
+    hu[mask] = np.where(np.arange(100) < 100 * share, -300, -900)
+    skewness, kurtosis = histogram_shape(hu, mask)
+    both = share * (1 - share)
+    assert skewness == pytest.approx((1 - 2 * share) / both**0.5, abs=1e-12)
+    assert kurtosis == pytest.approx((1 - 6 * both) / both)
+
+
+def test_shape_of_a_normal_distribution_is_zero_and_of_one_value_missing():
+    hu = np.random.default_rng(0).normal(-800, 60, (40, 50, 50))
+    assert histogram_shape(hu, np.ones(hu.shape, bool)) == pytest.approx((0, 0), abs=0.05)
+    assert np.isnan(histogram_shape(np.full((2, 2, 2), -800), np.ones((2, 2, 2), bool))).all()
+    assert np.isnan(histogram_shape(np.zeros((2, 2, 2)), np.zeros((2, 2, 2), bool))).all()
+
+
+def test_lung_volume_of_an_oblique_mask(tmp_path):
+    mask = np.zeros((10, 20, 30), np.uint8)
+    mask[2:6, 5:15, 10:20] = 1
+    mask[2:6, 5:15, 20:22] = 2  # the left lung
+    affine = np.eye(4)
+    turn = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, -1]]
+    affine[:3, :3] = np.array(turn) * (1.5, 2.0, 5.0)
+    nib.save(nib.Nifti1Image(mask.T, affine), tmp_path / "mask.nii.gz")
+    assert lung_volume(tmp_path / "mask.nii.gz") == pytest.approx(4 * 10 * 12 * 15 / 1000)
+
+
 def test_table_pads_codes_that_a_scan_does_not_use():
-    keys = {"kind": "real", "given": "", "years": 0.0, "mean_density_hu": -800.0, "high_attenuation_percent": 3.0}
+    keys = {"kind": "real", "given": "", "years": 0.0, **dict.fromkeys(READOUTS, 1.0)}
     rows = [
         keys | {"subject": "001", "session": "01", "frequencies": np.array([0.5, 0.5])},
         keys | {"subject": "002", "session": "01", "frequencies": np.array([0.0, 0.0, 0.0, 1.0])},
@@ -78,7 +109,7 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
     mask = np.zeros(shape, np.uint8)
     mask[:, 4:12, 4:12] = 1
     small = mask[::factor, ::factor, ::factor] > 0
-    inputs = {"latents": [], "generated": [], "volumes": [], "masks": []}
+    inputs = {"latents": [], "generated": [], "volumes": [], "masks": [], "lungs": []}
     split = []
     for subject in subjects:
         latents, generated = folder / "latents" / f"sub-{subject}", folder / "generated" / f"sub-{subject}"
@@ -92,6 +123,9 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
             save_latents(Latents(codes, zeros, zeros, small), latents / f"{stem}_latents.npz")
             inputs["volumes"].append(_nifti(volume, folder / "resample" / f"{stem}_desc-preproc_ct.nii"))
             inputs["masks"].append(_nifti(mask, folder / "resample" / f"{stem}_desc-lung_mask.nii.gz"))
+            smaller = mask.copy()
+            smaller[: visit - 1] = 0  # on its own grid the lung shrinks from visit to visit
+            inputs["lungs"].append(_nifti(smaller, folder / "segment" / f"{stem}_desc-lung_mask.nii.gz"))
             split.append({"subject": subject, "session": f"{visit:02d}", "years": visit - 1.0, "split": "train"})
         stem = forecast_stem(subject, ["01", "02"], 2.0)
         _nifti(volume + np.int16(50), generated / f"{stem}_desc-generated_ct.nii.gz")
@@ -107,7 +141,7 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
 
 
 def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
-    output = SimpleNamespace(table=folder / "biomarkers.tsv")
+    output = SimpleNamespace(table=folder / "biomarkers.tsv", readouts=folder / "readouts.tsv")
     snakemake = SimpleNamespace(input=inputs, output=output, params=SimpleNamespace(), log=[folder / "log.txt"])
     runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
     assert output.table.with_suffix(".parquet").exists()
@@ -128,6 +162,18 @@ def test_script_measures_every_scan_and_every_generated_volume(tmp_path):
     assert generated.loc["001", "mean_density_hu"] == -550
     assert generated.loc["001", "code_005"] == 1.0
     np.testing.assert_allclose(table[code_columns(table)].sum(axis=1), 1.0)
+
+
+def test_readouts_for_clinicians(tmp_path):
+    _run(make_files(tmp_path, ["001", "002"]), tmp_path)
+    table = read_table(tmp_path / "readouts.tsv")
+    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS]
+    assert table["kind"].tolist() == ["generated", "real", "real", "real"] * 2
+    one = table[table["subject"] == "001"]
+    assert one["given"].tolist() == ["01+02", "", "", ""]
+    # 8 x 8 x 8 voxels of 1 mm^3, a slice less a visit; the generated scan lies in the baseline's lung
+    np.testing.assert_allclose(one["lung_volume_ml"], [0.512, 0.512, 0.448, 0.384])
+    assert one[["skewness", "kurtosis"]].isna().all(axis=None)  # a lung of one density
 
 
 def test_script_without_any_usable_scan_leaves_an_empty_table(tmp_path):

@@ -173,7 +173,7 @@ def test_every_volume_says_that_it_is_synthetic(tmp_path):
     out, paths = generated(tmp_path, {"001": YEARS}, interval=5.0)
     volumes = sorted(out.glob("*_ct.nii.gz"))
     for path in volumes:
-        said = bytes(nib.load(path).header["descrip"]).decode()
+        said = bytes(nib.load(path).header["descrip"]).rstrip(b"\0").decode()
         assert said.startswith("synthetic, lung4d") and said.endswith("not for diagnosis") and len(said) <= 79
         facts = read_json(str(path).replace(".nii.gz", ".json"))
         assert facts["synthetic"] is True and "not for diagnosis" in facts["statement"]
@@ -270,7 +270,7 @@ def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
     moved, originals = tmp_path / "native", {"scans": [], "lungs": [], "inverses": []}
     moved.mkdir()
     (tmp_path / "plain").mkdir()
-    plain, paths = generated(tmp_path / "plain", {"001": YEARS}, interval=5.0)
+    plain, _ = generated(tmp_path / "plain", {"001": YEARS}, interval=5.0)
     for session in ("01", "02", "03"):
         stem = f"sub-001_ses-{session}"
         for kind, name in (("scans", "_desc-preproc_ct.nii"), ("lungs", "_desc-lung_mask.nii.gz")):
@@ -278,7 +278,8 @@ def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
             image.SetOrigin(np.add(image.GetOrigin(), (10.0, 0, 0)).tolist())
             originals[kind].append(str(moved / f"{stem}{name}"))
             sitk.WriteImage(image, originals[kind][-1])
-        field = sitk.Image([30, 30, 30], sitk.sitkVectorFloat32, 3) + (-10.0, 0.0, 0.0)
+        vectors = np.full((30, 30, 30, 3), (-10, 0, 0), np.float32)
+        field = sitk.GetImageFromArray(vectors, isVector=True)
         field.SetOrigin((-40.0, -40.0, -40.0))
         field.SetSpacing((3.0, 3.0, 3.0))
         originals["inverses"].append(str(moved / f"{stem}_from-native_to-baseline_xfm.nii.gz"))

@@ -26,6 +26,7 @@ def test_every_stage_leaves_its_results(repository_before, tiny_run):
         "evaluate/reconstruction.tsv",
         "evaluate/forecast.tsv",
         "biomarkers/biomarkers.tsv",
+        "biomarkers/readouts.tsv",
         "survival/cindex.tsv",
         "qc/qc.tsv",
         "report/index.html",

@@ -65,6 +65,7 @@ rule train_ode:
     script:
         "../scripts/train_ode.py"
 
+
 # What drawing on the visits' own grids needs.
 NATIVE = (
     {

@@ -43,8 +43,10 @@ rule biomarkers:
         generated=expand("results/generate_trajectories/sub-{subject}", subject=SUBJECTS),
         volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
         masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        lungs=per_scan("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         table="results/biomarkers/biomarkers.tsv",
+        readouts="results/biomarkers/readouts.tsv",
     log:
         "results/logs/biomarkers/biomarkers.log",
     conda:

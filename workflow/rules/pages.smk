@@ -39,6 +39,7 @@ rule report:
         codebook="results/codebook/codebook.tsv",
         codes_decoded="results/codebook/decoded.png",
         code_exemplars="results/codebook/exemplars.png",
+        readouts="results/biomarkers/readouts.tsv",
         cindex="results/survival/cindex.tsv",
         selection="results/survival/selection.tsv",
         risk="results/survival/risk.tsv",

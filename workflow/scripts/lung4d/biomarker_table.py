@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 KEYS = ["subject", "kind", "session", "given", "years"]
-DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
+READOUTS = ["mean_density_hu", "high_attenuation_percent", "skewness", "kurtosis", "lung_volume_ml"]
 
 
 def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """One row per scan: keys, densities, then `code_000`... up to the highest code that any scan uses.
+    """One row per scan: keys, read-outs, then `code_000`... up to the highest code that any scan uses.
 
-    `rows` are the dictionaries of `biomarkers.measure` with the five keys added; `frequencies` may differ in length:
-    codes above the highest of a scan are zero. Columns exist even where there is no row.
+    `rows` are the dictionaries of `biomarkers.measure` with the five keys and `lung_volume_ml` added; `frequencies` may
+    differ in length: codes above the highest of a scan are zero. Columns exist even where there is no row.
     """
     rows = list(rows)
     frequencies = [np.asarray(row["frequencies"]) for row in rows]
@@ -23,9 +23,14 @@ def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
         line[: len(values)] = values
         line[len(values) :] = np.nan if np.isnan(values).any() else 0.0
     names = [f"code_{code:03d}" for code in range(codes)]
-    keys = pd.DataFrame([{key: row[key] for key in KEYS + DENSITIES} for row in rows], columns=KEYS + DENSITIES)
-    keys = keys.astype({"years": float} | dict.fromkeys(DENSITIES, float))
+    keys = pd.DataFrame([{key: row[key] for key in KEYS + READOUTS} for row in rows], columns=KEYS + READOUTS)
+    keys = keys.astype({"years": float} | dict.fromkeys(READOUTS, float))
     return pd.concat([keys, pd.DataFrame(padded, columns=names)], axis=1)
+
+
+def readout_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time."""
+    return table[KEYS + READOUTS].sort_values(["subject", "kind", "given", "years"], ignore_index=True)
 
 
 def code_columns(table: pd.DataFrame) -> list[str]:

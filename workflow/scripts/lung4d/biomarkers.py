@@ -1,8 +1,9 @@
-"""Imaging biomarkers of one scan, real or generated: code frequencies, mean lung density, high-attenuation area.
+"""Imaging biomarkers of one scan, real or generated: code frequencies, and read-outs of the lung's density.
 
 A code of the codebook stands for a pattern of the CT; how often it occurs in the lung is its prevalence
-(Zhao et al., 4D-VQ-GAN, section 2, "Survival analysis and biomarker discovery"). The two densities are the plain
-comparators that need no network.
+(Zhao et al., 4D-VQ-GAN, section 2, "Survival analysis and biomarker discovery"). The read-outs are the plain
+comparators that need no network: mean, high-attenuation area, skewness and kurtosis of the histogram (Best et al.,
+Radiology 228(2), 2003: both fall as fibrosis grows), and the lung's volume.
 """
 
 from pathlib import Path
@@ -41,14 +42,40 @@ def lung_density(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     return float(lung.mean(dtype=np.float64)), 100.0 * float(np.mean((lung >= low) & (lung <= high)))
 
 
+def histogram_shape(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """Skewness and excess kurtosis (0 for a normal distribution) of the HU in the lung; both arrays (D, H, W).
+
+    NaN where the lung is empty or of one value.
+    """
+    lung = np.asarray(hu[mask], dtype=np.float64)
+    centred = lung - (lung.mean() if lung.size else 0)
+    variance = np.mean(centred**2) if lung.size else 0
+    if not variance:
+        return float("nan"), float("nan")
+    return float(np.mean(centred**3) / variance**1.5), float(np.mean(centred**4) / variance**2 - 3)
+
+
+def lung_volume(mask_path: str | Path) -> float:
+    """Volume (ml) of a lung mask (NIfTI).
+
+    Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
+    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year.
+    """
+    image = nib.load(mask_path)
+    return float(np.count_nonzero(np.asanyarray(image.dataobj)) * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
+
+
 def measure(codes_path: str | Path, volume_path: str | Path, mask_path: str | Path) -> dict[str, object]:
     """Biomarkers of one scan from its codes (.npz), its HU volume and its lung mask (NIfTI, same grid)."""
-    volume_path = Path(volume_path)
+    volume_path, mask = Path(volume_path), open_mask(mask_path)
     # a compressed volume cannot be memory-mapped: read it once, it is indexed by the whole mask anyway
     hu = np.asanyarray(nib.load(volume_path).dataobj).T if volume_path.suffix == ".gz" else open_volume(volume_path)
-    mean, high = lung_density(hu, open_mask(mask_path))
+    mean, high = lung_density(hu, mask)
+    skewness, kurtosis = histogram_shape(hu, mask)
     return {
         "mean_density_hu": mean,
         "high_attenuation_percent": high,
+        "skewness": skewness,
+        "kurtosis": kurtosis,
         "frequencies": code_frequencies(*load_codes(codes_path)),
     }

@@ -37,7 +37,9 @@ DEVIATIONS = (
     Deviation(
         "Lung volume",
         "Lost by the alignment.",
-        "Displacement fields and lung volumes are kept, because shrinkage is itself a sign of progression.",
+        "Displacement fields and lung volumes are kept, because shrinkage is itself a sign of progression; a generated "
+        "volume can be brought back to a visit's own breathing state.",
+        ("generate_trajectories.native",),
     ),
     Deviation(
         "HU window",

@@ -152,7 +152,11 @@ def _generate(config: Mapping[str, Any], simulated: bool) -> str:
         if years
         else f"every {part.get('interval')} years up to {part.get('horizon')} years after the last given visit"
     )
-    return f"Scans were generated {when} with {part.get('decoding')} decoding, in HU on the baseline's geometry."
+    own = {"baseline": "the baseline's", "last": "the last given visit's", "given": "every given visit's"}
+    native = own.get(part.get("native"))
+    return f"Scans were generated {when} with {part.get('decoding')} decoding, in HU on the baseline's geometry" + (
+        f" and, through the inverse displacement field, on {native} own grid." if native else "."
+    )
 
 
 def _evaluate(config: Mapping[str, Any], simulated: bool) -> str:

@@ -83,4 +83,6 @@ def _decimal(value: float) -> DSfloat:
 
 
 def _uid(forecast: Forecast, *what: str) -> UID:
-    return generate_uid(entropy_srcs=["lung4d", forecast.subject, forecast.baseline, forecast.vqgan, forecast.ode, *what])
+    return generate_uid(
+        entropy_srcs=["lung4d", forecast.subject, forecast.baseline, forecast.vqgan, forecast.ode, *what]
+    )

@@ -57,6 +57,6 @@ def _caption(subject: str, given: Sequence[str]) -> str:
     return (
         f"Patient {subject}; columns are years since the baseline visit. The generated scans (second row) come from "
         f"{'visit' if len(given) == 1 else 'visits'} {', '.join(given)}, marked \u25cf; visits marked \u25cb were not "
-        "given to the model. Yellow: where the last generated scan has changed most, 60 mm wide, enlarged below. Change "
-        "is against the baseline, averaged over 3 mm. Generated scans are synthetic and not for diagnosis."
+        "given to the model. Yellow: where the last generated scan has changed most, enlarged in the middle rows. The "
+        "change is against the baseline, averaged over 3 mm. Generated scans are synthetic and not for diagnosis."
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -52,6 +53,12 @@ def chart_axes(palette: Palette, width: float = 4.4, height: float = 2.9):
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     figure.patch.set_alpha(0)
+    style_axes(axes, palette)
+    return figure, axes
+
+
+def style_axes(axes: Axes, palette: Palette) -> None:
+    """No box, a faint grid, quiet ticks."""
     axes.patch.set_alpha(0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -65,7 +72,6 @@ def chart_axes(palette: Palette, width: float = 4.4, height: float = 2.9):
     axes.xaxis.label.set_size(9)
     axes.yaxis.label.set_size(9)
     axes.title.set_color(palette.ink)
-    return figure, axes
 
 
 def to_png(figure: Figure, dpi: int = CHART_DPI) -> bytes:

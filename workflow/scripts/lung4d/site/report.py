@@ -2,7 +2,17 @@
 
 from lung4d.site.page import Page, render
 from lung4d.site.results import Results
-from lung4d.site.sections import about, autoencoder, codebook, forecasting, imaging, overview, survival, trajectories
+from lung4d.site.sections import (
+    about,
+    autoencoder,
+    codebook,
+    forecasting,
+    imaging,
+    overview,
+    readouts,
+    survival,
+    trajectories,
+)
 
 SIMULATED = (
     "This is the built-in simulated cohort. It shows that the pipeline works; its numbers say nothing about patients."
@@ -19,6 +29,7 @@ def report(results: Results) -> str:
         autoencoder.section(results),
         codebook.section(results),
         trajectories.section(results),
+        readouts.section(results),
         forecasting.section(results),
         survival.section(results),
         about.section(results),

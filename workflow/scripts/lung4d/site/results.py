@@ -25,6 +25,7 @@ class Tables:
     codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None
     registration: pd.DataFrame | None = None
+    readouts: pd.DataFrame | None = None
     cindex: pd.DataFrame | None = None
     selection: pd.DataFrame | None = None
     risk: pd.DataFrame | None = None
