@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 KEYS = ["subject", "kind", "session", "given", "years"]
-READOUTS = ["mean_density_hu", "high_attenuation_percent", "skewness", "kurtosis", "lung_volume_ml"]
+DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
+READOUTS = [*DENSITIES, "skewness", "kurtosis", "lung_volume_ml"]
 
 
 def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
