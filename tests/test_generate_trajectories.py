@@ -267,9 +267,9 @@ def test_a_visit_without_a_lung_is_its_own_scan():
 
 def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
     """The visits' own scans are the resampled volumes moved by 10 mm: what is generated there is moved by as much."""
-    moved, originals = tmp_path / "native", {"scans": [], "lungs": [], "inverses": []}
-    moved.mkdir()
-    (tmp_path / "plain").mkdir()
+    moved, originals = tmp_path / "moved", {"scans": [], "lungs": [], "inverses": []}
+    for name in ("moved", "plain", "native"):
+        (tmp_path / name).mkdir()
     plain, _ = generated(tmp_path / "plain", {"001": YEARS}, interval=5.0)
     for session in ("01", "02", "03"):
         stem = f"sub-001_ses-{session}"
@@ -284,7 +284,9 @@ def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
         field.SetSpacing((3.0, 3.0, 3.0))
         originals["inverses"].append(str(moved / f"{stem}_from-native_to-baseline_xfm.nii.gz"))
         sitk.WriteImage(field, originals["inverses"][-1])
-    out, _ = generated(moved, {"001": YEARS}, originals=originals, interval=5.0, native="last", dicom=True)
+    out, _ = generated(
+        tmp_path / "native", {"001": YEARS}, originals=originals, interval=5.0, native="last", dicom=True
+    )
     name = "sub-001_given-01+02_years-2.000"
     native, scan = nib.load(out / f"{name}_space-02_desc-generated_ct.nii.gz"), nib.load(originals["scans"][1])
     assert np.array_equal(native.affine, scan.affine) and native.shape == scan.shape
