@@ -30,7 +30,7 @@ def training_curve(series: dict[str, tuple[np.ndarray, np.ndarray]], title: str,
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.grid(which="minor", color=palette.grid, linewidth=0.3)
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="left", color=palette.ink)
         axes.set_xlabel(step)
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=8.5, labelcolor=palette.ink)
@@ -103,7 +103,7 @@ def kaplan_meier(curves: pd.DataFrame, risk_times: list[float], title: str = "")
         axes.set_xticks(risk_times)
         axes.set_ylabel("share alive")
         axes.legend(frameon=False, fontsize=9, loc="lower left", labelcolor=palette.ink)
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10, loc="left", color=palette.ink)
         _risk_table(axes, lines, risk_times, palette)
         return figure
 

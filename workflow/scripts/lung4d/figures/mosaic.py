@@ -126,7 +126,7 @@ def _draw_key(canvas: Canvas, x: float, y: float) -> None:
     """The colour scale of changes, its middle at the height `y`."""
     ramp = np.linspace(-1, 1, 101)
     colours = np.where((ramp > 0)[:, None], DENSER, LIGHTER) * np.abs(ramp)[:, None]
-    wide, number = min(150, canvas.width // 3), 32
+    wide, number = min(150, canvas.width // 3), 36
     canvas.text(x, y, f"−{CHANGE_RANGE:.0f}", color=DIM, size=8)
     canvas.axes(x + number, y - 4, wide, 8).imshow(colours[None], aspect="auto")
     text = f"+{CHANGE_RANGE:.0f} HU, blue less dense, orange denser"

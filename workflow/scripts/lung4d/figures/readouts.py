@@ -32,10 +32,12 @@ def readout_curves(table: pd.DataFrame, given: dict[str, list[str]]) -> Chart:
             rows = table[table["subject"] == subject]
             for axes, measure in zip(grid[:, column], MEASURES, strict=True):
                 style_axes(axes, palette)
+                axes.margins(x=0.06, y=0.15)
                 _curve(axes, rows, measure, sessions, palette)
-            grid[0, column].set_title(f"patient {subject}", fontsize=10, loc="left")
+            grid[0, column].set_title(f"patient {subject}", fontsize=10, loc="left", color=palette.ink)
         for axes, name in zip(grid[:, 0], MEASURES.values(), strict=True):
-            axes.set_ylabel(name)
+            axes.set_ylabel(name, fontsize=8)
+        figure.align_ylabels()
         figure.supxlabel("years since the baseline", fontsize=9, color=palette.muted)
         handles, names = grid[0, 0].get_legend_handles_labels()
         figure.legend(

@@ -71,7 +71,6 @@ def style_axes(axes: Axes, palette: Palette) -> None:
     axes.yaxis.label.set_color(palette.muted)
     axes.xaxis.label.set_size(9)
     axes.yaxis.label.set_size(9)
-    axes.title.set_color(palette.ink)
 
 
 def to_png(figure: Figure, dpi: int = CHART_DPI) -> bytes:
