@@ -12,9 +12,10 @@ import SimpleITK as sitk
 import torch
 
 from lung4d.evaluation import forecasting
-from lung4d.evaluation.baselines import BASELINES, Choice, Fitted
+from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.models import REMEMBERED, Remembering, decoder_of, forecaster_of
 from lung4d.evaluation.places import CohortChange
+from lung4d.evaluation.trends import Trend
 from lung4d.evaluation.visits import PatientFiles, load_visits
 from lung4d.files import read_json
 from lung4d.latents import Latents, pool_mask, save_latents
@@ -28,7 +29,7 @@ SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
 VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
 SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test"}
-METHODS = [*BASELINES, "model (pure)", "model (residual)", "model (mix)", forecasting.ORACLE]
+METHODS = [*BASELINES, "model (pure)", "model (residual)", "model (mix)"]
 
 
 class Given(dict):
@@ -126,7 +127,7 @@ def prepare(folder, visits=VISITS, truth=True):
         masks=masks,
         latents=sorted((folder / "latents").iterdir()),
     )
-    names = ["reconstruction", "forecast", "summary", "codes"]
+    names = ["reconstruction", "forecast", "summary", "differences", "codes"]
     if truth:
         truths = sorted((folder / "truth").iterdir())
         given |= {"truth": truths, "segment_masks": masks, "fields": fields}
@@ -135,7 +136,7 @@ def prepare(folder, visits=VISITS, truth=True):
     return SimpleNamespace(
         input=Given(given),
         output=output,
-        params=SimpleNamespace(seed=1, bootstrap=50, blur_sigmas=[0.5, 1.0], low_pass=4.0),
+        params=SimpleNamespace(seed=1, bootstrap=50, blur_sigmas=[0.5, 1.0], slope_sigmas=[2.0, 4.0], low_pass=4.0),
         log=[str(folder / "evaluate.log")],
         threads=1,
     )
@@ -161,7 +162,8 @@ def test_forecasts_of_all_methods_on_withheld_visits(done):
         assert set(part["session"]) == expected[subject][task]
         assert not set(part["session"]) & set(given.split("+"))
         for _, scores in part.groupby(["session", "region"]):
-            assert scores["method"].tolist() == METHODS
+            assert [name for name in scores["method"] if name not in forecasting.ORACLES] == METHODS
+            assert set(scores["method"]) - set(METHODS) == set(forecasting.ORACLES)
     assert np.isfinite(table[["mse", "ssim", "nrmse"]]).all(axis=None)
     assert table.query("region == 'lung'")["mse_noisefree"].notna().all()
     pd.testing.assert_frame_equal(
@@ -204,7 +206,7 @@ def test_the_summary_in_words(done):
 
 def test_without_truth_and_without_third_visits(tmp_path):
     done = evaluate(tmp_path, visits={"001": (0.0, 1.0), "003": (0.0, 2.0)}, truth=False)
-    for table in (read_table(done.forecast), read_table(done.summary)):
+    for table in (read_table(done.forecast), read_table(done.summary), read_table(done.differences)):
         assert len(table) == 0
         assert "method" in table
     summary = read_json(done.words)
@@ -243,11 +245,13 @@ def test_real_models_see_no_withheld_visit(tmp_path):
             latents=tuple(sorted((folder / "latents/sub-003").iterdir())),
         )
         visits = load_visits(patient, WINDOW)
-        fitted = Fitted(Choice(1.0, "", 0), Choice(0.5, "", 0), CohortChange(0.01, np.full((4, 4), 0.01), 1))
+        trend = Choice({"extrapolation": Trend(4.0, 0.5)}, "", 0)
+        change = CohortChange(0.01, np.full((4, 4), 0.01), 1)
+        fitted = Fitted(Choice(1.0, "", 0), Choice(0.5, "", 0), change, trend, trend)
         case = forecasting.cases(len(years))[0]
         asked = visits.years[list(case.targets)]
-        given = visits.take(case.given)
-        made.append(list(forecasting.forecasts(given, asked, fitted, decoder_of(vqgan), forecaster_of(vqgan, ode))))
+        known = Known(visits.take(case.given), fitted, decoder_of(vqgan))
+        made.append(list(forecasting.forecasts(known, asked, forecaster_of(vqgan, ode))))
     assert len(made[0]) == 2 * (len(BASELINES) + 3)
     for (_, name, before), (_, _, after) in zip(*made, strict=True):
         assert np.array_equal(before, after), name

@@ -9,8 +9,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from lung4d.evaluation import baselines, forecasting, places, reconstruction, summary, truth, tuning, visits, words
-from lung4d.evaluation.baselines import BASELINES, Choice, Fitted
+from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.smoothing import smooth_inside
+from lung4d.evaluation.trends import Trend
 from lung4d.latents import Latents
 from lung4d.tables import read_table, write_table
 
@@ -56,7 +57,8 @@ def change(mean=0.03):
     return places.CohortChange(mean, np.full((places.HEIGHTS, places.DEPTHS), mean), 3)
 
 
-FITTED = Fitted(Choice(1.0, "val", 2), Choice(0.5, "val", 2), change())
+TREND = Choice(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.5)), "val", 2)
+FITTED = Fitted(Choice(1.0, "val", 2), Choice(0.5, "val", 2), change(), TREND, TREND)
 
 
 def carry_forward(given, years, mix):
@@ -68,11 +70,16 @@ def carry_forward(given, years, mix):
     return made
 
 
-def scored(patients, noisefree=None):
+def known(given, fitted=FITTED):
+    return Known(given, fitted, decode)
+
+
+def scored(patients, noisefree=None, name="test"):
     rows = []
-    for subject, patient in patients.items():
+    for pace, (subject, patient) in enumerate(patients.items()):
         truths = (noisefree or {}).get(subject, {})
-        rows += forecasting.score_patient(subject, patient, FITTED, decode, carry_forward, RULER, truths)
+        scored_as = forecasting.Patient(subject, name, float(pace))
+        rows += forecasting.score_patient(scored_as, patient, FITTED, decode, carry_forward, RULER, truths)
     return forecasting.forecast_table(rows)
 
 
@@ -117,7 +124,7 @@ def test_linear_methods_are_exact_on_linear_change(method):
     for case in forecasting.cases(len(patient)):
         given = patient.take(case.given)
         for target in case.targets:
-            made = BASELINES[method](given, patient.years[target], FITTED, decode)
+            made = BASELINES[method](known(given), patient.years[target])
             assert np.allclose(made, patient.unit[target], atol=1e-5)
 
 
@@ -131,7 +138,7 @@ def test_cohort_mean_change_is_exact_where_all_change_alike():
     fitted = dataclasses.replace(FITTED, change=learned)
     given = make_visits([base, base + 0.03 * region()], [0, 1])
     for method in ("cohort_mean_change", "cohort_mean_change_smoothed"):
-        made = BASELINES[method](given, 3.0, fitted, decode)
+        made = BASELINES[method](known(given, fitted), 3.0)
         assert np.allclose(made, base + 0.09 * region(), atol=1e-5)
 
 
@@ -182,7 +189,7 @@ def test_altered_withheld_visits_change_no_forecast_but_the_oracle():
         altered = dataclasses.replace(patient, unit=unit, latents=latents)
         years = patient.years[list(case.targets)]
         made = [
-            list(forecasting.forecasts(whole.take(case.given), years, FITTED, decode, carry_forward))
+            list(forecasting.forecasts(known(whole.take(case.given)), years, carry_forward))
             for whole in (patient, altered)
         ]
         assert len(made[0]) == len(years) * (len(BASELINES) + 3)
@@ -300,14 +307,14 @@ def test_choices_are_made_on_val_then_train_and_say_so():
         return linear_patient(patient.years, noise=0.02)
 
     everyone = [patient_files("a", "train", 3), patient_files("b", "val", 3), patient_files("c", "test", 4)]
-    fitted = tuning.fit(everyone, load, carry_forward, [0.5, 1.0])
+    fitted = tuning.fit(everyone, load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("val", "val")
     assert fitted.change.patients == 1
     assert "c" not in loaded
-    fitted = tuning.fit([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0])
+    fitted = tuning.fit([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("train", "train")
     assert "chosen on 1 train patient." in words.fitted_words(fitted, WINDOW)[0]
-    fitted = tuning.fit([everyone[2]], load, carry_forward, [0.5, 1.0])
+    fitted = tuning.fit([everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
     assert "default" in words.fitted_words(fitted, WINDOW)[0]
     assert "c" not in loaded
@@ -321,7 +328,9 @@ def test_summary_has_means_and_paired_intervals():
     table = scored(patients)
     found = summary.summarise(table, 200, 1)
     assert list(found.columns) == summary.COLUMNS
-    rows = found.query("task == 'extrapolation' and horizon == 'all' and region == 'lung' and measure == 'mse'")
+    rows = found.query(
+        "task == 'extrapolation' and horizon == 'all' and pace == 'all' and region == 'lung' and measure == 'mse'"
+    )
     rows = rows.set_index("method")
     assert rows.loc["locf", ["locf_difference", "locf_low", "locf_high"]].tolist() == [0, 0, 0]
     assert (rows["patients"] == 8).all()
@@ -333,7 +342,9 @@ def test_summary_has_means_and_paired_intervals():
     expected = (scores["linear_image"] - scores["locf_blurred"]).mean()
     assert rows.loc["linear_image", "blurred_difference"] == pytest.approx(expected)
     assert rows.loc["linear_image", "locf_high"] < 0
-    skill = found.query("task == 'extrapolation' and horizon == 'all' and measure == 'skill'").set_index("method")
+    skill = found.query(
+        "task == 'extrapolation' and horizon == 'all' and pace == 'all' and measure == 'skill'"
+    ).set_index("method")
     errors = table.query("task == 'extrapolation' and region == 'lung'")
     errors = errors.groupby(["method", "subject"])["mse_lowpass"].mean().groupby("method").sum()
     assert skill.loc["linear_image", "mean"] == pytest.approx(1 - errors["linear_image"] / errors["locf"])
@@ -357,19 +368,19 @@ def test_without_withheld_visits_the_tables_are_empty_and_the_words_say_why(tmp_
         write_table(frame, tmp_path / name)
         for suffix in (".tsv", ".parquet"):
             assert list(read_table(tmp_path / name).columns) == list(read_table((tmp_path / name).with_suffix(suffix)))
-    said = words.forecast_words(found, 1)
+    said = words.forecast_words(found, {"test": 1})
     assert len(said) == 2
     assert all("none of 1 test patient has three usable visits" in sentence for sentence in said)
 
 
 def test_words_state_counts_differences_and_verdicts():
-    few = words.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), 3)
+    few = words.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), {"test": 3})
     assert "1 of 3 test patients have the three usable visits that this takes, 2 visits withheld" in few[0]
     assert "[no interval]" in few[1]
     assert "too few patients to tell" in few[1]
     assert "Too few patients to say" in few[1]
     many = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
-    said = " ".join(words.forecast_words(summary.summarise(scored(many), 100, 1), 9))
+    said = " ".join(words.forecast_words(summary.summarise(scored(many), 100, 1), {"test": 9}))
     assert "8 of 9 test patients have the three usable visits that this takes, 16 visits withheld" in said
     assert "+0.00 [+0.00, +0.00] against the last scan carried forward (not distinguishable)" in said
     assert "That it forecasts change is not shown" in said

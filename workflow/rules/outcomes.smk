@@ -23,6 +23,7 @@ rule evaluate:
         reconstruction="results/evaluate/reconstruction.tsv",
         forecast="results/evaluate/forecast.tsv",
         summary="results/evaluate/summary.tsv",
+        differences="results/evaluate/differences.tsv",
         words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
     log:

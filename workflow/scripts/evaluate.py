@@ -1,14 +1,16 @@
 """evaluate: reconstruction, forecasts of withheld visits beside every baseline, and, where simulated, the truth."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from functools import partial
 
 from lung4d import logs
 from lung4d.evaluation import reconstruction, truth, words
-from lung4d.evaluation.forecasting import Ruler, forecast_table, score_patient
+from lung4d.evaluation.difficulty import difficulty, unchanged_sets
+from lung4d.evaluation.forecasting import Patient, forecast_table, score_patient
 from lung4d.evaluation.models import Remembering, decoder_of, forecaster_of
-from lung4d.evaluation.summary import summarise
+from lung4d.evaluation.scoring import Ruler, extent_per_year
+from lung4d.evaluation.summary import compare, summarise
 from lung4d.evaluation.tuning import fit
 from lung4d.evaluation.visits import find_patients, load_visits, of_split
 from lung4d.files import write_json
@@ -27,26 +29,39 @@ decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
 patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
 load = partial(load_visits, window=window)
-fitted = fit(patients, load, forecast, params.blur_sigmas)
+fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 
-noisefree = truth.truth_files(files.get("truth", []), "noisefree_ct")
+truths = files.get("truth", [])
+noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_extents(truths)
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
+forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
+ruler = Ruler(window, params.low_pass)
 scans, visits_forecast, counts = [], [], defaultdict(int)
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = load(patient)
     scans += reconstruction.score_reconstructions(patient.subject, patient.split, visits, decode)
     counts[patient.split] += reconstruction.count_codes(visits, vqgan.settings.codes)
-    if patient.split == "test":
-        truths = truth.noisefree_of(patient, noisefree, window)
-        ruler = Ruler(window, params.low_pass)
-        visits_forecast += score_patient(patient.subject, visits, fitted, decode, forecast, ruler, truths)
+    if patient.split != "val":
+        true = truth.noisefree_of(patient, noisefree, window)
+        pace = extent_per_year(patient, visits, ruler, extents)
+        scored_as = Patient(patient.subject, patient.set, pace)
+        visits_forecast += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
 forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
-tables = {output.reconstruction: scored, output.codes: codes, output.forecast: forecasts, output.summary: summary}
+differences = compare(forecasts, params.bootstrap, params.seed)
+hardness, unchanged = difficulty(forecasts, window), unchanged_sets(forecasts)
+tables = {
+    output.reconstruction: scored,
+    output.codes: codes,
+    output.forecast: forecasts,
+    output.summary: summary,
+    output.differences: differences,
+}
 said = words.reconstruction_words(scored, codes) + words.fitted_words(fitted, window)
-said += words.forecast_words(summary, len(of_split(patients, "test")))
+said += words.difficulty_words(hardness) + words.forecast_words(summary, forecast_for)
+said += words.rival_words(differences) + words.blur_words(differences, unchanged)
 
 if output.get("segmentation"):  # a cohort with a truth to score against
     baselines = [(patient.subject, patient.sessions[0]) for patient in patients]
@@ -58,6 +73,12 @@ if output.get("segmentation"):  # a cohort with a truth to score against
 
 for path, table in tables.items():
     write_table(table, path)
-write_json({"sentences": said, "blur_sigma": asdict(fitted.sigma), "mix": asdict(fitted.mix)}, output.words)
+chosen = {
+    "blur_sigma": asdict(fitted.sigma),
+    "mix": asdict(fitted.mix),
+    "image_trend": asdict(fitted.image_trend),
+    "latent_trend": asdict(fitted.latent_trend),
+}
+write_json({"sentences": said, **chosen, "difficulty": hardness, "unchanged_sets": unchanged}, output.words)
 for sentence in said:
     logger.info("%s", sentence)

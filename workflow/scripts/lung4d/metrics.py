@@ -128,6 +128,21 @@ def paired_bootstrap(differences: np.ndarray, n: int = 1000, seed: int = 0) -> I
     return percentile_interval(float(differences.mean()), means, len(differences))
 
 
+def paired_bootstraps(differences: np.ndarray, n: int = 1000, seed: int = 0) -> list[Interval]:
+    """`paired_bootstrap` of every column of (patients, columns) at once, with the same draws."""
+    differences = np.asarray(differences, np.float64)
+    patients = len(differences)
+    means = differences.mean(axis=0)
+    with np.errstate(invalid="ignore"):
+        drawn = resampling_weights(patients, n, seed) @ differences
+    quantiles = np.full((2, len(means)), np.nan)
+    known = np.isfinite(drawn).all(axis=0) & (patients > 1)
+    if known.any():
+        quantiles[:, known] = np.quantile(drawn[:, known], [0.025, 0.975], axis=0)
+        quantiles = means + widening(patients) * (quantiles - means)
+    return [Interval(*map(float, values)) for values in zip(means, *quantiles, strict=True)]
+
+
 def ratio_bootstrap(numerator: np.ndarray, denominator: np.ndarray, n: int = 1000, seed: int = 0) -> Interval:
     """Pooled ratio sum(numerator) / sum(denominator) over patients (patients,) and its bootstrap interval."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)

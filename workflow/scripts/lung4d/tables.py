@@ -6,7 +6,7 @@ import pandas as pd
 
 from lung4d.files import atomic
 
-TEXT_COLUMNS = ("subject", "session", "baseline", "given", "split", "site", "stage", "reason")
+TEXT_COLUMNS = ("subject", "session", "baseline", "given", "split", "set", "site", "stage", "reason")
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

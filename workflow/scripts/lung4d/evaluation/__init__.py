@@ -1,15 +1,21 @@
 """The judge: how well scans are reconstructed and withheld visits forecast, beside methods that need no model.
 
 visits        one patient at a time, from the preprocessed files
+cases         which visits are given, and which withheld
+times         the visit a forecast starts from, and straight lines in time
 smoothing     blurs that stay inside the lung
 places        mean change per year of the training patients
-baselines     forecasts without a trained model
+trends        straight lines in time, low-passed and believed in part
+boosting      boosted trees on image features
+baselines     forecasts without a trained temporal model
 models        the trained models as plain functions
-tuning        what is chosen on val patients: the width of the blur, the share of own detail
-forecasting   cases with withheld visits, all forecasts of them, and their scores
+tuning        what is learned from patients other than those that are scored
+scoring       scores of one forecast
+forecasting   all forecasts of withheld visits, and the table of their scores
 reconstruction  the frozen autoencoder on held-out scans, and the use of its codes
 autoencoders  any autoencoder on held-out scans, straight from their volumes
-summary       means over patients, and paired differences to the references with their intervals
+summary       means over patients, and paired differences to other methods with their intervals
+difficulty    how hard a cohort is, and what a set without change tells
 words         all of it in sentences, for the report
-truth         masks and displacement fields against a simulated cohort's truth
+truth         masks, displacement fields, scans and extents of a simulated cohort's truth
 """

@@ -1,16 +1,21 @@
 """Forecasts that need no trained temporal model: what a forecast must beat to be worth anything.
 
-Every method takes the given visits, the year asked for (since baseline), what was fitted on other patients, and a
-decoder of latents; it returns a volume (D, H, W) on the unit scale. None ever sees the visit it is scored on.
+Every method takes what is known (the given visits, what was fitted on other patients, a decoder of latents) and the
+year asked for (since baseline); it returns a volume (D, H, W) on the unit scale. None ever sees the visit it is scored
+on.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from lung4d.evaluation.boosting import Boosting, Features
 from lung4d.evaluation.places import CohortChange
 from lung4d.evaluation.smoothing import smooth_inside
+from lung4d.evaluation.times import anchor, linear_weights, task_of
+from lung4d.evaluation.trends import Trend, image_change, latent_change
 from lung4d.evaluation.visits import Visits
 
 Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
@@ -18,90 +23,126 @@ Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit v
 
 @dataclass(frozen=True)
 class Choice:
-    """A number, the split it was chosen on ("" where none could serve), and on how many patients."""
+    """What was chosen, the split it was chosen on ("" where none could serve), and on how many patients."""
 
-    value: float
+    value: float | Mapping[str, Trend]
     split: str
     patients: int
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is learned from other patients: sigma of the blur (voxels), the share of own detail that mix decoding
-    keeps, and the cohort's mean change."""
+    """What is learned from other patients.
+
+    sigma of the blur (voxels); the share of own detail that mix decoding keeps; the cohort's mean change; how much of
+    a straight line in image and latent to believe, by task; boosted trees, None without a pair of training visits.
+    """
 
     sigma: Choice
     mix: Choice
     change: CohortChange
+    image_trend: Choice
+    latent_trend: Choice
+    boosting: Boosting | None = None
 
 
-def anchor(years: np.ndarray, year: float) -> int:
-    """Index of the visit that is carried forward to `year`: the latest not after it, else the earliest."""
-    earlier = np.flatnonzero(years <= year)
-    return int(earlier[np.argmax(years[earlier])]) if len(earlier) else int(np.argmin(years))
+@dataclass(frozen=True)
+class Known:
+    """All that a forecast may know: the given visits, what was fitted on other patients, and the decoder.
 
-
-def linear_weights(years: np.ndarray, year: float) -> np.ndarray:
-    """Weights (n,) of the visits, in the order of time, for a straight line through the two nearest to `year`.
-
-    Between two visits it is the line through them; after the last or before the first, the line through the last or
-    first two. One visit, or two at the same time, are held constant (their mean).
+    What several methods or years need is made once and kept.
     """
-    weights = np.zeros(len(years))
-    if len(years) == 1:
-        return np.ones(1)
-    right = int(np.clip(np.searchsorted(years, year), 1, len(years) - 1))
-    gap = years[right] - years[right - 1]
-    share = (year - years[right - 1]) / gap if gap > 0 else 0.5
-    weights[right - 1 : right + 1] = 1 - share, share
-    return weights
+
+    given: Visits
+    fitted: Fitted
+    decode: Decode
+    _blurred: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def blurred(self, visit: int) -> np.ndarray:
+        """The given visit `visit` (D, H, W) with its lung blurred."""
+        if visit not in self._blurred:
+            self._blurred[visit] = smooth_inside(self.given.unit[visit], self.given.region, self.fitted.sigma.value)
+        return self._blurred[visit]
+
+    @cached_property
+    def cohort_map(self) -> np.ndarray:
+        """The training cohort's mean change per year (D, H, W), by place in the lung."""
+        return self.fitted.change.map_of(self.given.region, self.given.spacing)
+
+    @cached_property
+    def features(self) -> Features:
+        return Features(self.given)
 
 
-def locf(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def locf(known: Known, year: float) -> np.ndarray:
     """Last observation carried forward; between two visits, the nearest earlier one."""
-    return given.unit[anchor(given.years, year)]
+    return known.given.unit[anchor(known.given.years, year)]
 
 
-def locf_blurred(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def locf_blurred(known: Known, year: float) -> np.ndarray:
     """LOCF with the lung blurred: averages noise away and knows nothing of disease, yet lowers the squared error."""
-    return smooth_inside(given.unit[anchor(given.years, year)], given.region, fitted.sigma.value)
+    return known.blurred(anchor(known.given.years, year))
 
 
-def mean_of_given(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
-    return given.unit.mean(axis=0)
+def mean_of_given(known: Known, year: float) -> np.ndarray:
+    return known.given.unit.mean(axis=0)
 
 
-def locf_autoencoder(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def locf_autoencoder(known: Known, year: float) -> np.ndarray:
     """LOCF through the autoencoder: the blur and the error that decoding alone brings."""
-    return decode(given.latents[anchor(given.years, year)].embeddings)
+    return known.decode(known.given.latents[anchor(known.given.years, year)].embeddings)
 
 
-def linear_image(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def linear_image(known: Known, year: float) -> np.ndarray:
     """A straight line in time at every voxel."""
-    return np.tensordot(linear_weights(given.years, year).astype(np.float32), given.unit, axes=1)
+    return np.tensordot(linear_weights(known.given.years, year).astype(np.float32), known.given.unit, axes=1)
 
 
-def linear_latent(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def linear_image_shrunk(known: Known, year: float) -> np.ndarray:
+    """Blurred LOCF plus a share of the straight line's change, low-passed in the lung; nothing outside it."""
+    given, trend = known.given, known.fitted.image_trend.value[task_of(known.given.years, year)]
+    change = np.float32(trend.share) * image_change(given, year, trend.sigma)
+    return np.where(given.region, locf_blurred(known, year) + change, given.unit[0])
+
+
+def linear_latent(known: Known, year: float) -> np.ndarray:
     """A straight line in time at every element of the continuous latents in the lung, decoded."""
-    continuous = np.stack([latents.continuous for latents in given.latents])
-    line = np.tensordot(linear_weights(given.years, year).astype(np.float32), continuous, axes=1)
-    return decode(np.where(given.latents[0].mask, line, continuous[0]))
+    latents = known.given.latents
+    continuous = np.stack([visit.continuous for visit in latents])
+    line = np.tensordot(linear_weights(known.given.years, year).astype(np.float32), continuous, axes=1)
+    return known.decode(np.where(latents[0].mask, line, continuous[0]))
 
 
-def cohort_mean_change(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def linear_latent_shrunk(known: Known, year: float) -> np.ndarray:
+    """The anchor's continuous latent plus a share of the straight line's change, low-passed in the lung; decoded."""
+    given, trend = known.given, known.fitted.latent_trend.value[task_of(known.given.years, year)]
+    last = given.latents[anchor(given.years, year)].continuous
+    changed = last + np.float32(trend.share) * latent_change(given, year, trend.sigma)
+    return known.decode(np.where(given.latents[0].mask, changed, given.latents[0].continuous))
+
+
+def cohort_mean_change(known: Known, year: float) -> np.ndarray:
     """LOCF plus the training patients' mean change per year in the lung, one number, times the years gone by."""
-    last = anchor(given.years, year)
-    return given.unit[last] + given.region * np.float32(fitted.change.mean * (year - given.years[last]))
+    given, last = known.given, anchor(known.given.years, year)
+    return given.unit[last] + given.region * np.float32(known.fitted.change.mean * (year - given.years[last]))
 
 
-def cohort_mean_change_smoothed(given: Visits, year: float, fitted: Fitted, decode: Decode) -> np.ndarray:
+def cohort_mean_change_smoothed(known: Known, year: float) -> np.ndarray:
     """Blurred LOCF plus the training patients' mean change per year by height and depth in the lung."""
-    last = anchor(given.years, year)
-    change = fitted.change.map_of(given.region, given.spacing) * np.float32(year - given.years[last])
-    return smooth_inside(given.unit[last], given.region, fitted.sigma.value) + change
+    last = anchor(known.given.years, year)
+    return known.blurred(last) + known.cohort_map * np.float32(year - known.given.years[last])
 
 
-BASELINES: dict[str, Callable[[Visits, float, Fitted, Decode], np.ndarray]] = {
+def boosting(known: Known, year: float) -> np.ndarray:
+    """Boosted trees on what the images show at and around every voxel of the lung; see lung4d.evaluation.boosting."""
+    if known.fitted.boosting is None:
+        return locf_blurred(known, year)
+    forecast = known.given.unit[0].copy()
+    forecast[known.given.region] = known.fitted.boosting.predict(known.features.at(year))
+    return forecast
+
+
+BASELINES: dict[str, Callable[[Known, float], np.ndarray]] = {
     method.__name__: method
     for method in (
         locf,
@@ -109,8 +150,11 @@ BASELINES: dict[str, Callable[[Visits, float, Fitted, Decode], np.ndarray]] = {
         mean_of_given,
         locf_autoencoder,
         linear_image,
+        linear_image_shrunk,
         linear_latent,
+        linear_latent_shrunk,
         cohort_mean_change,
         cohort_mean_change_smoothed,
+        boosting,
     )
 }

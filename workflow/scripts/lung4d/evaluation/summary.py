@@ -1,38 +1,84 @@
-"""The forecasts' summary: means over patients, and paired differences to the references with their intervals."""
+"""The forecasts' summary: means over patients, and paired differences to other methods with their intervals."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from lung4d.metrics import Interval, paired_bootstrap, ratio_bootstrap
+from lung4d.evaluation.baselines import BASELINES
+from lung4d.metrics import Interval, paired_bootstraps, ratio_bootstrap
 
 REFERENCES = {"locf": "locf", "blurred": "locf_blurred", "cohort": "cohort_mean_change_smoothed"}
 HORIZONS = {"all": (-np.inf, np.inf), "<1": (-np.inf, 1.0), "1-2": (1.0, 2.0), ">2": (2.0, np.inf)}  # [low, high)
-ABSOLUTE = ["density_error_hu", "high_attenuation_error"]  # signed in forecast.tsv, their size counts here
-MEASURES = ["mse", "psnr", "ssim", "nrmse", "mse_lowpass", *ABSOLUTE, "mse_noisefree"]
+PACES = ("slow", "middle", "fast")
+# Signed in forecast.tsv, their size counts here.
+ABSOLUTE = ["density_error_hu", "high_attenuation_error", "extent_error", "extent_error_noisefree"]
+CORRELATIONS = ["change_correlation", "change_correlation_noisefree"]
+MEASURES = ["mse", "psnr", "ssim", "nrmse", "mse_lowpass", *ABSOLUTE, *CORRELATIONS, "mse_noisefree"]
 SKILLS = {"skill": "mse_lowpass", "skill_noisefree": "mse_lowpass_noisefree"}
-TEXT = ["task", "horizon", "region", "method", "measure"]
+COMPARED = ["mse", "mse_lowpass", "extent_error", "density_error_hu", "high_attenuation_error", "mse_noisefree"]
+GROUP = ["set", "task", "horizon", "pace", "region"]
+TEXT = [*GROUP, "method", "measure"]
 COUNTS = ["patients", "targets"]
 PAIRED = [f"{name}_{part}" for name in REFERENCES for part in ("difference", "low", "high")]
 COLUMNS = [*TEXT, *COUNTS, "mean", *PAIRED]
+DIFFERENCE_TEXT = [*GROUP, "measure", "method", "reference"]
+DIFFERENCE_COLUMNS = [*DIFFERENCE_TEXT, "difference", "low", "high", "patients"]
 
 
 def summarise(table: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """summary.tsv from forecast.tsv: per task, horizon, region, method and measure the mean over patients.
+    """summary.tsv from forecast.tsv: per set, task, horizon, pace, region, method and measure the mean over patients.
 
     `<reference>_difference` is the method minus the reference (locf, blurred: LOCF blurred, cohort: mean change of the
     training cohort on a blurred last scan), paired by patient, with its 95 % bootstrap interval over patients. A skill
     is pooled over patients (one minus a ratio of sums), because a patient who hardly changed has a meaningless ratio.
-    Horizons are years since the visit that LOCF carries forward; "<1" is [0, 1), "1-2" [1, 2), ">2" from 2.
+    Horizons are years since the visit that LOCF carries forward; "<1" is [0, 1), "1-2" [1, 2), ">2" from 2. Paces are
+    thirds of a set's patients by the yearly change of extent, with horizon "all"; "all" is everyone.
     """
-    rows = []
-    for (task, region), part in table.groupby(["task", "region"], sort=True):
+    rows = [{**keys, **row} for keys, chosen in groups(table) for row in _summarise_group(chosen, bootstrap, seed)]
+    types = dict.fromkeys(COLUMNS, float) | dict.fromkeys(TEXT, str) | dict.fromkeys(COUNTS, int)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+
+
+def compare(table: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+    """differences.tsv from forecast.tsv: every method minus every baseline, in the groups of summary.tsv.
+
+    Differences are paired by patient, with 95 % bootstrap intervals over patients; of errors, so below zero is better.
+    """
+    found = [
+        _differences(chosen, measure, bootstrap, seed).assign(**keys, measure=measure)
+        for keys, chosen in groups(table)
+        for measure in COMPARED
+    ]
+    empty = pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    types = dict.fromkeys(DIFFERENCE_COLUMNS, float) | dict.fromkeys(DIFFERENCE_TEXT, str) | {"patients": int}
+    return pd.concat([frame for frame in found if len(frame)] or [empty])[DIFFERENCE_COLUMNS].astype(types)
+
+
+def groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Rows of forecast.tsv that are summarised together, with what they have in common."""
+    paces = pace_of(table)
+    for (name, task, region), part in table.groupby(["set", "task", "region"], sort=True):
+        keys = {"set": name, "task": task, "region": region}
         for horizon, (low, high) in HORIZONS.items():
             chosen = part[(part["horizon"] >= low) & (part["horizon"] < high)]
             if not chosen.empty:
-                keys = {"task": task, "horizon": horizon, "region": region}
-                rows += [{**keys, **row} for row in _summarise_group(chosen, bootstrap, seed)]
-    types = dict.fromkeys(COLUMNS, float) | dict.fromkeys(TEXT, str) | dict.fromkeys(COUNTS, int)
-    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+                yield {**keys, "horizon": horizon, "pace": "all"}, chosen
+        for pace in PACES:
+            chosen = part[part["subject"].map(paces) == pace]
+            if not chosen.empty:
+                yield {**keys, "horizon": "all", "pace": pace}, chosen
+
+
+def pace_of(table: pd.DataFrame) -> dict[str, str]:
+    """Pace of every patient: thirds of each set by `extent_per_year`; nobody's in a set of fewer than three."""
+    found = {}
+    for _, part in table.dropna(subset="extent_per_year").groupby("set"):
+        subjects = part.groupby("subject")["extent_per_year"].first().sort_values(kind="stable").index
+        if len(subjects) >= len(PACES):
+            for pace, third in zip(PACES, np.array_split(subjects, len(PACES)), strict=True):
+                found |= dict.fromkeys(third, pace)
+    return found
 
 
 def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[str, object]]:
@@ -40,20 +86,18 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
     targets = chosen.groupby(["subject", "session"]).ngroups
     rows = []
     for measure in MEASURES:
-        values = chosen[measure].abs() if measure in ABSOLUTE else chosen[measure]
-        patients = _by_patient(chosen, values)
+        patients = _by_patient(chosen, measure)
         if patients.empty:
             continue
+        against = {name: _each_minus(patients, reference, bootstrap, seed) for name, reference in REFERENCES.items()}
         for method in methods:
             row = {"method": method, "measure": measure, "patients": len(patients), "targets": targets}
             row["mean"] = patients[method].mean()
-            for name, reference in REFERENCES.items():
-                with np.errstate(invalid="ignore"):  # infinite PSNR of a perfect forecast
-                    difference = (patients[method] - patients[reference]).to_numpy()
-                row |= _columns(name, paired_bootstrap(difference, bootstrap, seed))
+            for name, intervals in against.items():
+                row |= _columns(name, intervals[method])
             rows.append(row)
     for skill, error in SKILLS.items():
-        patients = _by_patient(chosen, chosen[error])
+        patients = _by_patient(chosen, error)
         if patients.empty:
             continue
         carried = patients["locf"].to_numpy()
@@ -67,8 +111,27 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
     return rows
 
 
-def _by_patient(chosen: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+def _differences(chosen: pd.DataFrame, measure: str, bootstrap: int, seed: int) -> pd.DataFrame:
+    patients = _by_patient(chosen, measure)
+    rows = [
+        (method, reference, *interval, len(patients))
+        for reference in BASELINES
+        if reference in patients
+        for method, interval in _each_minus(patients, reference, bootstrap, seed).items()
+        if method != reference
+    ]
+    return pd.DataFrame(rows, columns=["method", "reference", "difference", "low", "high", "patients"])
+
+
+def _each_minus(patients: pd.DataFrame, reference: str, bootstrap: int, seed: int) -> dict[str, Interval]:
+    with np.errstate(invalid="ignore"):  # infinite PSNR of a perfect forecast
+        differences = patients.sub(patients[reference], axis=0)
+    return dict(zip(patients.columns, paired_bootstraps(differences.to_numpy(), bootstrap, seed), strict=True))
+
+
+def _by_patient(chosen: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Mean over a patient's targets: one row a patient, one column a method; patients without the measure left out."""
+    values = chosen[measure].abs() if measure in ABSOLUTE else chosen[measure]
     return values.groupby([chosen["subject"], chosen["method"]]).mean().unstack().dropna()
 
 

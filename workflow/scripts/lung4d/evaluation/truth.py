@@ -1,7 +1,8 @@
 """Scores against a simulated cohort's truth: lung masks, displacement fields, and noise-free scans.
 
 A truth folder holds, per session, `sub-001_ses-02_desc-truth_mask.nii.gz` (native grid), `..._desc-truth_landmarks.tsv`
-(baseline and visit points, LPS mm) and `..._desc-noisefree_ct.nii.gz` (the visit's disease on the baseline's anatomy).
+(baseline and visit points, LPS mm) and `..._desc-noisefree_ct.nii.gz` (the visit's disease on the baseline's anatomy);
+and `sub-001_truth.json` with the diseased share of the lung at each visit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from lung4d.evaluation.visits import PatientFiles
+from lung4d.files import read_json
 from lung4d.metrics import dice
 from lung4d.names import parse_name, scan_of
 from lung4d.resampling import sample
@@ -36,6 +38,16 @@ def truth_files(folders: Iterable[str | Path], kind: str) -> dict[Scan, Path]:
         if f"{entities.get('desc')}_{entities.get('suffix')}" == kind:
             found[scan_of(path)] = path
     return found
+
+
+def true_extents(folders: Iterable[str | Path]) -> dict[Scan, float]:
+    """Diseased share of the lung in percent by scan."""
+    return {
+        (told["subject"], visit["session"]): 100.0 * visit["extent"]
+        for folder in folders
+        for told in map(read_json, sorted(Path(folder).glob("sub-*_truth.json")))
+        for visit in told["visits"]
+    }
 
 
 def segmentation_table(masks: Iterable[str | Path], truth: Mapping[Scan, Path]) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""What is chosen on patients other than the test patients: the blur's width, the mix's share, the cohort's change."""
+"""What is chosen on patients other than the test patients: the blur's width, the mix's share, what a trend is worth,
+the cohort's change, and the boosted trees."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -7,23 +8,39 @@ from itertools import combinations
 import numpy as np
 
 from lung4d import metrics
+from lung4d.evaluation import boosting
 from lung4d.evaluation.baselines import Choice, Fitted
-from lung4d.evaluation.forecasting import Forecast, cases
+from lung4d.evaluation.cases import cases
+from lung4d.evaluation.forecasting import Forecast
 from lung4d.evaluation.places import cohort_change
 from lung4d.evaluation.smoothing import smooth_inside
+from lung4d.evaluation.trends import choose_trend, image_parts, latent_parts
 from lung4d.evaluation.visits import PatientFiles, Visits, of_split
 
 Load = Callable[[PatientFiles], Visits]
-Choose = Callable[[Iterable[Visits]], tuple[float, int]]
+Choose = Callable[[Iterable[Visits]], tuple[object, int]]
 DEFAULT_MIX = 0.5  # where no patient but the test patients has three visits
 
 
-def fit(patients: list[PatientFiles], load: Load, forecast: Forecast, sigmas: Sequence[float]) -> Fitted:
+def fit(
+    patients: list[PatientFiles],
+    load: Load,
+    forecast: Forecast,
+    blur_sigmas: Sequence[float],
+    slope_sigmas: Sequence[float],
+    seed: int,
+) -> Fitted:
     """All that is learned from val and training patients, one patient in memory at a time."""
+    sigma = _on_held_out(patients, 2, load, partial(choose_sigma, sigmas=blur_sigmas))
+    in_image = partial(choose_trend, sigmas=slope_sigmas, parts=partial(image_parts, blur=sigma.value))
+    train = of_split(patients, "train", visits=2)
     return Fitted(
-        sigma=_on_held_out(patients, 2, load, partial(choose_sigma, sigmas=sigmas)),
+        sigma=sigma,
         mix=_on_held_out(patients, 3, load, partial(choose_mix, forecast=forecast)),
-        change=cohort_change(map(load, of_split(patients, "train", visits=2))),
+        change=cohort_change(map(load, train)),
+        image_trend=_on_held_out(patients, 3, load, in_image),
+        latent_trend=_on_held_out(patients, 3, load, partial(choose_trend, sigmas=slope_sigmas, parts=latent_parts)),
+        boosting=boosting.learn(map(load, train), len(train), map(load, of_split(patients, "val", visits=2)), seed),
     )
 
 

@@ -14,7 +14,10 @@ from lung4d.volumes import open_mask, open_volume, read_affine, to_unit
 
 @dataclass(frozen=True)
 class PatientFiles:
-    """Files of one patient's usable scans, in the order of time; `mask` is the baseline's lung mask on the grid."""
+    """Files of one patient's usable scans, in the order of time; `mask` is the baseline's lung mask on the grid.
+
+    `site` is where the patient was scanned, "" where that is not told.
+    """
 
     subject: str
     split: str
@@ -23,6 +26,12 @@ class PatientFiles:
     volumes: tuple[Path, ...]
     mask: Path
     latents: tuple[Path, ...]
+    site: str = ""
+
+    @property
+    def set(self) -> str:
+        """The set that scores count for: the split, but for an external patient the site where it is told."""
+        return self.site or self.split if self.split == "external" else self.split
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ def find_patients(
     masks: Iterable[str | Path],
     latent_folders: Iterable[str | Path],
 ) -> list[PatientFiles]:
-    """Match the usable scans of `split` (subject, session, years, split) with their files, patient by patient.
+    """Match the usable scans of `split` (subject, session, years, split, maybe site) with their files, by patient.
 
     Raises FileNotFoundError naming the scan where a usable scan lacks a file.
     """
@@ -90,6 +99,7 @@ def find_patients(
                 volumes=tuple(of("volume", subject, session) for session in sessions),
                 mask=of("mask", subject, sessions[0]),
                 latents=tuple(of("latents", subject, session) for session in sessions),
+                site=(scans["site"].iloc[0] or "") if "site" in scans else "",
             )
         )
     return patients

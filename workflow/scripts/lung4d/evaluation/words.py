@@ -1,9 +1,12 @@
 """The evaluation in sentences, for the report and for people who read no tables."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 
 from lung4d.evaluation.baselines import Choice, Fitted
+from lung4d.evaluation.difficulty import better_than_blur
 from lung4d.metrics import Interval
 
 ENOUGH = 5  # patients; with fewer, even a difference of one sign in all of them can be chance
@@ -11,7 +14,6 @@ TASKS = {
     "extrapolation": "all visits after the first two, from the first two",
     "interpolation": "all visits between the first and the last, from these two",
 }
-MODELS = ("model (pure)", "model (residual)", "model (mix)")
 NAMES = {
     "locf": "the last scan carried forward",
     "blurred": "that scan blurred",
@@ -19,28 +21,118 @@ NAMES = {
 }
 
 
-def forecast_words(summary: pd.DataFrame, test_patients: int) -> list[str]:
-    """A sentence per task and decoding of the model, or why there is none; `test_patients` is all of them."""
+def forecast_words(summary: pd.DataFrame, patients: Mapping[str, int]) -> list[str]:
+    """Sentences per task and decoding of the model for the test set, or why there are none; one each for other sets.
+
+    `patients` is how many each set has, with visits to withhold or without.
+    """
     sentences = []
     for task, meaning in TASKS.items():
-        part = summary[(summary["task"] == task) & (summary["horizon"] == "all") & (summary["region"] == "lung")]
-        if part.empty:
+        rows = _rows(summary, "test", task)
+        if rows.empty:
             sentences.append(
-                f"{task.capitalize()}: none of {_count(test_patients, 'test patient')} has three usable visits, so no "
-                "visit could be withheld and nothing was scored."
+                f"{task.capitalize()}: none of {_count(patients.get('test', 0), 'test patient')} has three usable "
+                "visits, so no visit could be withheld and nothing was scored."
             )
             continue
-        rows = part.set_index(["measure", "method"])
         errors = rows.loc["mse"]
         first = errors.iloc[0]
         sentences.append(
             f"{task.capitalize()} ({meaning}): {int(first['patients'])} of "
-            f"{_count(test_patients, 'test patient')} have the three usable visits that this takes, "
+            f"{_count(patients['test'], 'test patient')} have the three usable visits that this takes, "
             f"{_count(first['targets'], 'visit')} withheld. In-lung MSE x 1000 of the last scan carried forward "
             f"{1000 * errors.loc['locf', 'mean']:.2f}, blurred {1000 * errors.loc['locf_blurred', 'mean']:.2f}."
         )
-        sentences += [_model_words(task, model, rows) for model in MODELS if model in errors.index]
+        sentences += [_model_words(task, model, rows) for model in _models(errors.index)]
+    others = [(name, task) for name in patients if name != "test" for task in TASKS]
+    return sentences + [_other_words(summary, name, task, patients[name]) for name, task in others]
+
+
+def _rows(summary: pd.DataFrame, name: str, task: str) -> pd.DataFrame:
+    """In-lung rows of one set and task over all horizons and paces, by measure and method."""
+    whole = {"set": name, "task": task, "horizon": "all", "pace": "all", "region": "lung"}
+    for column, value in whole.items():
+        summary = summary[summary[column] == value]
+    return summary.set_index(["measure", "method"])
+
+
+def _models(methods: Iterable[str]) -> list[str]:
+    return [method for method in methods if method.startswith("model (")]
+
+
+def _other_words(summary: pd.DataFrame, name: str, task: str, patients: int) -> str:
+    rows = _rows(summary, name, task)
+    if rows.empty:
+        return f"{task.capitalize()}, set {name}: none of {_count(patients, 'patient')} has three usable visits."
+    errors = rows.loc["mse"]
+    models = "; ".join(
+        f"{model} {1000 * errors.loc[model, 'mean']:.2f}, "
+        f"{_difference(interval_of(errors.loc[model], 'cohort'), 1000)} against the cohort's mean change"
+        for model in _models(errors.index)
+    )
+    return (
+        f"{task.capitalize()}, set {name}: {int(errors['patients'].iloc[0])} of {_count(patients, 'patient')}. In-lung "
+        f"MSE x 1000 of the last scan carried forward {1000 * errors.loc['locf', 'mean']:.2f}, blurred "
+        f"{1000 * errors.loc['locf_blurred', 'mean']:.2f}; {models}."
+    )
+
+
+def rival_words(differences: pd.DataFrame) -> list[str]:
+    """For each task and decoding in the test set, the baselines that it is not shown to beat in the lung."""
+    sentences = []
+    whole = {"set": "test", "horizon": "all", "pace": "all", "region": "lung", "measure": "mse"}
+    for column, value in whole.items():
+        differences = differences[differences[column] == value]
+    for task in TASKS:
+        part = differences[differences["task"] == task]
+        for model in _models(part["method"].unique()):
+            rivals = part[part["method"] == model]
+            if rivals["patients"].iloc[0] < ENOUGH:
+                continue
+            left = rivals[~(rivals["high"] < 0)].sort_values("difference", ascending=False)
+            named = "; ".join(
+                f"{row.reference} ({_difference(Interval(row.difference, row.low, row.high), 1000)})"
+                for row in left.itertuples()
+            )
+            beaten = f"better in in-lung MSE than {len(rivals) - len(left)} of {len(rivals)} baselines"
+            sentences.append(
+                f"{task.capitalize()}, {model}: {beaten}" + (f"; not shown to beat {named}." if named else ".")
+            )
     return sentences
+
+
+def difficulty_words(found: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """How far scans 0.5 to 1.5 years apart differ in each set, and how much of that is disease."""
+    sentences = []
+    for name, values in sorted(found.items(), key=_test_first):
+        said = (
+            f"How hard: 0.5 to 1.5 years on, the last scan carried forward is off by {values['rms_hu']:.0f} HU (root "
+            f"mean square in the lung; set {name}, {_count(values['patients'], 'patient')})"
+        )
+        share = values["disease_share"]
+        told = "" if share is None else f"; {100 * share:.0f} % of the mean square is disease, the rest noise"
+        sentences.append(f"{said}{told}.")
+    return sentences
+
+
+def blur_words(differences: pd.DataFrame, unchanged: Iterable[str]) -> list[str]:
+    """Which methods beat the blurred last scan, by set; in a set without change none should, but by averaging noise."""
+    sentences = []
+    for name in sorted(differences["set"].unique(), key=_set_order):
+        better = ", ".join(better_than_blur(differences, name)) or "none"
+        said = f"Set {name}: methods with a lower in-lung MSE of extrapolation than the blurred last scan: {better}."
+        if name in unchanged:
+            said += " Nobody's disease changes in it: what is better here averages noise, and has foretold nothing."
+        sentences.append(said)
+    return sentences
+
+
+def _set_order(name: str) -> tuple[bool, str]:
+    return name != "test", name
+
+
+def _test_first(item: tuple[str, object]) -> tuple[bool, str]:
+    return _set_order(item[0])
 
 
 def _model_words(task: str, model: str, rows: pd.DataFrame) -> str:
@@ -84,11 +176,22 @@ def fitted_words(fitted: Fitted, window: tuple[float, float]) -> list[str]:
     """What was chosen, on whom, and the training cohort's mean change in HU per year."""
     sigma, mix, change = fitted.sigma, fitted.mix, fitted.change
     per_year = change.mean * (window[1] - window[0])
+    trends = [
+        f"Share of a straight line's change that is kept, {where}: "
+        + ", ".join(f"{task} {best.share:.2f} at sigma {best.sigma:g} voxels" for task, best in choice.value.items())
+        + f", {_origin(choice)}."
+        for where, choice in (("image", fitted.image_trend), ("latent", fitted.latent_trend))
+    ]
+    boosted = fitted.boosting
     return [
         f"Blur of the blurred last scan: sigma {sigma.value:g} voxels, {_origin(sigma)}.",
         f"Share of the given scan's own detail in mix decoding: {mix.value:.2f}, {_origin(mix)}.",
         f"Mean change in the lung of {_count(change.patients, 'training patient')} with two visits: "
         f"{per_year:+.1f} HU per year.",
+        *trends,
+        f"Voxel boosting: {boosted.trees.n_iter_} trees from {_count(boosted.patients, 'training patient')}."
+        if boosted
+        else "Voxel boosting: no training patient has two visits; it is the blurred last scan.",
     ]
 
 
