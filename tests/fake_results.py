@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import yaml
 
 from lung4d.codebook import Tally, usage_table, with_decoded
+from lung4d.evaluation.forecasting import COLUMNS
 from lung4d.evaluation.summary import summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.names import forecast_stem
@@ -232,15 +233,14 @@ def forecasts(split: pd.DataFrame, rng) -> pd.DataFrame:
                         mse = hard * factor * rng.normal(1, 0.05)
                         rows.append(
                             {
-                                "subject": subject, "task": task, "session": target.session, "years": target.years,
+                                "subject": subject, "set": "test", "extent_per_year": float(subject),
+                                "task": task, "session": target.session, "years": target.years,
                                 "horizon": target.years - visits["years"][last], "method": method, "region": region,
                                 "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.8, "nrmse": mse**0.5,
                                 "mse_lowpass": 0.3 * mse if region == "lung" else np.nan,
                             }
                         )  # fmt: skip
-    columns = ["subject", "task", "session", "years", "horizon", "method", "region", "mse", "psnr", "ssim", "nrmse"]
-    rest = ["mse_lowpass", "density_error_hu", "high_attenuation_error", "mse_noisefree", "mse_lowpass_noisefree"]
-    return pd.DataFrame(rows, columns=columns + rest)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def codebook(folder: Path, rng, codes: int = 300) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The judge on patients whose answers are known: no training, no files but small ones."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,22 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from lung4d.evaluation import baselines, forecasting, places, reconstruction, summary, truth, tuning, visits, words
+from lung4d import metrics
+from lung4d.evaluation import (
+    baselines,
+    boosting,
+    difficulty,
+    forecasting,
+    places,
+    reconstruction,
+    scoring,
+    summary,
+    trends,
+    truth,
+    tuning,
+    visits,
+    words,
+)
 from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.smoothing import smooth_inside
 from lung4d.evaluation.trends import Trend
@@ -177,6 +193,66 @@ def test_all_forecasts_keep_the_baseline_outside_the_lung():
     assert np.allclose(errors["whole"], errors["lung"] * region().mean(), rtol=1e-4)
 
 
+# ---- trends and boosting ---------------------------------------------------------------------------------------------
+
+
+def drifting(seed, noise, rate=0.04, years=(0.0, 1.0, 2.0, 3.0)):
+    """The whole lung of a patient drifts at a rate of its own, below noise that a voxel's line multiplies."""
+    random = np.random.default_rng(seed)
+    base, own = np.full(SHAPE, -0.2), rate * random.uniform(0.5, 1.5)
+    volumes = [base + region() * (own * year + noise * random.standard_normal(SHAPE)) for year in years]
+    return make_visits(volumes, years)
+
+
+def test_a_trend_is_believed_as_far_as_it_holds():
+    sigmas = [1.0, 3.0]
+    parts = functools.partial(trends.image_parts, blur=1.0)
+    found, patients = trends.choose_trend([drifting(i, 0.05) for i in range(3)], sigmas, parts)
+    assert patients == 3
+    assert found["extrapolation"].sigma == 3.0
+    assert found["extrapolation"].share > 0.8
+    still, _ = trends.choose_trend([drifting(i, 0.05, rate=0) for i in range(3)], sigmas, parts)
+    assert still["extrapolation"].share < 0.1
+    half, _ = trends.choose_trend([make_visits([np.full(SHAPE, -0.2 + x) for x in (0, 0.1, 0.15)], [0, 1, 2])],
+                                  [1.0], trends.latent_parts)  # fmt: skip
+    assert half["extrapolation"].share == pytest.approx(0.5, abs=1e-3)
+    none, patients = trends.choose_trend([], sigmas, parts)
+    assert (none["interpolation"].share, patients) == (0, 0)
+
+
+@pytest.mark.parametrize("method", ["linear_image_shrunk", "linear_latent_shrunk"])
+def test_a_trend_that_is_not_believed_changes_nothing(method):
+    still = Choice(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.0)), "", 0)
+    fitted = dataclasses.replace(FITTED, sigma=Choice(0.01, "", 0), image_trend=still, latent_trend=still)
+    given = linear_patient().take((0, 1))
+    assert np.allclose(BASELINES[method](known(given, fitted), 4.0), given.unit[1], atol=1e-6)
+
+
+def test_boosting_learns_from_the_images_what_a_patient_does_next():
+    train = [drifting(i, 0.03) for i in range(6)]
+    fitted = dataclasses.replace(FITTED, boosting=boosting.learn(train, len(train), [drifting(9, 0.03)], 1))
+    new = drifting(20, 0.03)
+    truth_at = new.unit[2][region()].mean()
+    given = known(new.take((0, 1)), fitted)
+    errors = {
+        name: np.mean((BASELINES[name](given, 2.0)[region()] - truth_at) ** 2)
+        for name in ("boosting", "locf_blurred", "linear_image")
+    }
+    assert errors["boosting"] < 0.3 * min(errors["locf_blurred"], errors["linear_image"])
+    assert np.array_equal(BASELINES["boosting"](given, 2.0)[~region()], new.unit[0][~region()])
+    assert boosting.learn([], 0, [], 1) is None
+    assert np.array_equal(BASELINES["boosting"](known(new.take((0, 1))), 2.0), known(new.take((0, 1))).blurred(1))
+
+
+def test_pairs_to_learn_from_never_give_the_target():
+    found = list(boosting.pairs(4))
+    assert ((0, 1), 3) in found
+    assert ((1,), 2) in found
+    assert ((0, 3), 2) in found
+    assert all(target not in given for given, target in found)
+    assert list(boosting.pairs(1)) == []
+
+
 # ---- no withheld visit is seen ---------------------------------------------------------------------------------------
 
 
@@ -259,6 +335,69 @@ def test_the_noise_free_truth_is_scored_where_it_is_given():
     table = scored({"001": noisy}, truths).query("region == 'lung' and method == 'locf'")
     assert (table["mse_noisefree"] < table["mse"]).all()
     assert table["skill_noisefree"].notna().all()
+
+
+def locf_score(patient, truths, prediction):
+    """Scores in the lung of one prediction of the third visit from the first two."""
+    target = scoring.Target(patient.take([2]), known(patient.take([0, 1])), RULER, truths)
+    return scoring.score(prediction, target)["lung"]
+
+
+def test_true_change_correlates_fully_and_no_change_not_at_all():
+    patient = linear_patient()
+    truths = dict(zip(patient.sessions, patient.unit, strict=True))
+    for measure in ("change_correlation", "change_correlation_noisefree"):
+        assert locf_score(patient, truths, patient.unit[2])[measure] == pytest.approx(1, abs=1e-5)
+        for knowing_nothing in (
+            patient.unit[1],
+            known(patient.take([0, 1])).blurred(1),
+            patient.unit[1] + 0.03 * region(),
+        ):
+            assert locf_score(patient, truths, knowing_nothing)[measure] == 0
+    still = make_visits([patient.unit[0]] * 3, [0, 1, 2])
+    assert np.isnan(locf_score(still, {}, patient.unit[2])["change_correlation"])
+
+
+def unforetold(seed, noise):
+    """Two visits without change, and a third whose change has nothing to do with them: nobody can foretell it."""
+    random = np.random.default_rng(seed)
+    base, change = (np.kron(random.uniform(*of, (6, 8, 8)), np.ones((2, 2, 2))) for of in ((-0.3, 0.0), (0.0, 0.1)))
+    clean = make_visits([base, base, base + change * region()], [0, 1, 2])
+    unit = clean.unit + (noise * random.standard_normal(clean.unit.shape) * region()).astype(np.float32)
+    return dataclasses.replace(clean, unit=unit), dict(zip(clean.sessions, clean.unit, strict=True))
+
+
+def test_denoising_is_no_knowledge_of_change():
+    found = {}
+    for seed in range(40):
+        noisy, truths = unforetold(seed, 0.05)
+        denoised = {
+            "blur": smooth_inside(noisy.unit[1], region(), 1.5),
+            "median": np.where(region(), ndimage.median_filter(noisy.unit[1], 3), noisy.unit[0]),
+            "mean": noisy.unit[:2].mean(axis=0),
+        }
+        for name, made in denoised.items():
+            scores = locf_score(noisy, truths, made)
+            for measure in ("change_correlation", "change_correlation_noisefree"):
+                found.setdefault((name, measure), []).append(scores[measure])
+    intervals = {key: metrics.paired_bootstrap(np.array(values), 500, 1) for key, values in found.items()}
+    for name in denoised:
+        assert not intervals[name, "change_correlation_noisefree"].excludes_zero(), (name, intervals)
+    # the observed one is not free of it where several visits are averaged, as its docstring says
+    assert 0.2 < intervals["mean", "change_correlation"].mean < 0.4
+
+
+def test_extent_counts_the_dense_share_of_the_lung():
+    base = np.full(SHAPE, -0.4)  # -850 HU
+    dense = base.copy()
+    dense[2:6] = -0.22  # -580 HU in the lower half of the lung
+    patient = make_visits([base, base, dense], [0, 1, 2])
+    scores = locf_score(patient, {}, base)
+    assert scores["extent_error"] == pytest.approx(-50)
+    assert scoring.Ruler(WINDOW, 4.0).extent(np.array([-0.4, 0.0, 0.0, -0.4])) == 50
+    files = patient_files("001", "test", 3)
+    assert scoring.extent_per_year(files, patient, RULER, {}) == pytest.approx(25)
+    assert scoring.extent_per_year(files, patient, RULER, {("001", "01"): 3.0, ("001", "03"): 7.0}) == 2
 
 
 # ---- tuning ----------------------------------------------------------------------------------------------------------
@@ -349,6 +488,63 @@ def test_summary_has_means_and_paired_intervals():
     errors = errors.groupby(["method", "subject"])["mse_lowpass"].mean().groupby("method").sum()
     assert skill.loc["linear_image", "mean"] == pytest.approx(1 - errors["linear_image"] / errors["locf"])
     assert skill.loc["linear_image", "mean"] > 0.5
+
+
+def test_differences_to_every_baseline_agree_with_the_summary():
+    table = scored({f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(6)})
+    found, wide = summary.compare(table, 200, 1), summary.summarise(table, 200, 1)
+    assert list(found.columns) == summary.DIFFERENCE_COLUMNS
+    assert set(found["reference"]) == set(BASELINES)
+    assert not (found["method"] == found["reference"]).any()
+    keys = [*summary.GROUP, "method", "measure"]
+    both = found[found["reference"] == "locf_blurred"].merge(wide, on=keys)
+    for name in ("difference", "low", "high"):
+        assert np.allclose(both[name], both[f"blurred_{name}"], equal_nan=True)
+    one = metrics.paired_bootstrap(np.arange(5.0), 100, 3)
+    assert np.allclose(metrics.paired_bootstraps(np.arange(5.0)[:, None], 100, 3)[0], one)
+
+
+def test_sets_and_paces_are_summarised_apart():
+    patients = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(7)}
+    table = pd.concat([scored(patients), scored({"9": linear_patient(seed=9)}, name="north")])
+    found = summary.summarise(table, 20, 1)
+    rows = found.query("task == 'extrapolation' and region == 'lung' and measure == 'mse' and method == 'locf'")
+    rows = rows[rows["horizon"] == "all"].set_index(["set", "pace"])["patients"]
+    assert rows.to_dict() == {
+        **{("test", "all"): 7, ("test", "slow"): 3, ("test", "middle"): 2, ("test", "fast"): 2},
+        ("north", "all"): 1,
+    }
+    assert summary.pace_of(table)["006"] == "fast"
+    said = words.forecast_words(found, {"north": 2, "test": 7})
+    assert "Extrapolation, set north: 1 of 2 patients" in said[-2]
+    assert not any("north" in sentence for sentence in said[:-2])
+
+
+def test_how_hard_a_cohort_is():
+    clean, noisy = linear_patient((0.0, 1.0, 2.0)), linear_patient((0.0, 1.0, 2.0), noise=0.05)
+    table = scored({"001": noisy}, {"001": dict(zip(clean.sessions, clean.unit, strict=True))})
+    found = difficulty.difficulty(table, WINDOW)["test"]
+    change = np.mean((clean.unit[1] - clean.unit[0])[region()] ** 2)
+    assert found["disease_share"] == pytest.approx(change / (change + 2 * 0.05**2), rel=0.05)
+    assert found["rms_hu"] == pytest.approx(1500 * (change + 2 * 0.05**2) ** 0.5, rel=0.05)
+    assert (found["patients"], found["targets"]) == (1, 2)
+    assert "is disease" in words.difficulty_words({"test": found})[0]
+    assert difficulty.difficulty(scored({"001": noisy}), WINDOW)["test"]["disease_share"] is None
+    assert difficulty.difficulty(scored({}), WINDOW) == {}
+
+
+def test_a_set_without_change_names_what_beats_a_blur():
+    still = {f"{i:03d}": drifting(i, 0.04, rate=0) for i in range(8)}
+    clean = drifting(0, 0, rate=0)
+    table = scored(still, {subject: dict(zip(clean.sessions, clean.unit, strict=True)) for subject in still})
+    table["extent_per_year"] = 0.0
+    assert difficulty.unchanged_sets(table) == ["test"]
+    differences = summary.compare(table, 200, 1)
+    better = difficulty.better_than_blur(differences, "test")
+    assert "linear_image" not in better
+    assert "locf" not in better
+    assert "has foretold nothing" in words.blur_words(differences, ["test"])[0]
+    assert difficulty.unchanged_sets(table.assign(extent_per_year=1.0)) == []
 
 
 def test_summary_splits_by_horizon():
@@ -506,5 +702,8 @@ def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
     assert first.mask == masks[0]
     assert visits.of_split([first, second], "test", 2) == [first]
     assert visits.of_split([first, second], "train", 2) == []
+    assert (first.set, first.site) == ("test", "")
+    sites = split.assign(split="external", site=["north", "north", ""])
+    assert [patient.set for patient in visits.find_patients(sites, volumes, masks, folders)] == ["north", "external"]
     with pytest.raises(FileNotFoundError, match="subject 002, session a: usable, but has no volume"):
         visits.find_patients(split, volumes[:2], masks, folders)

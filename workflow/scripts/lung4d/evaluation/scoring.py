@@ -88,14 +88,14 @@ class Target:
 
     @cached_property
     def known_patterns(self) -> list[np.ndarray]:
-        """Changes that take no knowledge of the patient (voxels,): a shift, the cohort's map, and a blur."""
+        """Changes that need nothing foretold (voxels,): a shift, the cohort's map, a blur, and a change of contrast."""
         blurred = self.ruler.smooth(self.known.blurred(self.last), self.visit)
         cohort = self.ruler.smooth(self.known.cohort_map, self.visit)
-        return [np.ones_like(cohort), cohort, blurred - self.smooth_last]
+        return [np.ones_like(cohort), cohort, blurred - self.smooth_last, self.smooth_last]
 
     @cached_property
     def change(self) -> "Pattern":
-        return Pattern(self.smooth - self.smooth_last, [*self.known_patterns, self.smooth_last], self._least)
+        return Pattern(self.smooth - self.smooth_last, self.known_patterns, self._least)
 
     @cached_property
     def true_change(self) -> "Pattern":
@@ -181,15 +181,15 @@ def change_scores(smooth: np.ndarray, target: Target) -> dict[str, float]:
     """Scores of a low-passed prediction (voxels,), in which noise hardly counts.
 
     `change_correlation` is the correlation over the lung's voxels of the predicted and the true change since the last
-    given visit, both without what a shift, the cohort's map of change and a blur of the last scan explain (partial
-    correlation). 0 is a forecast that knows nothing of this patient: LOCF, its blur and the cohort's mean are 0 by
-    construction. Taking the cohort's map times the years away instead would leave every slow patient minus that map,
-    and a forecast of no change would correlate with it.
+    given visit, both without what needs nothing foretold (partial correlation): a shift, the cohort's map of change, a
+    blur of the last scan and a change of its contrast. LOCF, its blur and the cohort's mean are 0 by construction.
+    Taking the cohort's map times the years away instead would leave every slow patient minus that map, and a forecast
+    of no change would correlate with it.
 
-    Against the noise-free truth no noise is shared and the null value of any denoiser is 0. Against the observed visit
-    the change on both sides holds minus the noise of the last scan, so that any denoiser would correlate; there the
-    last scan itself is taken out too, by least squares, which leaves the sum of that noise and of what has changed
-    without its direction. It is stricter: a change in proportion to the present density counts for nothing.
+    Against the noise-free truth (`change_correlation_noisefree`) no noise is shared, and a denoiser's null value is 0.
+    Against the observed visit it is 0 only for denoisers of the last scan alone: the observed change holds minus the
+    noise of that scan, and so does every forecast that averages it with other visits (0.3 for the mean of two scans in
+    a phantom where nothing can be foretold). There compare with `mean_of_given`, not with 0.
     """
     change = smooth - target.smooth_last
     scores = {

@@ -45,14 +45,9 @@ def compare(table: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
 
     Differences are paired by patient, with 95 % bootstrap intervals over patients; of errors, so below zero is better.
     """
-    found = [
-        _differences(chosen, measure, bootstrap, seed).assign(**keys, measure=measure)
-        for keys, chosen in groups(table)
-        for measure in COMPARED
-    ]
-    empty = pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    rows = [{**keys, **row} for keys, chosen in groups(table) for row in _differences(chosen, bootstrap, seed)]
     types = dict.fromkeys(DIFFERENCE_COLUMNS, float) | dict.fromkeys(DIFFERENCE_TEXT, str) | {"patients": int}
-    return pd.concat([frame for frame in found if len(frame)] or [empty])[DIFFERENCE_COLUMNS].astype(types)
+    return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS).astype(types)
 
 
 def groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
@@ -84,22 +79,18 @@ def pace_of(table: pd.DataFrame) -> dict[str, str]:
 def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[str, object]]:
     methods = list(dict.fromkeys(chosen["method"]))
     targets = chosen.groupby(["subject", "session"]).ngroups
+    known = _by_patient(chosen, [*MEASURES, *SKILLS.values()])
     rows = []
-    for measure in MEASURES:
-        patients = _by_patient(chosen, measure)
-        if patients.empty:
-            continue
-        against = {name: _each_minus(patients, reference, bootstrap, seed) for name, reference in REFERENCES.items()}
+    for measure in (measure for measure in MEASURES if measure in known):
+        patients = known[measure]
+        against = {name: _each_minus(patients, method, bootstrap, seed) for name, method in REFERENCES.items()}
         for method in methods:
             row = {"method": method, "measure": measure, "patients": len(patients), "targets": targets}
             row["mean"] = patients[method].mean()
             for name, intervals in against.items():
                 row |= _columns(name, intervals[method])
             rows.append(row)
-    for skill, error in SKILLS.items():
-        patients = _by_patient(chosen, error)
-        if patients.empty:
-            continue
+    for skill, patients in ((skill, known[error]) for skill, error in SKILLS.items() if error in known):
         carried = patients["locf"].to_numpy()
         for method in methods:
             row = {"method": method, "measure": skill, "patients": len(patients), "targets": targets}
@@ -111,28 +102,37 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
     return rows
 
 
-def _differences(chosen: pd.DataFrame, measure: str, bootstrap: int, seed: int) -> pd.DataFrame:
-    patients = _by_patient(chosen, measure)
-    rows = [
-        (method, reference, *interval, len(patients))
+def _differences(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[str, object]]:
+    return [
+        {
+            **{"measure": measure, "method": method, "reference": reference, "patients": len(patients)},
+            **dict(zip(("difference", "low", "high"), interval, strict=True)),
+        }
+        for measure, patients in _by_patient(chosen, COMPARED).items()
         for reference in BASELINES
         if reference in patients
         for method, interval in _each_minus(patients, reference, bootstrap, seed).items()
         if method != reference
     ]
-    return pd.DataFrame(rows, columns=["method", "reference", "difference", "low", "high", "patients"])
 
 
 def _each_minus(patients: pd.DataFrame, reference: str, bootstrap: int, seed: int) -> dict[str, Interval]:
     with np.errstate(invalid="ignore"):  # infinite PSNR of a perfect forecast
-        differences = patients.sub(patients[reference], axis=0)
-    return dict(zip(patients.columns, paired_bootstraps(differences.to_numpy(), bootstrap, seed), strict=True))
+        differences = patients.to_numpy() - patients[[reference]].to_numpy()
+    return dict(zip(patients.columns, paired_bootstraps(differences, bootstrap, seed), strict=True))
 
 
-def _by_patient(chosen: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Mean over a patient's targets: one row a patient, one column a method; patients without the measure left out."""
-    values = chosen[measure].abs() if measure in ABSOLUTE else chosen[measure]
-    return values.groupby([chosen["subject"], chosen["method"]]).mean().unstack().dropna()
+def _by_patient(chosen: pd.DataFrame, measures: list[str]) -> dict[str, pd.DataFrame]:
+    """By measure, the mean over a patient's targets: one row a patient, one column a method.
+
+    Patients without the measure are left out, and measures that nobody has.
+    """
+    measures = list(dict.fromkeys(measures))
+    values = chosen[["subject", "method"]].join(chosen[measures])
+    values[ABSOLUTE] = chosen[ABSOLUTE].abs()
+    means = values.groupby(["subject", "method"])[measures].mean()
+    found = {measure: means[measure].unstack().dropna() for measure in measures if means[measure].notna().any()}
+    return {measure: patients for measure, patients in found.items() if len(patients)}
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

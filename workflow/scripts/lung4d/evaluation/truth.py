@@ -47,6 +47,7 @@ def true_extents(folders: Iterable[str | Path]) -> dict[Scan, float]:
         for folder in folders
         for told in map(read_json, sorted(Path(folder).glob("sub-*_truth.json")))
         for visit in told["visits"]
+        if "extent" in visit  # a scan made faulty on purpose has none
     }
 
 

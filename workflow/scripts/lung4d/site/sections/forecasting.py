@@ -17,24 +17,46 @@ METHODS = {
     "mean_of_given": "Mean of the given scans",
     "locf_autoencoder": "Last scan through the autoencoder",
     "linear_image": "Linear trend of the image",
+    "linear_image_shrunk": "Linear trend of the image, smoothed and shrunk",
     "linear_latent": "Linear trend of the codes",
+    "linear_latent_shrunk": "Linear trend of the codes, smoothed and shrunk",
     "cohort_mean_change": "Cohort's mean change",
     "cohort_mean_change_smoothed": "Cohort's mean change, blurred",
+    "boosting": "Boosted trees on the images",
     "reconstruction (oracle)": "Autoencoder, shown the answer",
+    "true latent, residual (oracle)": "True codes, residual decoding",
+    "true latent, mix (oracle)": "True codes, mix decoding",
 }
 TASKS = {
     "extrapolation": "Extrapolation: later visits from the first two",
     "interpolation": "Interpolation: visits in between from the first and the last",
 }
+PACES = {"slow": "Slow", "middle": "Middle", "fast": "Fast"}
 HORIZONS = {"<1": "less than 1 year", "1-2": "1 to 2 years", ">2": "2 years or more"}
+DISEASE = {  # column title: measure, decimals
+    "Density error, HU": ("density_error_hu", 0),
+    "High attenuation error, points": ("high_attenuation_error", 1),
+    "Extent error, points": ("extent_error", 1),
+    "Extent error against the truth": ("extent_error_noisefree", 1),
+    "Pattern of change": ("change_correlation", 2),
+    "Pattern of change against the truth": ("change_correlation_noisefree", 2),
+}
 GLOSSARY = (
     "Residual decoding keeps the last given scan's own detail and adds only the change that the model predicts. Pure "
     "decoding draws the whole scan from the codes. Mix lies between the two.",
-    "The autoencoder that is shown the answer is no forecast: it tells how well codes could draw the scan at best.",
+    "The autoencoder that is shown the answer, and true codes, are no forecasts: they tell how well codes could draw "
+    "the scan at best.",
+    "Smoothed and shrunk trends keep the share of a straight line's change that did best in val patients. Boosted "
+    "trees are ordinary machine learning on the images, the strongest rival that knows neither codes nor dynamics.",
     "Errors are of the HU window scaled to 0 to 1; HU (RMS) is their root in HU. The error of a perfect forecast is "
     "not zero, because the scan it is held against has noise of its own.",
     "Skill is the share of the change since the last scan, smoothed so that noise hardly counts, that a method "
     "foretells: 0 for the last scan itself, 100 for a perfect forecast, below 0 for one that is worse than no change.",
+    "Extent is the share of the lung whose smoothed density is above -720 HU; its error is in percentage points. "
+    "Pattern of change is the correlation within the lung of the change foretold with the true one, beyond the "
+    "cohort's mean and what a shift, a blur or more contrast would draw: 0 for a method that foretells nothing. "
+    "Against scans with noise, averaging several visits alone earns some: compare with the mean of the given scans.",
+    "Slow, middle and fast are thirds of the patients by the yearly change of extent.",
     "Differences are paired by patient; their intervals come from drawing patients again and again.",
 )
 ENOUGH = 5  # patients; with fewer an interval over patients means little
@@ -128,18 +150,54 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
         "change, which knows nothing of the patient."
     )
     bodies = [_chart(errors, task), _scores(part, results.window_width)]
+    bodies.append(Fold("Extent, density and pattern of change", (_disease(part),)))
     whole = _select(table, task, region="whole")
     if len(whole):
         bodies.append(Fold("The whole volume, chest wall included", (_scores(whole, results.window_width),)))
-    horizons = [(name, _select(table, task, horizon=key)) for key, name in HORIZONS.items()]
-    folded = []
-    for name, rows in horizons:
-        if len(rows):
-            folded += [Words((f"Forecasts {name} after the scan that is carried forward:",))]
-            folded += [_scores(rows, results.window_width)]
-    if folded:
-        bodies.append(Fold("By time since the last given scan", tuple(folded)))
+    thirds = {name: _select(table, task, pace=key) for key, name in PACES.items()}
+    if all(map(len, thirds.values())):
+        bodies.append(Fold("Slow, middle and fast patients", (_paces(thirds),)))
+    horizons = {
+        f"Forecasts {name} after the scan that is carried forward:": _select(table, task, horizon=key)
+        for key, name in HORIZONS.items()
+    }
+    others = {
+        f"Set {name}:": _select(table, task, patients_of=name) for name in table["set"].unique() if name != "test"
+    }
+    bodies += _folded("By time since the last given scan", horizons, results.window_width)
+    bodies += _folded("Patients of other sites, never trained on", others, results.window_width)
     return Reportlet(title, caption, tuple(bodies))
+
+
+def _folded(title: str, parts: dict[str, pd.DataFrame], width: float) -> list[Fold]:
+    """Scores of several parts of the table, each below its words; nothing where no part has a row."""
+    bodies = [body for words, rows in parts.items() if len(rows) for body in (Words((words,)), _scores(rows, width))]
+    return [Fold(title, tuple(bodies))] if bodies else []
+
+
+def _disease(part: pd.DataFrame) -> Table:
+    """What the forecasts get right of the disease, one row a method; also against the truth where simulated."""
+    by_measure = {measure: rows.set_index("method") for measure, rows in part.groupby("measure")}
+    columns = {title: column for title, column in DISEASE.items() if column[0] in by_measure}
+    methods = _order(part["method"].unique())
+    rows = [
+        (METHODS.get(method, method), *(_mean(by_measure, name, method, digits) for name, digits in columns.values()))
+        for method in methods
+    ]
+    strong = frozenset(number for number, method in enumerate(methods) if method.startswith("model"))
+    return Table(("Method", *columns), tuple(rows), numeric=frozenset(range(1, len(columns) + 1)), strong=strong)
+
+
+def _paces(thirds: dict[str, pd.DataFrame]) -> Table:
+    """Difference to the last scan, one row a method, one column a third of the patients."""
+    errors = [part[part["measure"] == "mse"].set_index("method") for part in thirds.values()]
+    methods = [method for method in _order(errors[0].index) if method != "locf"]
+    rows = [
+        (METHODS.get(method, method), *(_difference(part.loc[method], "locf") for part in errors)) for method in methods
+    ]
+    titles = [f"{name}: difference to last scan, MSE × 1000" for name in thirds]
+    strong = frozenset(number for number, method in enumerate(methods) if method.startswith("model"))
+    return Table(("Method", *titles), tuple(rows), numeric=frozenset(range(1, len(titles) + 1)), strong=strong)
 
 
 def _chart(errors: pd.DataFrame, task: str) -> Charts:
@@ -149,7 +207,7 @@ def _chart(errors: pd.DataFrame, task: str) -> Charts:
     bars = [
         Bar(METHODS.get(method, method), *(1000 * rows.loc[method, parts]), ours=method.startswith("model"))
         for method in _order(rows.index)
-        if method not in ("locf", "reconstruction (oracle)")
+        if method != "locf" and not method.endswith("(oracle)")
     ]
     label = "squared error in the lung × 1000, difference to the last scan carried forward"
     drawn = interval_bars(bars, label, zero="← better      worse →")
@@ -214,7 +272,16 @@ def _order(methods) -> list[str]:
     return [name for name in METHODS if name in present] + [name for name in present if name not in METHODS]
 
 
-def _select(table: pd.DataFrame | None, task: str, horizon: str = "all", region: str = "lung") -> pd.DataFrame:
+def _select(
+    table: pd.DataFrame | None,
+    task: str,
+    horizon: str = "all",
+    region: str = "lung",
+    pace: str = "all",
+    patients_of: str = "test",
+) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame()
-    return table[(table["task"] == task) & (table["horizon"] == horizon) & (table["region"] == region)]
+    for column, value in (("set", patients_of), ("horizon", horizon), ("region", region), ("pace", pace)):
+        table = table[table[column] == value]
+    return table[table["task"] == task]
