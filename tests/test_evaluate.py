@@ -28,7 +28,7 @@ from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, parameter_hash, save
 SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
 VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
-SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test"}
+SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test", "005": "external"}
 METHODS = [*BASELINES, "model (pure)", "model (residual)", "model (mix)"]
 
 
@@ -215,6 +215,13 @@ def test_without_truth_and_without_third_visits(tmp_path):
     assert summary["mix"] == {"value": 0.5, "split": "", "patients": 0}
     assert len(read_table(done.reconstruction)) == 4
     assert not (tmp_path / "evaluate/segmentation.tsv").exists()
+
+
+def test_external_patients_are_a_set_of_their_own(tmp_path):
+    done = evaluate(tmp_path, visits={"001": (0.0, 1.0), "004": (0.0, 1.0, 3.0), "005": (0.0, 1.0, 2.0)})
+    for table in (done.forecast, done.summary, done.differences):
+        assert set(read_table(table)["set"]) == {"test", "external"}
+    assert "Extrapolation, set external: 1 of 1 patient." in " ".join(read_json(done.words)["sentences"])
 
 
 def test_one_patient_in_training_alone(tmp_path):

@@ -16,9 +16,7 @@ from lung4d.evaluation.places import CohortChange
 from lung4d.evaluation.smoothing import smooth_inside
 from lung4d.evaluation.times import anchor, linear_weights, task_of
 from lung4d.evaluation.trends import Trend, image_change, latent_change
-from lung4d.evaluation.visits import Visits
-
-Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
+from lung4d.evaluation.visits import Decode, Visits
 
 
 @dataclass(frozen=True)

@@ -55,17 +55,15 @@ class Features:
         return distance, (slices - slices.min()) / max(slices.max() - slices.min(), 1)
 
     def at(self, year: float) -> np.ndarray:
-        """Features (voxels, features) float32 for a forecast to `year`; NaN where a feature takes a second visit."""
+        """Features (voxels, features) float32 for a forecast to `year`; 0 where a feature takes another visit."""
         given, last = self.given, anchor(self.given.years, year)
         raw = given.unit[:, given.region]
         distance, height = self.place
         gap = given.years[-1] - given.years[0]
-        slope = (
-            (self.smooth[1:, -1] - self.smooth[1:, 0]) / gap if gap > 0 else np.full_like(self.smooth[1:, 0], np.nan)
-        )
+        slope = (self.smooth[1:, -1] - self.smooth[1:, 0]) / gap if gap > 0 else np.zeros_like(self.smooth[1:, 0])
         line = np.tensordot(self.smooth, change_weights(given.years, year), axes=(1, 0))
         later = given.years[given.years > year]
-        ahead, until = year - given.years[last], later.min() - year if len(later) else np.nan
+        ahead, until = year - given.years[last], later.min() - year if len(later) else 0.0
         numbers = (raw[last].mean(), slope[0].mean(), line[0].mean(), gap, ahead, until)
         columns = [
             raw[last],
@@ -146,7 +144,7 @@ def _stack(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 
 def _with_one(features: np.ndarray) -> np.ndarray:
-    return np.column_stack([np.nan_to_num(features), np.ones(len(features), np.float32)])
+    return np.column_stack([features, np.ones(len(features), np.float32)])
 
 
 def _ridge(features: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluation.baselines import BASELINES, Decode, Fitted, Known
+from lung4d.evaluation.baselines import BASELINES, Fitted, Known
 from lung4d.evaluation.cases import cases
 from lung4d.evaluation.scoring import Ruler, Target, score
 from lung4d.evaluation.times import anchor, linear_weights
-from lung4d.evaluation.visits import Visits
+from lung4d.evaluation.visits import Decode, Visits
 
 # (given visits, years asked for (q,), share of own detail or None) -> decoding ("pure", ...) -> (q, D, H, W)
 Forecast = Callable[[Visits, np.ndarray, float | None], Mapping[str, np.ndarray]]

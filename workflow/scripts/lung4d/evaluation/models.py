@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from lung4d.evaluation.baselines import Decode
 from lung4d.evaluation.forecasting import Forecast
-from lung4d.evaluation.visits import Visits
+from lung4d.evaluation.visits import Decode, Visits
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.model import LatentODE
 from lung4d.vqgan.model import VQGAN

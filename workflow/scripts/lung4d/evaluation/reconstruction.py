@@ -7,8 +7,7 @@ import pandas as pd
 
 from lung4d import metrics
 from lung4d.codebook import USED_FROM
-from lung4d.evaluation.baselines import Decode
-from lung4d.evaluation.visits import Visits
+from lung4d.evaluation.visits import Decode, Visits
 
 HELD_OUT = ("val", "test", "external")
 COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]

@@ -1,6 +1,6 @@
 """The visits of one patient: where their files are, and their volumes and latents in memory, one patient at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import pandas as pd
 from lung4d.latents import Latents, load_latents
 from lung4d.names import scan_of
 from lung4d.volumes import open_mask, open_volume, read_affine, to_unit
+
+Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
 
 
 @dataclass(frozen=True)

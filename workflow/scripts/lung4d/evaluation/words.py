@@ -110,7 +110,11 @@ def difficulty_words(found: Mapping[str, Mapping[str, float | None]]) -> list[st
             f"mean square in the lung; set {name}, {_count(values['patients'], 'patient')})"
         )
         share = values["disease_share"]
-        told = "" if share is None else f"; {100 * share:.0f} % of the mean square is disease, the rest noise"
+        told = (
+            ""
+            if share is None
+            else f"; {100 * share:.0f} % of the mean square is disease, the rest noise and acquisition"
+        )
         sentences.append(f"{said}{told}.")
     return sentences
 
