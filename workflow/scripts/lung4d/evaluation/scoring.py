@@ -189,7 +189,7 @@ def change_scores(smooth: np.ndarray, target: Target) -> dict[str, float]:
     Against the noise-free truth (`change_correlation_noisefree`) no noise is shared, and a denoiser's null value is 0.
     Against the observed visit it is 0 only for denoisers of the last scan alone: the observed change holds minus the
     noise of that scan, and so does every forecast that averages it with other visits (0.3 for the mean of two scans in
-    a phantom where nothing can be foretold). There compare with `mean_of_given`, not with 0.
+    a phantom where nothing can be foretold). It has no null value that holds for all methods: no claim rests on it.
     """
     change = smooth - target.smooth_last
     scores = {

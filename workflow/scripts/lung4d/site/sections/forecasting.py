@@ -55,7 +55,8 @@ GLOSSARY = (
     "Extent is the share of the lung whose smoothed density is above -720 HU; its error is in percentage points. "
     "Pattern of change is the correlation within the lung of the change foretold with the true one, beyond the "
     "cohort's mean and what a shift, a blur or more contrast would draw: 0 for a method that foretells nothing. "
-    "Against scans with noise, averaging several visits alone earns some: compare with the mean of the given scans.",
+    "Against scans with noise, averaging several visits alone can earn some, so that only the one against the "
+    "simulated truth bears a claim.",
     "Slow, middle and fast are thirds of the patients by the yearly change of extent.",
     "Differences are paired by patient; their intervals come from drawing patients again and again.",
 )
