@@ -9,6 +9,7 @@ include: "workflow/rules/inputs.smk"
 include: "workflow/rules/scans.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/autoencoder.smk"
+include: "workflow/rules/variants.smk"
 include: "workflow/rules/outcomes.smk"
 include: "workflow/rules/pages.smk"
 

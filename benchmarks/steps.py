@@ -10,8 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from lung4d.training import has_bf16
 from lung4d.vqgan.discriminators import Discriminators
-from lung4d.vqgan.memory import Plan, has_bf16
+from lung4d.vqgan.memory import Plan
 from lung4d.vqgan.model import VQGAN, Settings
 from lung4d.vqgan.options import Options
 from lung4d.vqgan.perceptual import load_perceptual

@@ -1,5 +1,6 @@
 """Small models, cohorts and files on which the tests of stage 2 run."""
 
+import math
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import torch
 import yaml
 
 from lung4d.latents import Latents, pool_mask, save_latents
+from lung4d.ode.ensemble import save_ode
+from lung4d.ode.given import Given, depth_of, height_of
 from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.sequences import Sequence
 from lung4d.tables import write_table
@@ -20,6 +23,9 @@ from lung4d.vqgan.model import VQGAN, Settings, save_vqgan
 ROOT = Path(__file__).parents[1]
 GRID = (8, 12, 12)
 LATENT = (2, 3, 3)
+FACTOR = 2  # of the small models: voxels a latent voxel
+WINDOW = (-1000.0, 500.0)
+NO_CALIBRATION = {"bands": {}, "carried": {}, "deviations": math.nan}
 
 
 class Named(dict):
@@ -42,12 +48,21 @@ def run_script(name: str, **places) -> None:
 
 
 def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> LatentODE:
-    """A small model in float32; `drawn` fills the last convolution, which starts at zero, so that things change."""
+    """A small model in float32; `drawn` fills the last convolutions, which start at zero, so that things change."""
     torch.manual_seed(seed)
-    ode = LatentODE(ODESettings(channels=channels, **{"hidden": 4, **settings})).eval()
+    settings = {"hidden": 4, "factor": FACTOR, "features": False, "maps": 0, **settings}
+    ode = LatentODE(ODESettings(channels=channels, **settings)).eval()
     with torch.no_grad():
         ode.decoder[-1].weight.normal_(0, drawn)
+        if ode.drawing:
+            ode.drawing.noise.weight.normal_(0, drawn)
+            ode.drawing.signals.weight.normal_(0, 20 * drawn)
     return ode
+
+
+def save_model(ode: LatentODE, path: Path, vqgan_hash: str, calibration: dict | None = None) -> None:
+    """Write a model as an ensemble of one, without bands where no calibration is given."""
+    save_ode(ode.settings, [ode.state_dict()], path, vqgan_hash, calibration or NO_CALIBRATION)
 
 
 def visits(count: int, channels: int = 3, shape=(3, 4, 5), seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,6 +71,16 @@ def visits(count: int, channels: int = 3, shape=(3, 4, 5), seed: int = 0) -> tup
     mask = torch.zeros(shape, dtype=torch.bool)
     mask[1:, 1:-1, 1:-1] = True
     return torch.randn(count, channels, *shape, generator=generator), mask
+
+
+def given_of(z: torch.Tensor, years, mask: torch.Tensor) -> Given:
+    """Visits with random scans of FACTOR voxels a latent voxel, whose lung is that of the mask; each scan follows from
+    its latent, so that the order of visits does not matter."""
+    large = [size * FACTOR for size in mask.shape]
+    seeds = [int(abs(float(latent.nan_to_num().sum())) * 1000) for latent in z]
+    scans = [np.random.default_rng(seed).uniform(-0.5, 0.1, large).astype(np.float32) for seed in seeds]
+    region = mask.numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2)
+    return Given.of(years, z, mask, np.stack(scans) if scans else np.zeros((0, *large)), region, (3.0, 2.0, 2.0))
 
 
 def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)) -> list[Sequence]:
@@ -72,11 +97,22 @@ def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)
         drift = np.array([0, 0.5 * sign, 0])[:, None, None, None]
         z = np.stack([base + year * drift for year in years])
         z = torch.from_numpy((z + rng.normal(0, noise, z.shape)).astype(np.float32))
-        sequences.append(Sequence(f"{number:03d}", split[number % len(split)], years, z, torch.from_numpy(mask)))
+        sequences.append(sequence(f"{number:03d}", split[number % len(split)], years, z, torch.from_numpy(mask)))
     return sequences
 
 
-def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str]) -> Named:
+def sequence(subject: str, split: str, years: np.ndarray, z: torch.Tensor, mask: torch.Tensor) -> Sequence:
+    """A patient whose scans are the second channel of the latents, 100 HU a unit around -700, with noise."""
+    rng = np.random.default_rng(int(subject))
+    region = mask.numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2)
+    hu = [-700 + 100 * latent[1].numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2) for latent in z]
+    volumes = tuple(np.rint(scan + rng.normal(0, 30, scan.shape)).astype(np.int16) for scan in hu)
+    density = np.array([to_unit(scan[region], WINDOW).mean() for scan in volumes], np.float32)
+    depth = depth_of(region, (3.0, 2.0, 2.0)).astype(np.float16)
+    return Sequence(subject, split, years, z, mask, volumes, WINDOW, region, depth, height_of(region), density)
+
+
+def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str], grid=GRID) -> Named:
     """Files as the stages before leave them: volumes, masks, latents of a tiny 3D-VQ-GAN, split table.
 
     cohort: years of the visits by subject. Returns the paths: split, vqgan, volumes, masks, latents (folders).
@@ -93,18 +129,18 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
         paths["latents"][-1].mkdir()
         for number, year in enumerate(years, start=1):
             session = f"{number:02d}"
-            _write_scan(folder, vqgan, subject, session, year, paths)
+            _write_scan(folder, vqgan, subject, session, year, paths, grid)
             rows.append((subject, session, year, splits[subject]))
     write_table(pd.DataFrame(rows, columns=["subject", "session", "years", "split"]), paths.split)
     return paths
 
 
-def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: float, paths: Named) -> None:
+def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: float, paths: Named, grid) -> None:
     """A lung that grows denser with the years inside a body of soft tissue with bone above the HU window."""
     rng = np.random.default_rng(int(subject))
-    region = np.zeros(GRID, bool)
+    region = np.zeros(grid, bool)
     region[1:-1, 2:-2, 2:-2] = True
-    hu = np.where(region, -800 + 60 * year + rng.normal(0, 20, GRID), 40)
+    hu = np.where(region, -800 + 60 * year + rng.normal(0, 20, grid), 40)
     hu[0] = 900
     affine = np.diag([-2.0, -2.0, 3.0, 1.0]) + np.array([[0, 0, 0, 5.0], [0, 0, 0, 7], [0, 0, 0, -9], [0, 0, 0, 0]])
     stem = folder / f"sub-{subject}_ses-{session}"

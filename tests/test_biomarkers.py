@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lung4d.biomarker_table import READOUTS, biomarker_table, code_columns
+from lung4d.biomarker_table import DENSITIES, READOUTS, biomarker_table, code_columns, readout_table
 from lung4d.biomarkers import code_frequencies, histogram_shape, lung_density, lung_volume
 from lung4d.latents import Latents, save_codes, save_latents
 from lung4d.names import forecast_stem
@@ -164,10 +164,25 @@ def test_script_measures_every_scan_and_every_generated_volume(tmp_path):
     np.testing.assert_allclose(table[code_columns(table)].sum(axis=1), 1.0)
 
 
+BANDS = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+
+
+def test_bands_stand_beside_the_generated_scan_that_they_are_of():
+    rows = pd.DataFrame(
+        {"subject": ["1", "1"], "kind": ["generated", "real"], "session": ["", "01"], "given": ["01", ""]}
+    )
+    rows = rows.assign(years=[1.0, 0.0], **dict.fromkeys(READOUTS, 0.0))
+    drawn = pd.DataFrame({"subject": ["1"], "given": ["01"], "years": [1.0], "mean_density_hu_low": [-3.0]})
+    table = readout_table(rows, drawn).set_index("kind")
+    assert table.loc["generated", "mean_density_hu_low"] == -3 and np.isnan(table.loc["real", "mean_density_hu_low"])
+    assert table["mean_density_hu_high"].isna().all() and len(table) == 2
+
+
 def test_readouts_for_clinicians(tmp_path):
     _run(make_files(tmp_path, ["001", "002"]), tmp_path)
     table = read_table(tmp_path / "readouts.tsv")
-    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS]
+    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS, *BANDS]
+    assert table[BANDS].isna().all(axis=None)  # the model that drew these had none
     assert table["kind"].tolist() == ["generated", "real", "real", "real"] * 2
     one = table[table["subject"] == "001"]
     assert one["given"].tolist() == ["01+02", "", "", ""]

@@ -19,17 +19,20 @@ from lung4d.evaluation.trends import Trend
 from lung4d.evaluation.visits import PatientFiles, load_visits
 from lung4d.files import read_json
 from lung4d.latents import Latents, pool_mask, save_latents
-from lung4d.ode.decoding import decode_forecast
-from lung4d.ode.model import LatentODE, ODESettings, load_ode, save_ode
+from lung4d.ode.decoding import MODES, decode_forecast
+from lung4d.ode.ensemble import load_ode, save_ode
+from lung4d.ode.given import Given as Seen
+from lung4d.ode.model import Forecast, LatentODE, ODESettings
 from lung4d.tables import read_table, write_table
 from lung4d.volumes import to_unit
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, parameter_hash, save_vqgan
+from ode_cases import NO_CALIBRATION
 
 SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
 VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
 SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test", "005": "external"}
-METHODS = [*BASELINES, "model (pure)", "model (residual)", "model (mix)"]
+METHODS = [*BASELINES, *(f"model ({mode})" for mode in MODES)]
 
 
 class Given(dict):
@@ -64,7 +67,7 @@ def write_models(folder):
     save_vqgan(vqgan, folder / "vqgan.pt")
     ode = LatentODE(ODESettings(channels=4, hidden=4))
     torch.nn.init.normal_(ode.decoder[-1].weight, std=0.1)  # it starts at "nothing changes"
-    save_ode(ode, folder / "ode.pt", parameter_hash(vqgan))
+    save_ode(ode.settings, [ode.state_dict()], folder / "ode.pt", parameter_hash(vqgan), calibration=NO_CALIBRATION)
     return load_vqgan(folder / "vqgan.pt")
 
 
@@ -127,7 +130,7 @@ def prepare(folder, visits=VISITS, truth=True):
         masks=masks,
         latents=sorted((folder / "latents").iterdir()),
     )
-    names = ["reconstruction", "forecast", "summary", "differences", "codes"]
+    names = ["reconstruction", "forecast", "summary", "differences", "coverage", "codes"]
     if truth:
         truths = sorted((folder / "truth").iterdir())
         given |= {"truth": truths, "segment_masks": masks, "fields": fields}
@@ -259,7 +262,7 @@ def test_real_models_see_no_withheld_visit(tmp_path):
         asked = visits.years[list(case.targets)]
         known = Known(visits.take(case.given), fitted, decoder_of(vqgan))
         made.append(list(forecasting.forecasts(known, asked, forecaster_of(vqgan, ode))))
-    assert len(made[0]) == 2 * (len(BASELINES) + 3)
+    assert len(made[0]) == 2 * (len(BASELINES) + len(MODES))
     for (_, name, before), (_, _, after) in zip(*made, strict=True):
         assert np.array_equal(before, after), name
     volumes = {(index, name): volume for index, name, volume in made[0]}
@@ -278,6 +281,6 @@ def test_remembered_decodings_are_the_same_and_nothing_alters_them(tmp_path):
             assert torch.equal(remembering.decode(z), vqgan.decode(z))
     assert remembering.decode(latents[-1]) is remembering.decode(latents[-1].clone())
     z = latents[-1][0].numpy()
-    given = torch.zeros(1, *SHAPE)
-    decode_forecast(remembering, latents[-1], [1.0], given, latents[-1], [0.0], lung(), "residual")
+    given = Seen.of([0.0], latents[-1], np.ones(latents[-1].shape[2:], bool), np.zeros((1, *SHAPE)), lung(), (3, 2, 2))
+    decode_forecast(remembering, Forecast(latents[-1], latents[-1]), given, [1.0], "residual")
     assert np.array_equal(decoder_of(remembering)(z), decoder_of(vqgan)(z))

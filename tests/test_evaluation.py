@@ -13,6 +13,7 @@ from lung4d import metrics
 from lung4d.evaluation import (
     baselines,
     boosting,
+    coverage,
     difficulty,
     forecasting,
     places,
@@ -29,6 +30,7 @@ from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.smoothing import smooth_inside
 from lung4d.evaluation.trends import Trend
 from lung4d.latents import Latents
+from lung4d.ode import calibration
 from lung4d.tables import read_table, write_table
 
 SHAPE, WINDOW = (12, 16, 16), (-1000.0, 500.0)
@@ -707,3 +709,41 @@ def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
     assert [patient.set for patient in visits.find_patients(sites, volumes, masks, folders)] == ["north", "external"]
     with pytest.raises(FileNotFoundError, match="subject 002, session a: usable, but has no volume"):
         visits.find_patients(split, volumes[:2], masks, folders)
+
+
+# ---- bands
+
+
+def test_bands_hold_what_they_promise_and_their_scale_grows_with_the_gap():
+    """Residuals that grow with the gap, half of them for patients to calibrate on."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for patient in range(400):
+        for gap in (0.5, 3.0):
+            truth = rng.normal(0, 2 * gap)
+            rows.append((f"{patient:03d}", "train", 1, gap, gap, "mean_density_hu", -800 + truth, -800.0, -800.0))
+    table = pd.DataFrame(rows, columns=calibration.COLUMNS)
+    first, second = table.iloc[:400], table.iloc[400:]
+    band = calibration.fit_bands(first)["mean_density_hu"]
+    low, high = band.around(second["forecast"].to_numpy(), second["gap"].to_numpy(), second["at_hand"].to_numpy())
+    inside = (low <= second["observed"]) & (second["observed"] <= high)
+    assert 0.85 < inside.mean() < 0.95
+    assert all(0.83 < inside[second["gap"] == gap].mean() < 0.97 for gap in (0.5, 3.0))
+    short, long = (band.scale(np.array([gap]), np.zeros(1))[0] for gap in (0.5, 3.0))
+    assert long / short == pytest.approx(6, rel=0.25)
+    plain = calibration.carried_bands(first)["mean_density_hu"]
+    ends = plain.around(second["at_hand"].to_numpy(), second["gap"].to_numpy(), second["at_hand"].to_numpy())
+    assert (high - low).mean() < 0.95 * (ends[1] - ends[0]).mean()
+    assert calibration.fit_bands(table.iloc[:10]) == {}
+    again = calibration.Calibration.from_record(calibration.Calibration.of(first, 1.7).record())
+    assert again.bands["mean_density_hu"] == band and again.deviations == 1.7
+
+
+def test_coverage_counts_visits_and_draws_patients():
+    rows = [("test", f"{n % 5}", 1.0, 1.0, "mean_density_hu", float(n < 8), 10.0, 1.0, 20.0) for n in range(10)]
+    (row,) = coverage.coverage_table(rows, 200, 1).itertuples()
+    assert (row.coverage, row.width, row.carried_coverage, row.carried_width) == (0.8, 10.0, 1.0, 20.0)
+    assert (row.patients, row.visits) == (5, 10) and row.coverage_low < 0.8 < row.coverage_high <= 1
+    assert coverage.coverage_table([], 200, 1).empty
+    assert "8 of" not in words.coverage_words(coverage.coverage_table(rows, 200, 1))[0]
+    assert words.coverage_words(coverage.coverage_table(rows, 200, 1))[0].startswith("Set test: 80 % [")

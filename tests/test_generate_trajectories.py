@@ -15,19 +15,20 @@ from lung4d import ct
 from lung4d.files import read_json
 from lung4d.latents import load_codes
 from lung4d.native import NativeVisit, on_visit, visits_named
-from lung4d.ode.model import load_ode, save_ode
-from lung4d.ode.trajectories import given_sets, years_to_generate
+from lung4d.ode.decoding import MODES
+from lung4d.ode.ensemble import load_ode
+from lung4d.ode.trajectories import band_columns, given_sets, years_to_generate
 from lung4d.synthetic import Forecast, Placed
 from lung4d.synthetic_dicom import write_synthetic_series
 from lung4d.tables import read_table
 from lung4d.volumes import open_volume
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import Named, model, run_script, section, write_cohort
+from ode_cases import Named, model, run_script, save_model, section, write_cohort
 
 YEARS = [0.0, 1.2004, 2.0]
 
 
-def generated(folder, cohort, subject="001", sessions_left=None, originals=None, **changes):
+def generated(folder, cohort, subject="001", sessions_left=None, originals=None, calibration=None, **changes):
     """Run the stage for one patient with a small model that draws changes; returns its folder and the inputs.
 
     originals: files of the visits as they were scanned (scans, lungs, inverses).
@@ -36,7 +37,12 @@ def generated(folder, cohort, subject="001", sessions_left=None, originals=None,
     if sessions_left is not None:
         table = read_table(paths.split).query("session in @sessions_left")
         table.to_csv(paths.split, sep="\t", index=False)
-    save_ode(model(channels=4, drawn=2.0), folder / "ode.pt", parameter_hash(load_vqgan(paths.vqgan)))
+    save_model(
+        model(channels=4, drawn=2.0, factor=4, features=True, maps=2),
+        folder / "ode.pt",
+        parameter_hash(load_vqgan(paths.vqgan)),
+        calibration,
+    )
     out = folder / "generated"
     of_patient = [path for path in (*paths.volumes, *paths.masks) if f"sub-{subject}" in path.name]
     run_script(
@@ -89,8 +95,9 @@ def test_given_sets():
 def test_files_names_and_table(tmp_path):
     out, paths = generated(tmp_path, {"001": YEARS, "002": [0.0]}, interval=1.0, horizon=1.0)
     table = read_table(out / "sub-001_trajectories.tsv")
-    assert table.columns.tolist() == ["subject", "given", "years", "decoding", "file"]
-    assert (table["subject"] == "001").all() and (table["decoding"] == "residual").all()
+    assert table.columns.tolist()[:5] == ["subject", "given", "years", "decoding", "file"]
+    assert table.columns.tolist()[5:] == list(band_columns()) and table["mean_density_hu_low"].isna().all()
+    assert (table["subject"] == "001").all() and (table["decoding"] == "drawn").all()
     asked = {given: rows["years"].tolist() for given, rows in table.groupby("given")}
     assert asked == {"01+02+03": [0.0, 1.0, 1.2, 2.0, 3.0], "01+02": [0.0, 1.0, 1.2, 2.0]}
     assert "sub-001_given-01+02_years-1.200_desc-generated_ct.nii.gz" in table["file"].tolist()
@@ -106,7 +113,29 @@ def test_files_names_and_table(tmp_path):
     assert image.header.get_xyzt_units()[0] == "mm"
 
 
-@pytest.mark.parametrize("decoding", ["residual", "pure", "mix"])
+def test_a_calibrated_model_says_how_far_off_it_may_be(tmp_path):
+    """Bands widen with the years from the nearest given visit; spreads are in HU and zero outside the lung."""
+    band = {"a": 1.0, "b": 10.0, "c": 0.0, "low": -1.5, "high": 2.0, "residuals": 50}
+    calibration = {"bands": {"mean_density_hu": band}, "carried": {}, "deviations": 1.6}
+    out, paths = generated(tmp_path, {"001": YEARS}, interval=1.0, horizon=2.0, calibration=calibration)
+    table = read_table(out / "sub-001_trajectories.tsv").query("given == '01+02+03'").set_index("years")
+    for year, gap in ((0.0, 0.0), (1.0, 0.2004), (3.0, 1.0), (4.0, 2.0)):
+        row, scale = table.loc[year], np.hypot(1, 10 * gap)
+        middle = row["mean_density_hu_forecast"]
+        assert row["mean_density_hu_low"] == pytest.approx(middle - 1.5 * scale, abs=0.01)
+        assert row["mean_density_hu_high"] == pytest.approx(middle + 2.0 * scale, abs=0.01)
+    assert (
+        table["high_attenuation_percent_low"].isna().all() and table["high_attenuation_percent_forecast"].notna().all()
+    )
+    lung = nib.load(paths.masks[0]).get_fdata() > 0
+    near, far = (
+        nib.load(out / f"sub-001_given-01+02+03_years-{year}_desc-spread_map.nii.gz").get_fdata()
+        for year in ("2.000", "4.000")
+    )
+    assert (near[lung] > 1).all() and not near[~lung].any() and far[lung].mean() > near[lung].mean()
+
+
+@pytest.mark.parametrize("decoding", MODES)
 def test_outside_the_lung_the_baselines_voxels_whatever_the_decoding(tmp_path, decoding):
     out, paths = generated(tmp_path, {"001": [0.0, 1.0]}, decoding=decoding, interval=1.0)
     baseline, region = open_volume(paths.volumes[0]), hu(paths.masks[0]) > 0
@@ -152,7 +181,7 @@ def test_unusable_scans_are_not_read(tmp_path):
 
 def test_a_model_of_another_stage_1_is_refused(tmp_path):
     paths = write_cohort(tmp_path, {"001": [0.0]}, {"001": "test"})
-    save_ode(model(channels=4), tmp_path / "ode.pt", "somebody else's")
+    save_model(model(channels=4), tmp_path / "ode.pt", "somebody else's")
     files = {"split": paths.split, "vqgan": paths.vqgan, "ode": tmp_path / "ode.pt", "latents": tmp_path / "sub-001"}
     with pytest.raises(ValueError, match="another 3D-VQ-GAN"):
         run_script(
@@ -181,7 +210,7 @@ def test_every_volume_says_that_it_is_synthetic(tmp_path):
     assert facts["given_sessions"] == ["01", "02"] and facts["given_years"] == YEARS[:2] and facts["years"] == 2.0
     assert facts["vqgan_parameters_sha256"] == parameter_hash(load_vqgan(paths.vqgan))
     assert facts["ode_parameters_sha256"] == parameter_hash(load_ode(tmp_path / "ode.pt"))
-    assert (facts["decoding"], facts["unit"], facts["window_hu"]) == ("residual", "HU", [-1000.0, 500.0])
+    assert (facts["decoding"], facts["unit"], facts["window_hu"]) == ("drawn", "HU", [-1000.0, 500.0])
     assert facts["size"] == list(nib.load(volumes[0]).shape) and facts["grid_of_session"] == "01"
 
 

@@ -16,10 +16,13 @@ from lung4d.ode.convgru import ConvGRU, ConvGRUCell
 from lung4d.ode.convolution import Conv3d
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, integrate
-from lung4d.ode.losses import losses, rising_weights
-from lung4d.ode.model import Forecast, ODESettings, load_ode, save_ode
+from lung4d.ode.ensemble import Ensemble, fold_of, load_ode
+from lung4d.ode.features import STEP, change_per_year, latent_features, trend_per_year
+from lung4d.ode.given import Given, depth_of, height_of, pooled
+from lung4d.ode.losses import image_losses, latent_losses, rising_weights
+from lung4d.ode.model import Forecast, ODESettings
 from lung4d.ode.times import as_years, blend_weights, merge_ties
-from ode_cases import model, visits
+from ode_cases import FACTOR, given_of, model, save_model, visits
 
 SOLVERS = {name: Solver(name, rtol=1e-6, atol=1e-8, step=0.01) for name in (*ADAPTIVE, *FIXED)}
 SOLVERS["adaptive_heun"] = Solver("adaptive_heun", rtol=1e-4, atol=1e-6, step=0.01)
@@ -89,7 +92,7 @@ def test_time_gap_is_seen_only_when_asked_for():
     z, _ = visits(2)
     for seen in (True, False):
         torch.manual_seed(0)
-        gru = ConvGRU(3, 4, time_gap=seen)
+        gru = ConvGRU(3, 4, time_gap=seen, between=None)
         near, far = gru(z, torch.tensor([0.0, 0.05])), gru(z, torch.tensor([0.0, 0.6]))
         assert torch.equal(near, far) is not seen
 
@@ -151,7 +154,8 @@ def test_hard_weights_give_finite_answers(monkeypatch):
     with torch.no_grad():
         for parameter in ode.dynamics.parameters():
             parameter.mul_(60)
-    assert torch.isfinite(ode.forecast(1e3 * z, [0.0, 1e-5], mask, [-10.0, 0.0, 50.0])).all()
+    answer = ode.forecast(given_of(1e3 * z, [0.0, 1e-5], mask), [-10.0, 0.0, 50.0])
+    assert all(torch.isfinite(part).all() for part in answer if part is not None)
 
 
 def test_unknown_solver_is_named():
@@ -168,6 +172,10 @@ VARIANTS = [
     {"solver": "rk4"},
     {"solver": "euler", "solver_step": 0.4},
     {"time_gap": False},
+    {"encoder": "ode_convgru"},
+    {"dynamics": "linear"},
+    {"features": True, "maps": 2},
+    {"features": True, "maps": 2, "direction": "backward", "dynamics": "linear"},
 ]
 YEARS = st.floats(-3, 9).map(lambda year: round(year, 2))
 
@@ -182,28 +190,36 @@ YEARS = st.floats(-3, 9).map(lambda year: round(year, 2))
 def test_an_answer_does_not_depend_on_what_else_is_asked(query, others, years, variant):
     """Telescoping, any given visits (unsorted, tied, one alone), any query times, in any order."""
     ode, (z, mask) = model(**variant), visits(len(years))
-    few = ode.forecast(z, years, mask, query)
-    many = ode.forecast(z, years, mask, others + query + others[::-1])
-    again = many[len(others) : len(others) + len(query)]
-    assert torch.allclose(few, again, rtol=1e-4, atol=1e-5)
+    few = ode.forecast(given_of(z, years, mask), query)
+    many = ode.forecast(given_of(z, years, mask), others + query + others[::-1])
+    for part, whole in zip(few, many, strict=True):
+        assert part is None or torch.allclose(part, whole[len(others) :][: len(query)], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_query_at_a_given_visit_returns_it(variant):
     ode, (z, mask) = model(**variant), visits(3)
     years = [2.0, 0.0, 0.7]
-    answer = ode.forecast(z, years, mask, [0.7, 2.0, 5.0, 0.0])
+    visits_given = given_of(z, years, mask)
+    answer = ode.forecast(visits_given, [0.7, 2.0, 5.0, 0.0])
+    inside = visits_given.region
     for row, visit in ((0, 2), (1, 0), (3, 1)):
-        assert torch.equal(answer[row][:, mask], z[visit][:, mask])
-    assert not torch.allclose(answer[2][:, mask], z[0][:, mask])
+        assert torch.equal(answer.latents[row][:, mask], z[visit][:, mask])
+        if ode.drawing:
+            assert torch.equal(answer.drawn[row][inside], visits_given.scans[visit][inside])
+    assert not torch.allclose(answer.latents[2][:, mask], z[0][:, mask])
+    if ode.drawing:
+        assert not torch.allclose(answer.drawn[2][inside], visits_given.scans[0][inside])
+        assert not torch.allclose(answer.expected[1][inside], visits_given.scans[0][inside])
+        assert (answer.variance[:, inside] > 0).all() and not answer.variance[:, ~inside].any()
 
 
 def test_the_order_of_visits_does_not_matter_and_ties_are_their_mean():
     ode, (z, mask) = model(), visits(4)
     years, query = [0.0, 1.0, 1.0, 2.5], [-0.5, 0.4, 1.0, 3.0]
-    answer = ode.forecast(z, years, mask, query)
+    answer = ode.forecast(given_of(z, years, mask), query).latents
     order = [2, 3, 0, 1]
-    shuffled = ode.forecast(z[order], [years[i] for i in order], mask, query)
+    shuffled = ode.forecast(given_of(z[order], [years[i] for i in order], mask), query).latents
     assert torch.allclose(answer, shuffled, atol=1e-5)
     assert torch.allclose(answer[2][:, mask], z[1:3].mean(0)[:, mask])
 
@@ -212,10 +228,10 @@ def test_between_visits_the_forecast_is_the_blend_of_both_sides():
     ode, (z, mask) = model(), visits(2)
     years, query = np.array([0.0, 2.0]), np.array([0.5])
     with torch.no_grad():
-        change, at_given = ode.changes(z * mask, years, query)
+        change, at_given = (ode(given_of(z, years, mask), asked).changes for asked in (query, years))
     sides = [z[i] + change[0] - at_given[i] for i in (0, 1)]
     blend = 0.75 * sides[0] + 0.25 * sides[1]
-    assert torch.allclose(ode.forecast(z, years, mask, query)[0][:, mask], blend[:, mask], atol=1e-5)
+    assert torch.allclose(ode.forecast(given_of(z, years, mask), query).latents[0][:, mask], blend[:, mask], atol=1e-5)
 
 
 @pytest.mark.parametrize("decoder", ["telescoping", "pairwise"])
@@ -223,7 +239,7 @@ def test_between_visits_the_forecast_is_the_blend_of_both_sides():
 def test_an_untrained_model_carries_the_visits_forward(decoder, count):
     ode, (z, mask) = model(drawn=0.0, decoder=decoder), visits(count)
     years = list(range(count))
-    answer = ode.forecast(z, years, mask, [-2.0, 0.0, count + 3.0])
+    answer = ode.forecast(given_of(z, years, mask), [-2.0, 0.0, count + 3.0]).latents
     last = z[-1] if decoder == "telescoping" else z[0]
     for row, expected in zip(answer, (z[0], z[0], last), strict=True):
         assert torch.equal(row[:, mask], expected[:, mask])
@@ -232,23 +248,31 @@ def test_an_untrained_model_carries_the_visits_forward(decoder, count):
 @pytest.mark.parametrize("decoder", ["telescoping", "pairwise"])
 def test_outside_the_mask_the_baselines_embedding_is_returned(decoder):
     ode, (z, mask) = model(decoder=decoder), visits(3)
-    answer = ode.forecast(z, [1.0, 0.0, 2.0], mask, [-1.0, 0.5, 1.0, 4.0])
+    answer = ode.forecast(given_of(z, [1.0, 0.0, 2.0], mask), [-1.0, 0.5, 1.0, 4.0]).latents
     assert all(torch.equal(row[:, ~mask], z[1][:, ~mask]) for row in answer)
+
+
+def test_outside_the_lung_the_baselines_scan_is_drawn():
+    ode, (z, mask) = model(features=True, maps=2), visits(3)
+    visits_given = given_of(z, [1.0, 0.0, 2.0], mask)
+    answer, outside = ode.forecast(visits_given, [-1.0, 0.5, 1.0, 4.0]), ~visits_given.region
+    for drawn in (answer.drawn, answer.expected):
+        assert all(torch.equal(scan[outside], visits_given.scans[1][outside]) for scan in drawn)
 
 
 def test_what_lies_outside_the_mask_does_not_matter_inside():
     ode, (z, mask) = model(), visits(2)
     other = torch.where(mask, z, torch.tensor(9.0))
-    a, b = (ode.forecast(latents, [0.0, 1.0], mask, [3.0]) for latents in (z, other))
+    a, b = (ode.forecast(given_of(latents, [0.0, 1.0], mask), [3.0]).latents for latents in (z, other))
     assert torch.equal(a[0][:, mask], b[0][:, mask])
 
 
 def test_scale_and_shift_of_the_latents_are_a_matter_of_units():
     ode, (z, mask) = model(), visits(2)
-    answer = ode.forecast(z, [0.0, 1.0], mask, [3.0])
+    answer = ode.forecast(given_of(z, [0.0, 1.0], mask), [3.0]).latents
     ode.shift += 2.0
     ode.scale *= 5.0
-    scaled = ode.forecast(5 * z + 2, [0.0, 1.0], mask, [3.0])
+    scaled = ode.forecast(given_of(5 * z + 2, [0.0, 1.0], mask), [3.0]).latents
     assert torch.allclose(scaled, 5 * answer + 2, rtol=1e-4, atol=1e-4)
 
 
@@ -257,9 +281,9 @@ def test_pairwise_is_the_sum_over_its_grid_from_the_baseline():
     ode, (z, mask) = model(decoder="pairwise", direction="backward", time_gap=False), visits(2)
     years = np.array([0.0, 1.2])
     with torch.no_grad():
-        states = ode._states(ode.encode(z * mask, years), 0.0, np.array([0.0, 0.5, 1.0]))
+        states = ode._states(ode.encode(given_of(z, years, mask)), 0.0, np.array([0.0, 0.5, 1.0]))
         steps = [ode.decoder(torch.cat([states[i], states[i - 1]])[None])[0] for i in (1, 2)]
-    answer = ode.forecast(z, years, mask, [0.0, 0.5, 0.75, 1.0])
+    answer = ode.forecast(given_of(z, years, mask), [0.0, 0.5, 0.75, 1.0]).latents
     expected = [z[0], z[0] + steps[0], z[0] + steps[0] + steps[1] / 2, z[0] + steps[0] + steps[1]]
     for row, latent in zip(answer, expected, strict=True):
         assert torch.allclose(row[:, mask], latent[:, mask], atol=1e-5)
@@ -269,28 +293,45 @@ def test_pairwise_depends_on_its_grid_but_not_on_the_other_queries():
     (z, mask), answers = visits(2), []
     for interval in (0.5, 0.25):
         ode = model(decoder="pairwise", pairwise_interval=interval)
-        answers.append(ode.forecast(z, [0.0, 1.0], mask, [2.0])[0])
-        many = ode.forecast(z, [0.0, 1.0], mask, [-3.1, 0.3, 2.0, 7.0])[2]
+        answers.append(ode.forecast(given_of(z, [0.0, 1.0], mask), [2.0]).latents[0])
+        many = ode.forecast(given_of(z, [0.0, 1.0], mask), [-3.1, 0.3, 2.0, 7.0]).latents[2]
         assert torch.allclose(answers[-1], many, rtol=1e-4, atol=1e-5)
     assert (answers[0] - answers[1])[:, mask].abs().mean() > 0.1 * answers[0][:, mask].std()
 
 
 def test_a_forecast_of_nothing_and_from_nothing():
     ode, (z, mask) = model(), visits(2)
-    assert ode.forecast(z, [0.0, 1.0], mask, []).shape == (0, *z.shape[1:])
-    with pytest.raises(ValueError, match="at least one"):
-        ode.forecast(z[:0], [], mask, [1.0])
+    assert ode.forecast(given_of(z, [0.0, 1.0], mask), []).latents.shape == (0, *z.shape[1:])
+    with pytest.raises(ValueError, match="one at least"):
+        given_of(z[:0], [], mask)
     with pytest.raises(ValueError, match="not finite"):
-        ode.forecast(z * math.nan, [0.0, 1.0], mask, [1.0])
-    with pytest.raises(ValueError, match="do not fit"):
-        ode.forecast(z[:, :2], [0.0, 1.0], mask, [1.0])
+        given_of(z * math.nan, [0.0, 1.0], mask)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        given_of(z[..., 1:], [0.0, 1.0], mask)
+    with pytest.raises(ValueError, match="2 channels, this model wants 3"):
+        ode.forecast(given_of(z[:, :2], [0.0, 1.0], mask), [1.0])
 
 
-@pytest.mark.parametrize("decoder", ["telescoping", "pairwise"])
-def test_gradients_reach_every_weight(decoder):
-    ode, (z, mask) = model(decoder=decoder), visits(3)
-    years = np.array([0.0, 1.0, 2.5])
-    losses(ode(z[:2], years[:2], mask, years), z, mask, ode.scale).total.backward()
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"decoder": "pairwise"},
+        {"decoder": "direct"},
+        {"encoder": "ode_convgru"},
+        {"dynamics": "linear", "features": True},
+        {"features": True, "maps": 2},
+        {"decoder": "pairwise", "maps": 2},
+    ],
+)
+def test_gradients_reach_every_weight(variant):
+    ode, (z, mask) = model(**variant), visits(3)
+    seen = given_of(z, [0.0, 1.0, 2.5], mask)
+    answer = ode(seen.take([0, 1]), seen.years, draw=[2])
+    terms = latent_losses(answer, z, mask, ode.scale)
+    if ode.drawing:
+        terms |= image_losses(answer, seen.scans[2:], seen.region)
+    sum(terms.values()).backward()
     still = [name for name, weight in ode.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert not still
 
@@ -303,9 +344,9 @@ def test_settings_are_checked():
 
 def test_a_stored_model_comes_back_and_only_for_its_stage_1(tmp_path):
     ode, (z, mask) = model(decoder="pairwise"), visits(2)
-    save_ode(ode, tmp_path / "model.pt", "abc", best_step=3)
-    again = load_ode(tmp_path / "model.pt", "cpu", "abc")
-    assert torch.equal(ode.forecast(z, [0, 1], mask, [2]), again.forecast(z, [0, 1], mask, [2]))
+    save_model(ode, tmp_path / "model.pt", "abc")
+    again, seen = load_ode(tmp_path / "model.pt", "cpu", "abc"), given_of(z, [0, 1], mask)
+    assert torch.equal(ode.forecast(seen, [2]).latents, again.forecast(seen, [2]).latents)
     assert not any(weight.requires_grad for weight in again.parameters())
     with pytest.raises(ValueError, match="another 3D-VQ-GAN"):
         load_ode(tmp_path / "model.pt", "cpu", "abd")
@@ -324,9 +365,83 @@ def test_losses_of_a_known_forecast():
     mask[0] = True
     z = torch.zeros(3, 1, 2, 2, 2)
     off = torch.tensor([0.0, 1.0, 2.0])[:, None, None, None, None]
-    result = losses(Forecast(z + off + 99 * ~mask, z + off), z, mask, torch.tensor(1.0))
-    assert result.reconstruction.item() == pytest.approx((0.5 * 0 + 1.0 * 1 + 1.5 * 4) / 3)
-    assert result.difference.item() == pytest.approx((2 / 3 * 1 + 4 / 3 * 1) / 2)
+    result = latent_losses(Forecast(z + off + 99 * ~mask, z + off), z, mask, torch.tensor(1.0))
+    assert result["reconstruction"].item() == pytest.approx((0.5 * 0 + 1.0 * 1 + 1.5 * 4) / 3)
+    assert result["difference"].item() == pytest.approx((2 / 3 * 1 + 4 / 3 * 1) / 2)
+
+
+def test_losses_of_a_known_drawing():
+    """An even error of half a STEP; an alternating one, of which means over blocks see nothing; the best variance."""
+    region = torch.ones(8, 8, 8, dtype=torch.bool)
+    scans = torch.zeros(1, 8, 8, 8)
+    even = torch.full_like(scans, STEP / 2)
+    odd = even * (1 - 2 * (torch.arange(8) % 2))
+    for error, low_pass in ((even, 0.25), (odd, 0.0)):
+        result = image_losses(Forecast(None, None, None, error, torch.full_like(scans, STEP**2 / 4)), scans, region)
+        assert result["image"].item() == pytest.approx(0.25)
+        assert result["low_pass"].item() == pytest.approx(low_pass, abs=1e-6)
+        for other in (0.2, 0.3):
+            worse = Forecast(None, None, None, error, torch.full_like(scans, other * STEP**2))
+            assert image_losses(worse, scans, region)["variance"] > result["variance"]
+
+
+# ---- what the model is told of the scans
+
+
+def test_depth_height_and_means_over_blocks():
+    region = np.zeros((6, 9, 9), bool)
+    region[1:5, 2:7, 2:7] = True
+    assert depth_of(region, (10.0, 2.0, 2.0)).max() == pytest.approx(6.0)  # three voxels of 2 mm from the middle
+    assert height_of(region).tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3, 1, 1])
+    volumes, weight = torch.arange(8.0).reshape(1, 1, 2, 2, 2), torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2, 2)
+    assert pooled(volumes, weight, 2).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
+
+
+def test_changes_per_year_are_shrunk_where_visits_are_close():
+    years = np.array([0.0, 2.0, 2.1])
+    values = torch.tensor([0.0, 4.0, 5.0])
+    change = change_per_year(values, years)
+    assert change[0] == 0 and change[1].item() == pytest.approx(2 * 4 / 4.25) and change[2] < 1
+    line = torch.from_numpy(3.0 + 0.5 * np.array([0.0, 5.0, 10.0]))
+    assert trend_per_year(line, np.array([0.0, 5.0, 10.0])).item() == pytest.approx(0.5, rel=0.01)
+    assert trend_per_year(line[:1], years[:1]) == 0
+
+
+def test_features_know_nothing_of_what_lies_outside_the_lung():
+    z, mask = visits(2)
+    seen = given_of(z, [0.0, 1.0], mask)
+    features = latent_features(seen)
+    seen.scans[:, ~seen.region] = 7.0
+    assert torch.equal(features, latent_features(seen)) and not features[:, :, ~mask].any()
+
+
+def test_a_crop_is_the_same_place_in_latents_and_scans():
+    z, mask = visits(2)
+    seen = given_of(z, [0.0, 1.0], mask)
+    part = seen.crop((1, 2, 1), (2, 2, 3))
+    assert part.z.shape[2:] == part.mask.shape == (2, 2, 3) and part.factor == FACTOR
+    assert torch.equal(part.scans, seen.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.density, seen.density)
+
+
+# ---- ensembles
+
+
+def test_an_ensemble_is_the_mean_of_its_members_and_their_disagreement_is_variance():
+    (z, mask), members = visits(2), [model(seed, features=True, maps=2) for seed in (0, 1)]
+    seen = given_of(z, [0.0, 1.0], mask)
+    one, other = (member.forecast(seen, [2.5]) for member in members)
+    both = Ensemble(members).forecast(seen, [2.5])
+    assert torch.allclose(both.latents, (one.latents + other.latents) / 2, atol=1e-5)
+    assert torch.allclose(both.expected, (one.expected + other.expected) / 2, atol=1e-6)
+    between = ((one.expected - other.expected) / 2).square()
+    assert torch.allclose(both.variance, (one.variance + other.variance) / 2 + between, atol=1e-6)
+
+
+def test_folds_are_even_and_do_not_depend_on_the_order():
+    subjects = [f"{number:03d}" for number in range(10)]
+    folds = fold_of(subjects, 3, seed=1)
+    assert sorted(list(folds.values()).count(fold) for fold in range(3)) == [3, 3, 4]
+    assert folds == fold_of(subjects[::-1], 3, seed=1) != fold_of(subjects, 3, seed=2)
 
 
 # ---- decoding
@@ -345,34 +460,42 @@ def case():
     rng = np.random.default_rng(0)
     volumes = rng.uniform(-0.2, 0.2, (2, 4, 4, 4)).astype(np.float32)
     given_z = torch.from_numpy(rng.uniform(-0.1, 0.1, (2, 1, 2, 2, 2)).astype(np.float32))
-    return region, volumes, given_z, [0.0, 2.0]
+    mask = torch.tensor([[[True, True], [False, False]]] * 2)
+    return Given.of([0.0, 2.0], given_z, mask, volumes, region, (1.0, 1.0, 1.0))
+
+
+def latents_only(z: torch.Tensor) -> Forecast:
+    return Forecast(z, z)
 
 
 @pytest.mark.parametrize(("mode", "mix", "share"), [("pure", 0.3, 0.0), ("residual", 0.3, 1.0), ("mix", 0.3, 0.3)])
 def test_decoding_formulas(mode, mix, share):
-    region, volumes, given_z, years = case()
+    seen = case()
+    region, volumes = seen.region.numpy(), seen.scans.numpy()
     z = torch.full((3, 1, 2, 2, 2), 0.1)
-    answer = decode_forecast(upsampler(), z, [-1.0, 0.5, 4.0], volumes, given_z, years, region, mode, mix).numpy()
-    lost = volumes - given_z[:, 0].numpy().repeat(2, 1).repeat(2, 2).repeat(2, 3)
+    answer = decode_forecast(upsampler(), latents_only(z), seen, [-1.0, 0.5, 4.0], mode, mix).numpy()
+    lost = volumes - seen.z[:, 0].numpy().repeat(2, 1).repeat(2, 2).repeat(2, 3)
     for row, weights in zip(answer, ([1, 0], [0.75, 0.25], [0, 1]), strict=True):
         expected = 0.1 + share * (weights[0] * lost[0] + weights[1] * lost[1])
         assert np.allclose(row[region], expected[region], atol=1e-6)
         assert np.array_equal(row[~region], volumes[0][~region])
 
 
-def test_residual_decoding_returns_a_given_scan():
-    region, volumes, given_z, years = case()
-    ode = model(channels=1)
-    mask = torch.tensor([[[True, True], [False, False]]] * 2)
-    z = ode.forecast(given_z, years, mask, [2.0])
-    answer = decode_forecast(upsampler(), z, [2.0], volumes, given_z, years, region, "residual").numpy()[0]
-    assert np.allclose(answer[region], volumes[1][region], atol=1e-6)
-    assert np.array_equal(answer[~region], volumes[0][~region])
+@pytest.mark.parametrize("mode", ["residual", "drawn"])
+def test_a_given_scan_comes_back(mode):
+    seen = case()
+    ode = model(channels=1, maps=2)
+    answer = decode_forecast(upsampler(), ode.forecast(seen, [2.0]), seen, [2.0], mode).numpy()[0]
+    region = seen.region.numpy()
+    assert np.allclose(answer[region], seen.scans[1].numpy()[region], atol=1e-6)
+    assert np.array_equal(answer[~region], seen.scans[0].numpy()[~region])
 
 
 def test_decoding_is_clipped_and_checked():
-    region, volumes, given_z, years = case()
-    answer = decode_forecast(upsampler(), given_z + 9, years, volumes, given_z, years, region, "pure")
+    seen = case()
+    answer = decode_forecast(upsampler(), latents_only(seen.z + 9), seen, seen.years, "pure")
     assert answer.max() == 0.5
     with pytest.raises(ValueError, match="decoding is 'best'"):
-        decode_forecast(upsampler(), given_z, years, volumes, given_z, years, region, "best")
+        decode_forecast(upsampler(), latents_only(seen.z), seen, seen.years, "best")
+    with pytest.raises(ValueError, match="draws nothing"):
+        decode_forecast(upsampler(), latents_only(seen.z), seen, seen.years, "drawn")

@@ -8,6 +8,7 @@ from running import ROOT, snakemake
 
 GPU_RULES = {
     "train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate", "table3", "table3_train",
+    "table1", "table1_train", "ablation", "ablation_train",
 }  # fmt: skip
 
 
@@ -29,6 +30,8 @@ def dry_run(tmp_path, monkeypatch, **environment):
         "--dry-run",
         "all",
         "table3",
+        "table1",
+        "ablation",
         "--configfile",
         str(ROOT / "tests/tiny.yaml"),
         folder=tmp_path,
@@ -59,7 +62,7 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
         assert asked["slurm_partition"] == (gpu if rule in GPU_RULES else cpu), rule
         assert asked.get("gres") == (gres if rule in GPU_RULES else None), rule
         assert "gpu" not in asked
-    for rule in ("train_vqgan", "train_ode", "table3_train"):
+    for rule in ("train_vqgan", "train_ode", "table3_train", "table1_train", "ablation_train"):
         assert asked_signal(resources[rule]) == "--signal=TERM@300"
 
 

@@ -1,40 +1,46 @@
 """Training of the latent disease ODE: what it learns, what it is chosen by, and that it resumes exactly."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from lung4d.ode import training
-from lung4d.ode.model import LatentODE, ODESettings, load_ode
+from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
+from lung4d.ode.model import ODESettings
+from lung4d.ode.options import Options
+from lung4d.ode.samples import Samples
 from lung4d.ode.sequences import draw_given, held_out_tasks, latent_files, load_sequences, spread, usable
-from lung4d.ode.training import Plan, Trainer, withheld_error
+from lung4d.ode.validation import validate
 from lung4d.tables import read_table
 from lung4d.training import Checkpoints, Lock, Stopper
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import Named, drifting, run_script, section, write_cohort
+from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, write_cohort
 
-PLAN = {
-    "seed": 1,
-    "lr": 3e-3,
-    "betas": (0.5, 0.9),
-    "epochs": 2,
-    "given": "random",
-    "hide_visits": 0.0,
-    "select": "held_out",
-    "save_every": 1000,
-}
+LATENTS_ONLY = {"features": False, "maps": 0}
+OPTIONS = {"members": 1, "lr": 3e-3, "lr_decay": 0.0, "betas": (0.5, 0.9), "epochs": 2, "validate_every": 3}
 
 
-def train(folder, sequences, stopper=None, hidden=8, **changes) -> Trainer:
-    torch.manual_seed(0)
-    model = LatentODE(ODESettings(channels=3, hidden=hidden))
-    trainer = Trainer(model, sequences, Plan(**{**PLAN, **changes}), folder / "history.parquet")
-    with stopper or Stopper() as stop, Lock(folder / "checkpoints") as lock:
-        trainer.run(Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock)
-    return trainer
+def start(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Training:
+    made = ODESettings(**{"channels": 3, "factor": FACTOR, "hidden": 4, **settings})
+    return training.start_training(
+        made, Options(**{**OPTIONS, **changes}), sequences, torch.device("cpu"), folder / "history.parquet"
+    )
+
+
+def train(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Training:
+    begun = start(folder, sequences, settings, **changes)
+    with Stopper() as stop, Lock(folder / "checkpoints") as lock:
+        training.train(begun, Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock, folder / "progress.png")
+    return begun
+
+
+def trained(run: training.Training):
+    return as_ensemble(run.settings, [member["weights"] for member in run.finished])
 
 
 # ---- which visits
@@ -81,88 +87,129 @@ def test_spread_of_the_latents_in_the_lung():
     assert spread([], 3)[1] == 1
 
 
+def test_samples_follow_from_their_number_and_visit_every_patient_once_an_epoch():
+    sequences = drifting(4)
+    options = Options(crop=(4, 6, 6))
+    one, other = (Samples(sequences, options, seed=7) for _ in range(2))
+    assert sorted(one.draw(number).subject for number in range(4)) == ["000", "001", "002", "003"]
+    late, again = one.draw(13), other.draw(13)
+    assert late.subject == again.subject and np.array_equal(late.given, again.given)
+    assert torch.equal(late.visits.scans, again.visits.scans)
+    assert late.visits.scans.shape[1:] == (4, 6, 6) and late.visits.z.shape[2:] == (2, 3, 3)
+    assert not set(late.given) & set(late.withheld) and len(late.given) + len(late.withheld) == len(late.visits)
+
+
 # ---- training
 
 
 def test_it_learns_a_drift_that_the_last_visit_does_not_know(tmp_path):
     """Half of the patients drift up, half down; which, a single visit tells. Scored on patients never seen."""
-    trainer = train(tmp_path, drifting(10, split=("train", "train", "train", "val", "val")), hidden=4, epochs=12)
-    error, unchanged = withheld_error(trainer.model, usable(drifting(6, seed=5, split=("test",)), "test"))
-    assert error < 0.3 * unchanged
-    assert trainer.best["step"] > 0
+    run = train(tmp_path, drifting(10, split=("train", "train", "train", "val", "val")), epochs=12)
+    numbers = validate(trained(run).members[0], drifting(6, seed=5, split=("test",)))
+    assert numbers["held_out_latent"] < 0.3 * numbers["latent_no_change"]
+    assert run.finished[0]["step"] > 0
+
+
+def test_it_draws_a_drift_that_the_last_visit_does_not_know(tmp_path):
+    settings = {"features": True, "maps": 2}
+    run = train(tmp_path, drifting(10, split=("train", "train", "train", "val", "val")), settings, epochs=15)
+    numbers = validate(trained(run).members[0], drifting(6, seed=5, split=("test",)))
+    assert numbers["held_out_image"] < 0.6 * numbers["image_no_change"]
 
 
 def test_the_untrained_model_changes_nothing(tmp_path):
-    trainer = train(tmp_path, drifting(4, split=("train", "val")), epochs=0)
-    error, unchanged = withheld_error(trainer.model, trainer.judges)
-    assert error == pytest.approx(unchanged)
-    assert trainer.best["step"] == 0
+    run = start(tmp_path, drifting(4, split=("train", "val")))
+    numbers = validate(training.start_member(run, 0).model, run.judges)
+    assert numbers["held_out_latent"] == pytest.approx(numbers["latent_no_change"])
 
 
-def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
-    """Stopped after step 4, in the middle of an epoch, and again after step 5."""
-    sequences = drifting(5, split=("train", "train", "train", "val", "test"))
-    whole = train(tmp_path / "whole", sequences, epochs=3)
-    assert whole.steps == 9
-    for stop_after in (4, 5):
+@pytest.mark.parametrize("settings", [LATENTS_ONLY, {"features": True, "maps": 2}])
+def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, settings):
+    """Two members; stopped in the first, at its end, and in the second."""
+    sequences = drifting(6, split=("train", "train", "train", "train", "val", "test"))
+    options = {"members": 2, "epochs": 2, "crop": (4, 6, 6)}
+    whole = train(tmp_path / "whole", sequences, settings, **options)
+    total = sum(whole.steps_of(member) for member in (0, 1))
+    done = [0]
+    for stop_after in (3, 2, 2):
         with monkeypatch.context() as patch:
-            step = Trainer._train_step
+            step = training.train_step
 
-            def stopping(self, step=step, stop_after=stop_after):
-                row = step(self)
-                if self.step == stop_after:
+            def stopping(run, step=step, left=[stop_after]):  # noqa: B006
+                row = step(run)
+                done[0] += 1
+                left[0] -= 1
+                if left[0] == 0:
                     signal.raise_signal(signal.SIGTERM)
                 return row
 
-            patch.setattr(Trainer, "_train_step", stopping)
+            patch.setattr(training, "train_step", stopping)
             with pytest.raises(SystemExit) as leaving:
-                train(tmp_path / "parts", sequences, epochs=3)
+                train(tmp_path / "parts", sequences, settings, **options)
             assert leaving.value.code == 75
-    parts = train(tmp_path / "parts", sequences, epochs=3)
-    for a, b in zip(whole.model.state_dict().values(), parts.model.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+    parts = train(tmp_path / "parts", sequences, settings, **options)
+    assert done[0] < total
+    for one, other in zip(whole.finished, parts.finished, strict=True):
+        assert one["step"] == other["step"] and one["value"] == other["value"]
+        assert all(torch.equal(weight, other["weights"][name]) for name, weight in one["weights"].items())
     frames = [pd.read_parquet(tmp_path / name / "history.parquet") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
-    assert frames[0]["step"].tolist() == list(range(10))
 
 
 def test_best_weights_are_kept_not_the_last(tmp_path, monkeypatch):
-    values = iter([(1.0, 1.0), (0.5, 1.0), (0.7, 1.0), (0.6, 1.0)])
-    monkeypatch.setattr(training, "withheld_error", lambda model, patients: next(values))
-    trainer = train(tmp_path, drifting(4, split=("train", "val")), epochs=3)
-    assert trainer.best["step"] == 2
-    assert trainer.best["value"] == 0.5
-    for name, weight in trainer.model.state_dict().items():
-        assert torch.equal(weight, trainer.best["weights"][name])
+    values = iter([1.0, 0.5, 0.7, 0.6])
+    monkeypatch.setattr(training, "validate", lambda *_: {"held_out_latent": next(values)})
+    run = train(tmp_path, drifting(4, split=("train", "val")), epochs=3, validate_every=2)
+    assert run.finished[0]["step"] == 2 and run.finished[0]["value"] == 0.5
 
 
 def test_chosen_by_training_loss(tmp_path):
-    trainer = train(tmp_path, drifting(4, split=("train", "val")), select="training_loss")
-    history = pd.read_parquet(tmp_path / "history.parquet").dropna(subset="loss")
-    assert trainer.best["value"] == pytest.approx(history.groupby("epoch")["loss"].mean().min())
+    run = train(tmp_path, drifting(4, split=("train", "val")), select="training_loss", validate_every=2, epochs=4)
+    losses = pd.read_parquet(tmp_path / "history.parquet")["loss"].dropna().to_numpy()
+    assert run.finished[0]["value"] == pytest.approx(losses.reshape(-1, 2).mean(1).min())
 
 
-def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(training, "_finite", lambda model: False)
-    trainer = train(tmp_path, drifting(3), epochs=1)
-    assert not trainer.model.decoder[-1].weight.any()
-    assert "step left out" in caplog.text
+def test_several_patients_a_step_are_their_mean(tmp_path):
+    """Two steps of one patient each at a standstill of the weights give the gradient of one step of two."""
+    run = training.start_member(start(tmp_path, drifting(4), accumulation=2, lr=1e-12), 0)
+    row = training.train_step(run)
+    alone = training.start_member(start(tmp_path, drifting(4), lr=1e-12), 0)
+    losses = [training.train_step(alone)["loss"] for _ in range(2)]
+    assert row["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_every_training_patient_has_a_member_that_never_saw_it(tmp_path):
+    run = start(tmp_path, drifting(12, split=("train", "train", "val")), members=3)
+    models = [training.start_member(run, member) for member in range(3)]
+    for member, held in enumerate(models):
+        seen = {patient.subject for patient in held.samples.patients}
+        assert seen == {patient.subject for patient in run.patients if run.folds()[patient.subject] != member}
+    honest = run.honest_models([held.model.state_dict() for held in models])
+    assert set(honest) == {patient.subject for patient in run.patients + run.judges}
+    assert all(len(honest[patient.subject].members) == 3 for patient in run.judges)
+    assert start(tmp_path, drifting(4), members=3).folds() == {}
 
 
 def test_nobody_to_learn_from_leaves_the_last_visit(tmp_path, caplog):
-    lone = [item for item in drifting(3)]
-    lone = [type(item)(item.subject, "train", item.years[:1], item.z[:1], item.mask) for item in lone]
-    trainer = train(tmp_path, lone)
+    lone = [replace(s, years=s.years[:1], z=s.z[:1], volumes=s.volumes[:1], density=s.density[:1]) for s in drifting(3)]
+    run = train(tmp_path, lone)
     assert "untrained" in caplog.text
-    assert trainer.steps == 0 and len(pd.read_parquet(tmp_path / "history.parquet")) == 1
-    answer = trainer.model.forecast(lone[0].z, [0.0], lone[0].mask, [3.0])
-    assert torch.equal(answer[0], lone[0].z[0])
+    assert run.steps_of(0) == 0 and len(pd.read_parquet(tmp_path / "history.parquet")) == 1
+    answer = trained(run).forecast(given_of(lone[0].z, [0.0], lone[0].mask), [3.0])
+    assert torch.equal(answer.latents[0], lone[0].z[0])
 
 
 def test_without_val_patients_train_patients_choose_and_the_log_says_so(tmp_path, caplog):
-    trainer = train(tmp_path, drifting(3), epochs=1)
-    assert trainer.judges is trainer.patients
+    run = train(tmp_path, drifting(3), epochs=1)
+    assert run.judges is run.patients
     assert "no val patient" in caplog.text
+
+
+def test_options_that_cannot_be_meant_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"train_ode\.members is 0"):
+        Options(members=0)
+    with pytest.raises(ValueError, match=r"train_ode\.crop is \[5, 6, 6\]; give multiples of 2"):
+        start(tmp_path, drifting(2), crop=(5, 6, 6))
 
 
 # ---- files and script
@@ -170,14 +217,22 @@ def test_without_val_patients_train_patients_choose_and_the_log_says_so(tmp_path
 
 def places(folder, paths, **changes) -> dict:
     return {
-        "input": Named(split=str(paths.split), vqgan=str(paths.vqgan), latents=[str(path) for path in paths.latents]),
-        "output": Named(
-            {
-                key: str(folder / name)
-                for key, name in {"model": "model.pt", "history": "history.parquet", "progress": "progress.png"}.items()
-            }
+        "input": Named(
+            split=str(paths.split),
+            vqgan=str(paths.vqgan),
+            **{name: [str(path) for path in paths[name]] for name in ("latents", "volumes", "masks")},
         ),
-        "params": Named(section("train_ode", hidden=4, epochs=2, **changes), checkpoints=str(folder / "checkpoints")),
+        "output": Named(
+            model=str(folder / "model.pt"),
+            history=str(folder / "history.parquet"),
+            progress=str(folder / "progress.png"),
+            residuals=str(folder / "residuals.tsv"),
+        ),
+        "params": Named(
+            section("train_ode", **{"hidden": 4, "maps": 2, "epochs": 2, "members": 2, "crop": None, **changes}),
+            checkpoints=str(folder / "checkpoints"),
+        ),
+        "resources": Named(),
         "log": [str(folder / "train_ode.log")],
     }
 
@@ -190,7 +245,11 @@ def test_sequences_from_files(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     split = read_table(paths.split)
     for kind in ("continuous", "quantised"):
-        sequences = load_sequences(split, latent_files(split, paths.latents), kind)
+        files = latent_files(split, paths.latents), paths.volumes, paths.masks
+        sequences = load_sequences(split, *files, kind, WINDOW)
+        seen = sequences[0].visits()
+        assert seen.z.shape[0] == 3 and seen.factor == 4 and seen.depth.max() > 2
+        assert seen.density.tolist() == pytest.approx([-0.367, -0.323, -0.287], abs=0.005)  # -800 HU and 60 a year
         assert (sequences[0].subject, len(sequences[0].years), sequences[0].split) == ("001", 3, "train")
         assert [item.subject for item in usable(sequences, "train")] == ["001", "002"]
     with pytest.raises(FileNotFoundError, match="patient 005 session 03"):
@@ -207,7 +266,9 @@ def test_script_from_start_to_model(tmp_path, latents):
     assert model.settings.latents == latents and model.settings.channels == 4
     assert "parameter hash " + before in (tmp_path / "train_ode.log").read_text()
     history = pd.read_parquet(tmp_path / "history.parquet")
-    assert history["step"].tolist() == [0, 1, 2, 3, 4]
+    assert history["step"].tolist() == [0, 1, 2, 3, 4, 4, 5, 6, 7, 8]
+    residuals = read_table(tmp_path / "residuals.tsv")  # two patients are too few to be shared out: val alone
+    assert set(residuals["subject"]) == {"004"} and load_calibration(tmp_path / "model.pt")["bands"] == {}
     assert (tmp_path / "progress.png").stat().st_size > 1000
     weights = (tmp_path / "model.pt").read_bytes()
     run_script("train_ode", **places(tmp_path, paths, latents=latents))
@@ -233,6 +294,6 @@ def test_script_with_hardly_any_cohort(tmp_path, cohort):
 
 def test_the_papers_settings_train_too(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
-    paper = {"direction": "backward", "time_gap": False, "decoder": "pairwise", "given": "all", "hide_visits": 0.5}
-    run_script("train_ode", **places(tmp_path, paths, select="training_loss", latents="quantised", **paper))
+    paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["train_ode"]
+    run_script("train_ode", **places(tmp_path, paths, **{**paper, "epochs": 2, "hide_visits": 0.5}))
     assert load_ode(tmp_path / "model.pt").settings.decoder == "pairwise"

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from lung4d import gradients
 from lung4d.latents import load_latents
 from lung4d.training import Checkpoints, Lock, Stopper
 from lung4d.vqgan import run as running
@@ -308,7 +309,7 @@ def test_a_loss_or_gradient_that_is_not_finite_is_passed_over(cohort, tmp_path, 
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     for parameter in run.model.parameters():
         parameter.grad = torch.full_like(parameter, math.nan)
-    step._apply(run.optimiser, run.model, run.options)
+    gradients.apply_step(run.optimiser, run.model, run.options.lr, run.options.gradient_clip)
     assert same(before, dict(run.model.state_dict())) and "not finite" in caplog.text
 
 

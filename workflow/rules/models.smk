@@ -50,15 +50,20 @@ rule train_ode:
         split="results/split/split.tsv",
         vqgan="results/train_vqgan/model.pt",
         latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
+        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         model="results/train_ode/model.pt",
         history="results/train_ode/history.parquet",
         progress="results/train_ode/progress.png",
+        residuals="results/train_ode/residuals.tsv",
     log:
         "results/logs/train_ode/train_ode.log",
     conda:
         "../envs/train_ode.yaml"
     threads: 8
+    resources:
+        processes=1,  # that train together, one a GPU
     params:
         **stage_params("train_ode"),
         checkpoints="results/train_ode/checkpoints",

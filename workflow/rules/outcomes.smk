@@ -24,6 +24,7 @@ rule evaluate:
         forecast="results/evaluate/forecast.tsv",
         summary="results/evaluate/summary.tsv",
         differences="results/evaluate/differences.tsv",
+        coverage="results/evaluate/coverage.tsv",
         words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
     log:

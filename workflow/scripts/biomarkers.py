@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from lung4d import logs
 from lung4d.biomarker_table import biomarker_table, code_columns, readout_table
 from lung4d.biomarkers import lung_volume, measure
@@ -27,10 +29,9 @@ for subject, session, years in logs.progress(usable, len(usable), "scans"):
     rows.append(keys | {"lung_volume_ml": lung_ml[scan]} | measure(latents[scan], volumes[scan], masks[scan]))
 
 baseline_of = {subject: (subject, session) for subject, session, _ in reversed(usable)}
-forecasts = []
-for folder in map(Path, snakemake.input.generated):
-    for listing in sorted(folder.glob("*_trajectories.tsv")):
-        forecasts += [(folder, row) for row in read_table(listing).to_dict("records")]
+listings = [path for folder in snakemake.input.generated for path in sorted(Path(folder).glob("*_trajectories.tsv"))]
+trajectories = [read_table(path).assign(folder=path.parent) for path in listings]
+forecasts = [(row["folder"], row) for listing in trajectories for row in listing.to_dict("records")]
 for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes"):
     volume = folder / Path(row["file"]).name
     codes = volume.with_name(volume.name.replace("_desc-generated_ct.nii.gz", "_latents.npz"))
@@ -40,5 +41,6 @@ for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes")
 
 table = biomarker_table(rows)
 write_table(table, snakemake.output.table)
-write_table(readout_table(table), snakemake.output.readouts)
+drawn = pd.concat(trajectories) if trajectories else pd.DataFrame(columns=["subject", "given", "years"])
+write_table(readout_table(table, drawn), snakemake.output.readouts)
 logger.info("%d real scans, %d generated volumes, %d codes", len(usable), len(forecasts), len(code_columns(table)))

@@ -6,15 +6,17 @@ from functools import partial
 
 from lung4d import logs
 from lung4d.evaluation import reconstruction, truth, words
+from lung4d.evaluation.coverage import coverage_rows, coverage_table
 from lung4d.evaluation.difficulty import difficulty, unchanged_sets
 from lung4d.evaluation.forecasting import Patient, forecast_table, score_patient
-from lung4d.evaluation.models import Remembering, decoder_of, forecaster_of
+from lung4d.evaluation.models import Remembering, as_given, decoder_of, forecaster_of
 from lung4d.evaluation.scoring import Ruler, extent_per_year
 from lung4d.evaluation.summary import compare, summarise
 from lung4d.evaluation.tuning import fit
 from lung4d.evaluation.visits import find_patients, load_visits, of_split
 from lung4d.files import write_json
-from lung4d.ode.model import load_ode
+from lung4d.ode.calibration import Calibration
+from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.tables import read_table, write_table
 from lung4d.training import choose_device
 from lung4d.vqgan.model import load_vqgan, parameter_hash
@@ -24,6 +26,7 @@ files, params, output = snakemake.input, snakemake.params, snakemake.output
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 ode = load_ode(files.ode, device, parameter_hash(vqgan))
+calibration = Calibration.from_record(load_calibration(files.ode))
 remembering, window = Remembering(vqgan), vqgan.settings.window
 decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
@@ -36,7 +39,7 @@ noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_exten
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
 ruler = Ruler(window, params.low_pass)
-scans, visits_forecast, counts = [], [], defaultdict(int)
+scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = load(patient)
     scans += reconstruction.score_reconstructions(patient.subject, patient.split, visits, decode)
@@ -46,11 +49,14 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
         pace = extent_per_year(patient, visits, ruler, extents)
         scored_as = Patient(patient.subject, patient.set, pace)
         visits_forecast += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true)
+        given = as_given(visits, ode.settings.latents)
+        covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
 forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
+coverage = coverage_table(covered, params.bootstrap, params.seed)
 hardness, unchanged = difficulty(forecasts, window), unchanged_sets(forecasts)
 tables = {
     output.reconstruction: scored,
@@ -58,10 +64,11 @@ tables = {
     output.forecast: forecasts,
     output.summary: summary,
     output.differences: differences,
+    output.coverage: coverage,
 }
 said = words.reconstruction_words(scored, codes) + words.fitted_words(fitted, window)
 said += words.difficulty_words(hardness) + words.forecast_words(summary, forecast_for)
-said += words.rival_words(differences) + words.blur_words(differences, unchanged)
+said += words.rival_words(differences) + words.blur_words(differences, unchanged) + words.coverage_words(coverage)
 
 if output.get("segmentation"):  # a cohort with a truth to score against
     baselines = [(patient.subject, patient.sessions[0]) for patient in patients]

@@ -29,9 +29,17 @@ def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     return pd.concat([keys, pd.DataFrame(padded, columns=names)], axis=1)
 
 
-def readout_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time."""
-    return table[KEYS + READOUTS].sort_values(["subject", "kind", "given", "years"], ignore_index=True)
+def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time.
+
+    With them, of generated scans, the ends of the 90 % bands (`<measure>_low`, `<measure>_high`) that stand in the
+    tables of all `trajectories` (subject, given, years, bands).
+    """
+    ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+    bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
+    bands["years"] = bands["years"].astype(float)
+    readouts = table[KEYS + READOUTS].merge(bands, how="left", on=["subject", "kind", "given", "years"])
+    return readouts.sort_values(["subject", "kind", "given", "years"], ignore_index=True)
 
 
 def code_columns(table: pd.DataFrame) -> list[str]:

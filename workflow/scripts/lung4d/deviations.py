@@ -122,6 +122,32 @@ DEVIATIONS = (
         ("train_ode.time_gap",),
     ),
     Deviation(
+        "What the encoder sees",
+        "Latents alone.",
+        "Plain numbers of the scans too: mean, spread and change in each block, place in the lung, the lung's mean.",
+        ("train_ode.features",),
+    ),
+    Deviation(
+        "Drawing at the scan's resolution",
+        "None: the latent is decoded.",
+        "A small network draws, from the scan at hand, where the change that the latent state foretells will show; the "
+        "squared error of the scans that it draws is part of the loss.",
+        ("train_ode.maps", "train_ode.image_weight", "train_ode.low_pass_weight"),
+    ),
+    Deviation(
+        "Ensemble",
+        "One model.",
+        "Several, each trained without a part of the patients: their mean is the forecast, and what each gets wrong of "
+        "the patients that it never saw is the measure of its uncertainty.",
+        ("train_ode.members",),
+    ),
+    Deviation(
+        "Training of the disease model",
+        "AdamW with lr 2e-4 and betas (0.5, 0.9), whole volumes.",
+        "A larger rate that falls to zero, betas (0.9, 0.99), clipped gradients, random crops.",
+        ("train_ode.lr", "train_ode.lr_decay", "train_ode.betas", "train_ode.gradient_clip", "train_ode.crop"),
+    ),
+    Deviation(
         "Visits given in training",
         "All.",
         "A random part, the others are forecast: what the model is later asked to do.",
@@ -153,8 +179,8 @@ DEVIATIONS = (
     Deviation(
         "Decoding",
         "The decoder's picture of the latent (pure).",
-        "Residual: the nearest given scan plus the decoded change, so that the autoencoder's own error does not drown "
-        "it.",
+        "The nearest given scan with the change drawn on it, so that the autoencoder's own error does not drown the "
+        "change; decoding latents, purely or on top of that scan, is a choice.",
         ("generate_trajectories.decoding", "generate_trajectories.mix"),
     ),
     Deviation(

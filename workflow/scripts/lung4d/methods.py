@@ -141,6 +141,12 @@ def _disease(config: Mapping[str, Any], simulated: bool) -> str:
         "{{chen2018,park2021}} "
         f"(solver {part.get('solver')}) carries its state to any year; it was trained for {part.get('epochs')} epochs "
         f"on the {part.get('latents')} latents inside the lung, with the autoencoder frozen."
+        + (
+            f" From the state and the scan at hand a small U-Net draws the change at the scan's own resolution. "
+            f"{part.get('members')} such models, each trained without a part of the patients, are averaged."
+            if part.get("maps")
+            else ""
+        )
     )
 
 

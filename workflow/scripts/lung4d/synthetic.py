@@ -24,7 +24,7 @@ class Forecast:
     """Where a generated volume comes from.
 
     given: sessions that the model was shown, with their years since baseline; years: the time that was asked for;
-    decoding: pure, residual or mix; window: HU that the model draws; vqgan, ode: SHA-256 of the models' parameters;
+    decoding: see `lung4d.ode.decoding`; window: HU that the model draws; vqgan, ode: SHA-256 of the models' parameters;
     baseline: SHA-256 of the baseline's volume, so that identifiers in DICOM follow from content alone.
     """
 
@@ -67,6 +67,11 @@ def write_synthetic(volume: Placed, folder: Path, forecast: Forecast) -> None:
     stem = f"{volume.name}_desc-generated_ct"
     write_like(volume.hu, volume.like, folder / f"{stem}.nii.gz", forecast.description)
     write_json(sidecar(volume, forecast), folder / f"{stem}.json")
+
+
+def write_spread(hu: np.ndarray, like: str | Path, path: Path) -> None:
+    """Write half the width of the 90 % interval at every voxel, HU (D, H, W), on the grid of the file `like`."""
+    write_like(hu, like, path, f"synthetic, lung4d {__version__}: half width of the 90 % interval, HU")
 
 
 def sidecar(volume: Placed, forecast: Forecast) -> dict[str, Any]:

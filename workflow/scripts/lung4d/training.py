@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from lung4d.checkpoints import Checkpoints, Lock
 from lung4d.history import History, plot_progress
 
 __all__ = [
+    "GB",
     "Checkpoints",
     "History",
     "Lock",
@@ -33,11 +35,14 @@ __all__ = [
     "capture_random_states",
     "choose_device",
     "digest_of",
+    "has_bf16",
+    "peak_memory",
     "plot_progress",
     "restore_random_states",
     "seed_everything",
 ]
 
+GB = 1e9
 INTERRUPTED = 75  # exit status "try again" (EX_TEMPFAIL): the job was stopped and may be started again
 # Parameters that do not change what is trained. The digest of all settings is among them: each counts by itself here.
 NOT_SETTINGS = ("version", "checkpoints", "settings_digest", "fits", "checkpointing", "tensorboard", "save_every")
@@ -55,6 +60,20 @@ def choose_device(threads: int | None = None) -> torch.device:
         torch.set_num_threads(threads)
     logger.info("no GPU found: running on the CPU with %d threads", torch.get_num_threads())
     return torch.device("cpu")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device has matrix units for bf16; without them it is no faster than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory that this process has held so far, GB: of the GPU where there is one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
 
 
 def seed_everything(seed: int) -> None:

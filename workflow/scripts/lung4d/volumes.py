@@ -26,6 +26,12 @@ def read_affine(path: str | Path) -> np.ndarray:
     return nib.load(path).affine
 
 
+def read_spacing(path: str | Path) -> tuple[float, float, float]:
+    """Voxel spacing (D, H, W) of a NIfTI file, mm."""
+    x, y, z = np.linalg.norm(read_affine(path)[:3, :3], axis=0)
+    return float(z), float(y), float(x)
+
+
 def to_unit(hu: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     """Map the HU window [low, high] to [-0.5, 0.5], clipped, float32."""
     low, high = window

@@ -15,6 +15,8 @@ forecasting   all forecasts of withheld visits, and the table of their scores
 reconstruction  the frozen autoencoder on held-out scans, and the use of its codes
 autoencoders  any autoencoder on held-out scans, straight from their volumes
 summary       means over patients, and paired differences to other methods with their intervals
+coverage      how often the bands around forecasts hold what was seen
+rivals        several models side by side
 difficulty    how hard a cohort is, and what a set without change tells
 words         all of it in sentences, for the report
 truth         masks, displacement fields, scans and extents of a simulated cohort's truth

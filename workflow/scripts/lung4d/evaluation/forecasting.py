@@ -69,10 +69,14 @@ def score_patient(
     forecast: Forecast,
     ruler: Ruler,
     noisefree: Mapping[str, np.ndarray],
+    given_too: bool = False,
 ) -> list[dict[str, object]]:
-    """Rows of forecast.tsv (without the skills) of one patient; `noisefree` has unit volumes by session, if any."""
+    """Rows of forecast.tsv (without the skills) of one patient; `noisefree` has unit volumes by session, if any.
+
+    given_too: the given visits are scored too, see `cases`.
+    """
     rows = []
-    for case in cases(len(visits)):
+    for case in cases(len(visits), given_too):
         given, targets = visits.take(case.given), visits.take(case.targets)
         known = Known(given, fitted, _keeping_outside(decode, given))
         held_out = [Target(visits.take([index]), known, ruler, noisefree) for index in case.targets]

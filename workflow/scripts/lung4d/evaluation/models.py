@@ -2,15 +2,17 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from lung4d.evaluation.forecasting import Forecast
 from lung4d.evaluation.visits import Decode, Visits
-from lung4d.ode.decoding import decode_forecast
-from lung4d.ode.model import LatentODE
+from lung4d.ode.decoding import MODES, SHARES, decode_forecast
+from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.given import Given
+from lung4d.ode.sequences import choose
 from lung4d.vqgan.model import VQGAN
 
 REMEMBERED = 16  # decoded volumes; a patient's visits and one year's forecasts
@@ -54,23 +56,37 @@ def decoder_of(vqgan: VQGAN | Remembering) -> Decode:
     return decode
 
 
-def forecaster_of(vqgan: VQGAN | Remembering, ode: LatentODE) -> Forecast:
-    """A function from given visits and years (q,) to volumes (q, D, H, W) by decoding: pure, residual, and mix.
+def decodings_of(ode: Ensemble) -> list[str]:
+    """All decodings that the model can."""
+    return [mode for mode in MODES if mode in SHARES or ode.settings.maps]
+
+
+def forecaster_of(vqgan: VQGAN | Remembering, ode: Ensemble, decodings: Sequence[str] | None = None) -> Forecast:
+    """A function from given visits and years (q,) to volumes (q, D, H, W) by decoding: by default all that it can.
 
     Mix decoding keeps the share it is told of the given scan's own detail; told None, it is left out.
     """
+    modes = decodings_of(ode) if decodings is None else decodings
 
     def forecast(given: Visits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
-        kept = [
-            latents.continuous if ode.settings.latents == "continuous" else latents.embeddings
-            for latents in given.latents
-        ]
-        z = torch.as_tensor(np.stack(kept), device=next(vqgan.parameters()).device)
-        query = ode.forecast(z, given.years, torch.as_tensor(given.latents[0].mask), years)
-        shares = {"pure": 0.0, "residual": 1.0} | ({} if mix is None else {"mix": mix})
+        visits = as_given(given, ode.settings.latents)
+        made = ode.forecast(visits, years)
         return {
-            mode: decode_forecast(vqgan, query, years, given.unit, z, given.years, given.region, mode, share).numpy()
-            for mode, share in shares.items()
+            mode: decode_forecast(vqgan, made, visits, years, mode, mix or 0.0).numpy()
+            for mode in modes
+            if mode != "mix" or mix is not None
         }
 
     return forecast
+
+
+def as_given(visits: Visits, kind: str) -> Given:
+    """The visits as stage 2 takes them; kind: "continuous" or "quantised" latents."""
+    return Given.of(
+        years=visits.years,
+        z=torch.from_numpy(np.stack([choose(latents, kind) for latents in visits.latents])),
+        mask=torch.from_numpy(visits.latents[0].mask),
+        scans=visits.unit,
+        region=visits.region,
+        spacing=visits.spacing,
+    )

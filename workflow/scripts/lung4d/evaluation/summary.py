@@ -79,7 +79,7 @@ def pace_of(table: pd.DataFrame) -> dict[str, str]:
 def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[str, object]]:
     methods = list(dict.fromkeys(chosen["method"]))
     targets = chosen.groupby(["subject", "session"]).ngroups
-    known = _by_patient(chosen, [*MEASURES, *SKILLS.values()])
+    known = by_patient(chosen, [*MEASURES, *SKILLS.values()])
     rows = []
     for measure in (measure for measure in MEASURES if measure in known):
         patients = known[measure]
@@ -108,7 +108,7 @@ def _differences(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[s
             **{"measure": measure, "method": method, "reference": reference, "patients": len(patients)},
             **dict(zip(("difference", "low", "high"), interval, strict=True)),
         }
-        for measure, patients in _by_patient(chosen, COMPARED).items()
+        for measure, patients in by_patient(chosen, COMPARED).items()
         for reference in BASELINES
         if reference in patients
         for method, interval in _each_minus(patients, reference, bootstrap, seed).items()
@@ -122,7 +122,7 @@ def _each_minus(patients: pd.DataFrame, reference: str, bootstrap: int, seed: in
     return dict(zip(patients.columns, paired_bootstraps(differences, bootstrap, seed), strict=True))
 
 
-def _by_patient(chosen: pd.DataFrame, measures: list[str]) -> dict[str, pd.DataFrame]:
+def by_patient(chosen: pd.DataFrame, measures: list[str]) -> dict[str, pd.DataFrame]:
     """By measure, the mean over a patient's targets: one row a patient, one column a method.
 
     Patients without the measure are left out, and measures that nobody has.

@@ -14,6 +14,7 @@ TASKS = {
     "extrapolation": "all visits after the first two, from the first two",
     "interpolation": "all visits between the first and the last, from these two",
 }
+BANDS = {"mean_density_hu": "mean lung density (HU)", "high_attenuation_percent": "high-attenuation area (%)"}
 NAMES = {
     "locf": "the last scan carried forward",
     "blurred": "that scan blurred",
@@ -129,6 +130,17 @@ def blur_words(differences: pd.DataFrame, unchanged: Iterable[str]) -> list[str]
             said += " Nobody's disease changes in it: what is better here averages noise, and has foretold nothing."
         sentences.append(said)
     return sentences
+
+
+def coverage_words(coverage: pd.DataFrame) -> list[str]:
+    """How often the 90 % bands held what was seen, and their width beside that of the last scan carried forward."""
+    return [
+        f"Set {row.set}: {100 * row.coverage:.0f} % [{100 * row.coverage_low:.0f}, {100 * row.coverage_high:.0f}] of "
+        f"{_count(row.visits, 'visit')} of {_count(row.patients, 'patient')} lie in the 90 % band of "
+        f"{BANDS[row.measure]}, which is {row.width:.3g} wide; around the last scan carried forward "
+        f"{row.carried_width:.3g}, holding {100 * row.carried_coverage:.0f} %."
+        for row in coverage.itertuples()
+    ]
 
 
 def _set_order(name: str) -> tuple[bool, str]:

@@ -17,10 +17,10 @@ MEASURES = {
 
 def readout_curves(table: pd.DataFrame, given: dict[str, list[str]]) -> Chart:
     """Real scans as circles, full where `given` (sessions by subject) names them, and a line of the scans generated
-    from those.
+    from those, with the bands that the table has.
 
-    table: columns subject, kind, session, given, years and the measures. The lung volume is drawn of real scans only,
-    a generated scan has its baseline's.
+    table: columns subject, kind, session, given, years and the measures, `<measure>_low` and `_high`. The lung volume
+    is drawn of real scans only, a generated scan has its baseline's.
     """
 
     def draw(palette: Palette) -> Figure:
@@ -53,6 +53,9 @@ def _curve(axes: Axes, rows: pd.DataFrame, measure: str, given: list[str], palet
     drawn = rows[(rows["kind"] == "generated") & (rows["given"] == "+".join(given))].sort_values("years")
     if measure != "lung_volume_ml":
         axes.plot(drawn["years"], drawn[measure], color=palette.second, linewidth=1.6, label="generated")
+        if f"{measure}_low" in drawn:
+            ends = drawn[f"{measure}_low"], drawn[f"{measure}_high"]
+            axes.fill_between(drawn["years"], *ends, color=palette.second, alpha=0.2, linewidth=0, label="90 % band")
     real = rows[rows["kind"] == "real"]
     shown = real["session"].isin(given)
     for part, face, name in ((real[shown], palette.accent, "real, given"), (real[~shown], "none", "real, not given")):

@@ -1,64 +1,57 @@
-"""From forecast latents to volumes: pure, residual and mix decoding."""
+"""From forecasts to volumes: as the model draws them, or through the latents by pure, residual and mix decoding."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from lung4d.latents import pool_mask
-from lung4d.ode.times import Years, as_years, blend_weights, merge_ties
+from lung4d.ode.given import Given
+from lung4d.ode.model import Forecast
+from lung4d.ode.times import Years, as_years, blend_weights
 
-MODES = ("pure", "residual", "mix")
+SHARES = {"pure": 0.0, "residual": 1.0, "mix": 0.5}  # of the given scan's own detail, by modes that decode latents
+MODES = ("drawn", "expected", *SHARES)
 SMALL = 16384  # latent voxels up to which two volumes are decoded at once
 
 
 @torch.no_grad()
-def decode_forecast(
-    vqgan,
-    z_query: torch.Tensor,
-    query_years: Years,
-    given_volumes: np.ndarray | torch.Tensor,
-    given_z: torch.Tensor,
-    given_years: Years,
-    region: np.ndarray | torch.Tensor,
-    mode: str,
-    mix: float = 0.5,
-) -> torch.Tensor:
-    """Volumes (q, D, H, W) float32 on the CPU, HU window as [-0.5, 0.5], from forecast latents.
+def decode_forecast(vqgan, forecast: Forecast, given: Given, query: Years, mode: str, mix: float = 0.5) -> torch.Tensor:
+    """Volumes (q, D, H, W) float32 on the CPU, HU window as [-0.5, 0.5], of a forecast from `given` at `query` (q,).
 
-    z_query (q, c, d, h, w) at query_years (q,); given_volumes (n, D, H, W) in [-0.5, 0.5] and given_z (n, c, d, h, w)
-    at given_years (n,), in any order; region (D, H, W) True in the lung. With G the decoder of `vqgan` and i the
-    given visit that anchors the query (blended between two, as the latents are):
+    With G the decoder of `vqgan` and i the given visit that anchors the query (blended between two, as latents are):
 
+    drawn     the scan at hand with its own detail and the change at the scan's resolution (lung4d.ode.drawing)
+    expected  the same without the scan's noise: the most probable scan, smoother than any real one
     pure      X(t) = G(z(t)), equation 7
-    residual  X(t) = X_i + region * (G(z(t)) - G(z_i)): the scan's own detail stays, only the change is drawn
+    residual  X(t) = X_i + region * (G(z(t)) - G(z_i)): the scan's own detail stays, only the change is decoded
     mix       X(t) = X_i + region * (G(z(t)) - X_i + a (X_i - G(z_i))), a = `mix`; a = 1 is residual, 0 is pure
 
-    Outside the region the baseline's voxels, unchanged, in every mode. Raises ValueError for an unknown mode.
+    Outside the region the baseline's voxels, unchanged, in every mode. Raises ValueError for an unknown mode, or one
+    that this model has not.
     """
     if mode not in MODES:
         raise ValueError(f"decoding is {mode!r}; allowed: {', '.join(MODES)}")
-    share = {"pure": 0.0, "residual": 1.0, "mix": mix}[mode]
-    query = as_years(query_years)
-    region = torch.as_tensor(np.asarray(region), dtype=torch.bool)
-    volumes = torch.as_tensor(np.asarray(given_volumes), dtype=torch.float32)
-    years, volumes, given_z = merge_ties(given_years, volumes, torch.as_tensor(given_z, dtype=torch.float32))
-    weights = blend_weights(years, query)
+    given = given.to(torch.device("cpu")).merged()
+    if mode not in SHARES:
+        volumes = getattr(forecast, mode)
+        if volumes is None:
+            raise ValueError(f"decoding is {mode!r}, but this model draws nothing (train_ode.maps is 0)")
+        decoded = volumes.float().cpu()
+    else:
+        decoded = _through_latents(vqgan, forecast.latents, given, as_years(query), {**SHARES, "mix": mix}[mode])
+    return torch.where(given.region, decoded.clamp(-0.5, 0.5), given.scans[0])
+
+
+def _through_latents(vqgan, z_query: torch.Tensor, given: Given, query: np.ndarray, share: float) -> torch.Tensor:
+    """Volumes (q, D, H, W) decoded from latents, to which `share` of what the autoencoder loses is given back."""
+    weights = blend_weights(given.years, query)
     anchors = np.flatnonzero(weights.any(0)) if share else []
-    drawn, seen = _decode_once(vqgan, z_query, _inside(given_z, region), anchors)
-    lost = {i: volumes[i] - seen[i] for i in anchors}  # what the autoencoder loses of a given visit, X_i - G(z_i)
-    decoded = torch.empty(len(query), *region.shape)
+    drawn, seen = _decode_once(vqgan, z_query, torch.where(given.mask, given.z, given.z[0]), anchors)
+    lost = {i: given.scans[i] - seen[i] for i in anchors}  # what the autoencoder loses of a given visit, X_i - G(z_i)
+    decoded = torch.empty(len(query), *given.region.shape)
     for row, weight in enumerate(weights):
-        volume = drawn[row] + sum(share * float(weight[i]) * lost[i] for i in anchors if weight[i])
-        decoded[row] = torch.where(region, volume.clamp(-0.5, 0.5), volumes[0])
+        decoded[row] = drawn[row] + sum(share * float(weight[i]) * lost[i] for i in anchors if weight[i])
     return decoded
-
-
-def _inside(given_z: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """Given latents with the baseline's outside the lung, as forecasts have them: else G differs at the border."""
-    factor = region.shape[0] // given_z.shape[2]
-    mask = torch.as_tensor(pool_mask(region.numpy(), factor), device=given_z.device)
-    return torch.where(mask, given_z, given_z[0])
 
 
 def _decode_once(
@@ -68,7 +61,7 @@ def _decode_once(
 
     Volumes (D, H, W) on the CPU.
     """
-    latents = [given_z[i] for i in anchors]
+    z_query, latents = z_query.cpu(), [given_z[i] for i in anchors]
     places = []
     for z in z_query:
         same = next((place for place, known in enumerate(latents[: len(anchors)]) if torch.equal(z, known)), None)

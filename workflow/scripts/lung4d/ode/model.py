@@ -1,41 +1,53 @@
-"""The latent disease ODE: given visits' latents at any times, the latent at any other times.
+"""The latent disease ODE: given visits at any times, the latent and the scan at any other times.
 
-Encoder (3D-ConvGRU) -> hidden state at the anchor visit -> neural ODE on both sides of it -> difference decoder.
-Appendix D.3 of the 4D-VQ-GAN paper; where we differ, the setting that does so is said to.
+Encoder (3D-ConvGRU) -> hidden state at the anchor visit -> neural ODE on both sides of it -> difference decoder, and
+beside it the drawing of scans (lung4d.ode.drawing). Appendix D.3 of the 4D-VQ-GAN paper; where we differ, the setting
+that does so is said to.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from lung4d.files import atomic
 from lung4d.ode.convgru import ConvGRU
 from lung4d.ode.convolution import Conv3d
+from lung4d.ode.drawing import Drawing
 from lung4d.ode.dynamics import Dynamics, Solver, integrate
-from lung4d.ode.times import DECIMALS, Years, as_years, blend_weights, merge_ties
+from lung4d.ode.features import LATENT_FEATURES, latent_features
+from lung4d.ode.given import Given
+from lung4d.ode.times import DECIMALS, Years, as_years, blend_weights
 
 
 @dataclass(frozen=True)
 class ODESettings:
-    """What makes a model; `channels` are the latent's, the rest are keys of the config section `train_ode`.
+    """What makes a model; `channels` and `factor` (voxels per latent voxel along each axis) are stage 1's, the rest are
+    keys of the config section `train_ode`.
 
+    features: the encoder sees plain numbers of the scans beside the latents. maps: of the drawing, 0 for none.
     direction: forward (to the last given visit) or backward (to the baseline, as in the paper).
-    decoder: telescoping, or pairwise as in D.3.3 on a grid of `pairwise_interval` years from the baseline.
+    encoder: convgru, or ode_convgru, whose state moves on between visits. dynamics: ode, or linear: dh/dt stays what it
+    is at the anchor.
+    decoder: telescoping, or pairwise as in D.3.3 on a grid of `pairwise_interval` years from the baseline, or direct:
+    the latent itself instead of its change (Table 1's row without skip connections).
     years_scale: years per unit of the solver's time. solver_step: years, for fixed-step solvers and the fallback.
     latents: continuous or quantised, which of a scan's two latents the model was trained on.
     """
 
     channels: int
+    factor: int = 4
     hidden: int = 32
+    features: bool = True
+    maps: int = 8
     direction: str = "forward"
     time_gap: bool = True
     time_in_dynamics: bool = False
+    encoder: str = "convgru"
+    dynamics: str = "ode"
     decoder: str = "telescoping"
     pairwise_interval: float = 0.5
     solver: str = "dopri5"
@@ -60,16 +72,24 @@ class ODESettings:
 
 ALLOWED = {
     "direction": ("forward", "backward"),
-    "decoder": ("telescoping", "pairwise"),
+    "encoder": ("convgru", "ode_convgru"),
+    "dynamics": ("ode", "linear"),
+    "decoder": ("telescoping", "pairwise", "direct"),
     "latents": ("continuous", "quantised"),
 }
 
 
 class Forecast(NamedTuple):
-    """latents (q, c, d, h, w); changes (q, c, d, h, w): their differences between two times are D of equation 7."""
+    """At q times: latents (q, c, d, h, w), and changes (q, c, d, h, w), whose differences between two times are D of
+    equation 7. On the unit scale, None of a model that does not draw, (q, D, H, W) each: drawn, the scan at hand with
+    its own detail and the change; expected, the most probable scan, which has no noise; variance of the scan that will
+    be seen around the latter."""
 
     latents: torch.Tensor
     changes: torch.Tensor
+    drawn: torch.Tensor | None = None
+    expected: torch.Tensor | None = None
+    variance: torch.Tensor | None = None
 
 
 class LatentODE(nn.Module):
@@ -79,73 +99,104 @@ class LatentODE(nn.Module):
         super().__init__()
         self.settings = settings
         self.solver = Solver(settings.solver, settings.rtol, settings.atol, settings.solver_step / settings.years_scale)
-        self.encoder = ConvGRU(settings.channels, settings.hidden, settings.time_gap)
+        inputs = settings.channels + (LATENT_FEATURES if settings.features else 0)
+        self.between = Dynamics(settings.hidden, False) if settings.encoder == "ode_convgru" else None
+        self.encoder = ConvGRU(inputs, settings.hidden, settings.time_gap, self._move if self.between else None)
         self.dynamics = Dynamics(settings.hidden, settings.time_in_dynamics)
         self.decoder = _projector(settings)
+        self.drawing = Drawing(settings.hidden, settings.maps, settings.factor) if settings.maps else None
         self.register_buffer("shift", torch.zeros(settings.channels))
         self.register_buffer("scale", torch.ones(()))
 
     @torch.no_grad()
-    def forecast(self, z: torch.Tensor, years: Years, mask: torch.Tensor, query: Years) -> torch.Tensor:
-        """Latents at the `query` years, from n >= 1 given visits.
+    def forecast(self, given: Given, query: Years) -> Forecast:
+        """The forecast at the `query` years (q,): any real years, before, between, at or after the given visits.
 
-        z (n, c, d, h, w), years (n,), mask (d, h, w) True in the lung, query (q,): any real years, before, between, at
-        or after the given visits, unsorted and with ties. Given visits at the same time are averaged. Returns
-        (q, c, d, h, w) float32 on the model's device. With the telescoping decoder a query at a given visit returns
-        that visit in the lung, and the answer for a year does not depend on the rest of `query`; the pairwise
-        decoder's depends on `pairwise_interval`. Outside the mask the baseline's embedding, that of the first given
-        visit, is returned. Raises ValueError for no visit, and for values or years that are not finite.
+        The visits of `given` may be unsorted and have ties; those at the same time are averaged. With the telescoping
+        decoder a query at a given visit returns that visit's latent in the lung and draws that scan, and the answer
+        for a year does not depend on the rest of `query`; the pairwise decoder's depends on `pairwise_interval`.
+        Outside the lung the first given visit is returned, in latents and scans. Raises ValueError where the latents
+        do not fit the model and for years that are not finite.
         """
         query = as_years(query)
-        z = torch.as_tensor(z, dtype=torch.float32, device=self.shift.device)
-        mask = torch.as_tensor(mask, dtype=torch.bool, device=z.device)
-        if z.ndim != 5 or z.shape[1] != self.settings.channels or z.shape[2:] != mask.shape:
-            raise ValueError(f"latents {tuple(z.shape)} and mask {tuple(mask.shape)} do not fit this model")
-        if not torch.isfinite(z).all():
-            raise ValueError("a given latent holds values that are not finite")
-        merged_years, merged = merge_ties(years, z)
-        if len(query) == 0:
-            return merged[:0]
-        times = np.unique(query)
-        latents = self(merged, merged_years, mask, times).latents
-        return latents[torch.as_tensor(np.searchsorted(times, query), device=z.device)]
+        if given.z.shape[1] != self.settings.channels:
+            raise ValueError(f"latents have {given.z.shape[1]} channels, this model wants {self.settings.channels}")
+        given = given.merged().to(self.shift.device)
+        times, place = np.unique(query, return_inverse=True)
+        if len(times) == 0:
+            times, place = given.years[:1], []  # of nothing, the right shapes
+        asked = torch.as_tensor(np.asarray(place, dtype=np.int64), device=self.shift.device)
+        return Forecast(*(None if part is None else part[asked] for part in self(given, times)))
 
-    def forward(self, z: torch.Tensor, years: np.ndarray, mask: torch.Tensor, query: np.ndarray) -> Forecast:
-        """As `forecast`, with gradients, for `years` (n,) and `query` (q,) that are distinct and ascending."""
-        unit = (z - self.shift[:, None, None, None]) / self.scale
-        changes, at_given = self.changes(unit * mask, years, query)
-        weights = blend_weights(years, query)
-        if self.settings.decoder == "pairwise":  # the paper's form carries on from the baseline alone
-            weights = np.eye(1, len(years)).repeat(len(query), 0)
-        latents = torch.stack(
-            [_anchored(row, z, change, at_given, self.scale) for row, change in zip(weights, changes, strict=True)]
-        )
-        return Forecast(torch.where(mask, latents, z[0]), changes * self.scale)
+    def forward(self, given: Given, query: np.ndarray, draw: Sequence[int] | None = None) -> Forecast:
+        """As `forecast`, with gradients, for years of `given` that are distinct, and both they and `query` ascending.
 
-    def changes(self, visits: torch.Tensor, years: np.ndarray, query: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """The decoder's change up to `query` and up to the given `years`: (q, c, ...) and (n, c, ...), unit spread.
-
-        Each is counted from one origin, so only differences mean something. visits (n, c, d, h, w) unit spread.
+        `draw`: which of the queries to draw, all by default.
         """
+        z, years = given.z, given.years
+        state = self.encode(given)
         anchor = years[-1] if self.settings.direction == "forward" else years[0]
-        state = self.encode(visits, years)
         asked = np.unique(np.concatenate([years, query]))
-        if self.settings.decoder == "pairwise":
-            changes = self._pairwise(state, anchor, asked, origin=years[0])
-        else:
-            changes = self.decoder(self._states(state, anchor, asked))
-        rows = [torch.as_tensor(np.searchsorted(asked, times), device=visits.device) for times in (query, years)]
-        return changes[rows[0]], changes[rows[1]]
+        at_query, at_given = (torch.as_tensor(np.searchsorted(asked, t), device=z.device) for t in (query, years))
+        pairwise = self.settings.decoder == "pairwise"
+        states = None if pairwise and not self.drawing else self._states(state, anchor, asked)
+        changes = self._pairwise(state, anchor, asked, origin=years[0]) if pairwise else self.decoder(states)
+        if self.settings.decoder == "direct":
+            latents = self.shift[:, None, None, None] + self.scale * changes[at_query]
+        else:  # the paper's form carries on from the baseline alone
+            weights = np.eye(1, len(years)).repeat(len(query), 0) if pairwise else blend_weights(years, query)
+            rows = zip(weights, changes[at_query], strict=True)
+            latents = torch.stack([_anchored(row, z, change, changes[at_given], self.scale) for row, change in rows])
+        forecast = Forecast(torch.where(given.mask, latents, z[0]), changes[at_query] * self.scale)
+        if not self.drawing:
+            return forecast
+        draw = np.arange(len(query)) if draw is None else np.asarray(draw, dtype=np.int64)
+        drawn = self._draw(given, query[draw], state, states[at_query][draw], states[at_given])
+        return forecast._replace(**drawn)
 
-    def encode(self, visits: torch.Tensor, years: np.ndarray) -> torch.Tensor:
+    def _draw(
+        self, given: Given, query: np.ndarray, state: torch.Tensor, asked: torch.Tensor, at_given: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The drawn fields of `Forecast` at `query` years, whose states are `asked`; blended between two visits."""
+        weights = blend_weights(given.years, query)
+        drawn, expected, variance = given.scans.new_zeros(3, len(query), *given.region.shape).unbind(0)
+        for i in np.flatnonzero(weights.any(0)):
+            rows = np.flatnonzero(weights[:, i])
+            place = torch.as_tensor(rows, device=asked.device)
+            share, gap = (
+                torch.as_tensor(values).to(drawn)[:, None, None, None]
+                for values in (weights[rows, i], np.abs(query[rows] - given.years[i]))
+            )
+            of_visit = self.drawing(given, i, state)
+            scans = given.scans[i] + self.drawing.change(of_visit.maps, asked[place], at_given[i : i + 1])
+            drawn = drawn.index_add(0, place, share * scans)
+            expected = expected.index_add(0, place, share * (scans + of_visit.noise))
+            spread = of_visit.variance[0] + gap * of_visit.variance[1]
+            variance = variance.index_add(0, place, share * spread)
+        return {
+            "drawn": torch.where(given.region, drawn, given.scans[0]),
+            "expected": torch.where(given.region, expected, given.scans[0]),
+            "variance": torch.where(given.region, variance, 0),
+        }
+
+    def encode(self, given: Given) -> torch.Tensor:
         """Hidden state (1, hidden, d, h, w) at the anchor: the last visit (forward) or the baseline (backward)."""
-        times = torch.as_tensor(years / self.settings.years_scale, device=visits.device)
+        visits = (given.z - self.shift[:, None, None, None]) / self.scale * given.mask
+        if self.settings.features:
+            visits = torch.cat([visits, latent_features(given)], 1)
+        times = torch.as_tensor(given.years / self.settings.years_scale, device=visits.device)
         if self.settings.direction == "backward":
             visits, times = visits.flip(0), times.flip(0)
         return self.encoder(visits, times)
 
+    def _move(self, state: torch.Tensor, gap: float) -> torch.Tensor:
+        return integrate(self.between, state, 0.0, np.array([gap]), self.solver)
+
     def _states(self, state: torch.Tensor, anchor: float, years: np.ndarray) -> torch.Tensor:
         scale = self.settings.years_scale
+        if self.settings.dynamics == "linear":
+            gaps = torch.as_tensor((years - anchor) / scale).to(state)
+            return state + gaps[:, None, None, None, None] * self.dynamics(state.new_tensor(anchor / scale), state)
         return integrate(self.dynamics, state, anchor / scale, years / scale, self.solver)
 
     def _pairwise(self, state: torch.Tensor, anchor: float, asked: np.ndarray, origin: float) -> torch.Tensor:
@@ -170,9 +221,9 @@ class LatentODE(nn.Module):
 
 
 def _projector(settings: ODESettings) -> nn.Module:
-    """P (two 3D convolutions) of the telescoping decoder, or the one convolution of two states of the pairwise one.
+    """P, two 3D convolutions, or the one convolution of two states of the pairwise decoder.
 
-    The last convolution starts at zero, so that training starts at "nothing changes".
+    The last convolution starts at zero, so that training starts at "nothing changes", or at the mean latent.
     """
     hidden, channels = settings.hidden, settings.channels
     if settings.decoder == "pairwise":
@@ -180,7 +231,9 @@ def _projector(settings: ODESettings) -> nn.Module:
         nn.init.zeros_(last.bias)
         layers = nn.Sequential(last)
     else:
-        last = Conv3d(hidden, channels, bias=False)  # a bias would cancel in every difference
+        last = Conv3d(hidden, channels, bias=settings.decoder == "direct")  # it would cancel in every difference
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
         layers = nn.Sequential(Conv3d(hidden, hidden), nn.Tanh(), last)
     nn.init.zeros_(last.weight)
     return layers
@@ -192,25 +245,3 @@ def _anchored(
     """The sum over given visits i of weights[i] * (z_i + change - change_i): method's blend, exact at a visit."""
     anchors = np.flatnonzero(weights)
     return sum(float(weights[i]) * (z[i] + scale * (change - at_given[i])) for i in anchors)
-
-
-def save_ode(model: LatentODE, path: str | Path, vqgan_hash: str, **records: Any) -> None:
-    """Write settings, weights, the hash of the stage-1 parameters that the latents came from, and `records`."""
-    state = {
-        "settings": asdict(model.settings),
-        "state_dict": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
-        "vqgan_hash": vqgan_hash,
-        **records,
-    }
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
-
-
-def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: str | None = None) -> LatentODE:
-    """A trained model, in eval mode and frozen. Raises ValueError where it belongs to another stage 1."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if vqgan_hash is not None and state["vqgan_hash"] != vqgan_hash:
-        raise ValueError(f"{Path(path).name} was trained on the latents of another 3D-VQ-GAN; train stage 2 again")
-    model = LatentODE(ODESettings.of(state["settings"]))
-    model.load_state_dict(state["state_dict"])
-    return model.to(device).eval().requires_grad_(False)

@@ -10,20 +10,49 @@ import torch
 
 from lung4d.latents import load_latents
 from lung4d.names import scan_of
-from lung4d.ode.times import merge_ties
+from lung4d.ode.given import Given, depth_of, height_of
+from lung4d.ode.times import as_years
+from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
 PREFIX_SHARE = 2 / 3  # of the random draws: the first visits are given, as a patient in follow-up has them
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One patient: years (n,) distinct and ascending, z (n, c, d, h, w) float32, mask (d, h, w) bool."""
+    """All visits of one patient, in the order of time; scans stay on disk until they are asked for.
+
+    years (n,), z (n, c, d, h, w) float32, mask (d, h, w) bool; volumes: n memory-mapped scans (D, H, W) in HU, window
+    the HU of the unit scale; region (D, H, W) bool, depth float16 (D, H, W) in mm and height (D,) as in `Given`;
+    density (n,) of whole scans.
+    """
 
     subject: str
     split: str
     years: np.ndarray
     z: torch.Tensor
     mask: torch.Tensor
+    volumes: tuple[np.ndarray, ...]
+    window: tuple[float, float]
+    region: np.ndarray
+    depth: np.ndarray
+    height: np.ndarray
+    density: np.ndarray
+
+    def visits(self, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> Given:
+        """All visits in a box of latent voxels and the same box of the scans; everything by default."""
+        factor = self.region.shape[0] // self.mask.shape[0]
+        large = tuple(slice(*(None if edge is None else edge * factor for edge in (s.start, s.stop))) for s in box)
+        scans = np.stack([to_unit(volume[large], self.window) for volume in self.volumes])
+        return Given(
+            years=self.years,
+            z=self.z[:, :, *box],
+            mask=self.mask[box],
+            scans=torch.from_numpy(scans),
+            region=torch.from_numpy(self.region[large]),
+            depth=torch.from_numpy(self.depth[large].astype(np.float32)),
+            height=torch.from_numpy(self.height[large[0]]),
+            density=torch.from_numpy(self.density),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,18 +76,43 @@ def latent_files(split: pd.DataFrame, folders: Iterable[str | Path]) -> list[Pat
     return [paths[scan] for scan in scans]
 
 
-def load_sequences(split: pd.DataFrame, files: Iterable[str | Path], kind: str) -> list[Sequence]:
+def load_sequences(
+    split: pd.DataFrame,
+    latents: Iterable[str | Path],
+    volumes: Iterable[str | Path],
+    masks: Iterable[str | Path],
+    kind: str,
+    window: tuple[float, float],
+) -> list[Sequence]:
     """One sequence a patient, by subject.
 
-    split: table with subject, session, years, split, one row a usable scan; files: the latents of its rows.
-    kind: "continuous" or "quantised". Visits at the same time are averaged. The mask is the same for all visits.
+    split: table with subject, session, years, split, one row a usable scan; latents: the files of its rows, in their
+    order; volumes, masks: files of all scans, those that are not listed are not read. kind: "continuous" or
+    "quantised"; window: HU of the latents' model. The baseline's lung mask holds for all visits.
     """
+    volume_of, mask_of = ({scan_of(path): path for path in paths} for paths in (volumes, masks))
     sequences = []
-    for subject, rows in split.assign(file=list(files)).groupby("subject", sort=True):
-        latents = [load_latents(path) for path in rows["file"]]
-        z = torch.from_numpy(np.stack([choose(scan, kind) for scan in latents]))
-        years, z = merge_ties(rows["years"].to_numpy(), z)
-        sequences.append(Sequence(subject, rows["split"].iloc[0], years, z, torch.from_numpy(latents[0].mask)))
+    for subject, rows in split.assign(file=list(latents)).groupby("subject", sort=True):
+        rows = rows.sort_values(["years", "session"])
+        keys = list(zip(rows["subject"], rows["session"], strict=True))
+        loaded = [load_latents(path) for path in rows["file"]]
+        scans = tuple(open_volume(volume_of[key]) for key in keys)
+        region = open_mask(mask_of[keys[0]])
+        sequences.append(
+            Sequence(
+                subject=subject,
+                split=rows["split"].iloc[0],
+                years=as_years(rows["years"].to_numpy()),
+                z=torch.from_numpy(np.stack([choose(scan, kind) for scan in loaded])),
+                mask=torch.from_numpy(loaded[0].mask),
+                volumes=scans,
+                window=window,
+                region=region,
+                depth=depth_of(region, read_spacing(volume_of[keys[0]])).astype(np.float16),
+                height=height_of(region),
+                density=np.array([to_unit(scan[region], window).mean() for scan in scans], np.float32),
+            )
+        )
     return sequences
 
 

@@ -1,202 +1,197 @@
-"""Training of the latent ODE: AdamW, one patient a step (appendix C.2 of the 4D-VQ-GAN paper).
+"""Training of stage 2: one member of the ensemble after the other (appendix C.2 of the 4D-VQ-GAN paper, for one).
 
-Every random draw comes from a generator seeded by (seed, epoch, place in the epoch), so that a resumed run draws
-what an uninterrupted one would have drawn, and nothing about randomness needs to be stored.
+Every random draw follows from the seed, the member and the sample's number, so that a resumed run draws what an
+uninterrupted one would have drawn, and nothing about randomness needs to be stored.
 """
 
-import copy
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lung4d.history import History, plot_progress
-from lung4d.ode.losses import losses, masked_error
-from lung4d.ode.model import LatentODE
-from lung4d.ode.sequences import Sequence, draw_given, held_out_tasks, spread, usable
-from lung4d.ode.times import blend_weights
-from lung4d.training import Checkpoints, Lock, Pace, Stopper
+from lung4d.ode.ensemble import Ensemble, as_ensemble, fold_of
+from lung4d.ode.model import LatentODE, ODESettings
+from lung4d.ode.options import Options
+from lung4d.ode.samples import Samples
+from lung4d.ode.sequences import Sequence, spread, usable
+from lung4d.ode.step import Run, train_step
+from lung4d.ode.validation import validate
+from lung4d.ranks import Ranks
+from lung4d.training import Checkpoints, Lock, Pace, Stopper, has_bf16, seed_everything
+
+SHOWN = ("loss", "reconstruction", "image")
 
 logger = logging.getLogger("lung4d")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the model is trained; keys of the config section `train_ode`.
+@dataclass
+class Training:
+    """The whole training: `finished` members' weights with their records, and what the current one needs."""
 
-    given: random or all, see `draw_given`. select: held_out (error on withheld visits) or training_loss.
+    settings: ODESettings
+    options: Options
+    patients: list[Sequence]
+    judges: list[Sequence]
+    device: torch.device
+    history: History
+    ranks: Ranks
+    finished: list[dict[str, Any]]
+
+    def steps_of(self, member: int) -> int:
+        return self.options.steps(len(self.patients_of(member)))
+
+    def folds(self) -> dict[str, int]:
+        """The member that is trained without each training patient; empty where there are too few to leave any out."""
+        members = self.options.members
+        if members == 1 or len(self.patients) < 2 * members:
+            return {}
+        return fold_of([patient.subject for patient in self.patients], members, self.options.seed)
+
+    def patients_of(self, member: int) -> list[Sequence]:
+        folds = self.folds()
+        return [patient for patient in self.patients if folds.get(patient.subject) != member]
+
+    def honest_models(self, weights: list[dict[str, torch.Tensor]]) -> dict[str, Ensemble]:
+        """By patient, the model whose residuals are honest: the member that never saw a training patient, if there is
+        one, and all of them for a `val` patient."""
+        models = [as_ensemble(self.settings, [state], self.device) for state in weights]
+        honest = {subject: models[member] for subject, member in self.folds().items()}
+        held_out = [patient.subject for patient in self.judges if patient.split == "val"]
+        return honest | dict.fromkeys(held_out, as_ensemble(self.settings, weights, self.device))
+
+
+def start_training(
+    settings: ODESettings,
+    options: Options,
+    sequences: list[Sequence],
+    device: torch.device,
+    history: str | Path,
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+) -> Training:
+    """Only `train` patients with two visits teach; `val` patients choose, or `train` ones where there are none.
+
+    Raises ValueError where a step's patients cannot be shared out among the ranks, or a crop does not fit the latents.
     """
-
-    seed: int
-    lr: float
-    betas: tuple[float, float]
-    epochs: int
-    given: str
-    hide_visits: float
-    select: str
-    save_every: int
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Plan":
-        """The plan among `values`, which may hold other keys too."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
-
-
-class Trainer:
-    """A training that can stop after any step and go on from its checkpoint; `run` is the loop.
-
-    Only `train` patients with two visits teach. `select: held_out` measures on the `val` patients' withheld visits,
-    without such patients on those of the `train` patients.
-    """
-
-    def __init__(self, model: LatentODE, sequences: list[Sequence], plan: Plan, history: str | Path):
-        self.model, self.plan = model, plan
-        self.device = model.shift.device
-        self.patients = usable(sequences, "train")
-        self.judges = usable(sequences, "val") or self.patients
-        if self.judges is self.patients and self.patients and plan.select == "held_out":
-            logger.warning("no val patient has two visits: the best step is chosen on train patients' withheld visits")
-        with torch.no_grad():
-            shift, scale = spread(self.patients or sequences, model.settings.channels)
-            model.shift.copy_(shift)
-            model.scale.copy_(scale)
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=plan.lr, betas=tuple(plan.betas))
-        self.history = History(history)
-        self.step = 0
-        self.best = {"value": math.inf, "step": 0, "weights": copy.deepcopy(model.state_dict())}
-
-    @property
-    def steps(self) -> int:
-        return self.plan.epochs * len(self.patients)
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on."""
-        return {
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "best": self.best,
-            "history": self.history.rows,
-        }
-
-    def resume(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.best = state["step"], state["best"]
-        self.history = History(self.history.path, state["history"])
-
-    def run(self, checkpoints: Checkpoints, stopper: Stopper, lock: Lock, progress: str | Path | None = None) -> None:
-        """Train to the last epoch and leave the best weights in the model; write the history and its picture."""
-        if (state := checkpoints.load_latest()) is not None:
-            self.resume(state)
-        logger.info("%d patients to train on, %d to choose by", len(self.patients), len(self.judges))
-        if not self.patients:
-            logger.warning("no train patient has two visits: the model carries the last visit forward, untrained")
-        if self.step == 0:
-            self._finish_epoch({"step": 0})
-        pace = Pace(self.steps)
-        while self.step < self.steps:
-            row = self._train_step()
-            if self.step % len(self.patients) == 0:
-                row = self._finish_epoch(row)
-            else:
-                self.history.add(**row)
-            pace.log(self.step, {key: row[key] for key in row if key not in ("step", "epoch")})
-            if self.step % self.plan.save_every == 0 or self.step == self.steps or stopper.requested:
-                self._save(checkpoints, lock, progress)
-            if stopper.requested and self.step < self.steps:
-                stopper.leave()
-        self.history.write()
-        self._draw(progress)
-        self.model.load_state_dict(self.best["weights"])
-        logger.info(
-            "best at step %d of %d: %s %.4g", self.best["step"], self.steps, self.plan.select, self.best["value"]
+    if options.accumulation % ranks.count:
+        raise ValueError(
+            f"train_ode.accumulation is {options.accumulation}; {ranks.count} processes share a step's patients "
+            "evenly: give a multiple"
         )
-
-    def _train_step(self) -> dict[str, float]:
-        """One optimiser step on one patient; the epoch's order and the given visits follow from the step's number."""
-        epoch, place = divmod(self.step, len(self.patients))
-        order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.patients))
-        patient = self.patients[order[place]]
-        rng = np.random.default_rng([self.plan.seed, epoch, place])
-        given = draw_given(len(patient.years), rng, self.plan.given, self.plan.hide_visits)
-        self.model.train()
-        self.model.dynamics.evaluations = 0
-        z, mask = patient.z.to(self.device), patient.mask.to(self.device)
-        forecast = self.model(z[given], patient.years[given], mask, patient.years)
-        loss = losses(forecast, z, mask, self.model.scale)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
-        if _finite(self.model):
-            self.optimiser.step()
-        else:
-            logger.warning("step %d, patient %s: gradient is not finite, step left out", self.step + 1, patient.subject)
-        self.step += 1
-        return {
-            "step": self.step,
-            "epoch": epoch + 1,
-            "loss": loss.total.item(),
-            "reconstruction": loss.reconstruction.item(),
-            "difference": loss.difference.item(),
-            "evaluations": self.model.dynamics.evaluations,
-        }
-
-    def _finish_epoch(self, row: dict[str, float]) -> dict[str, float]:
-        """Measure on withheld visits, remember the best weights, and add the row to the history."""
-        error, unchanged = withheld_error(self.model, self.judges)
-        share = error / unchanged if unchanged else math.nan
-        row = {**row, "held_out_reconstruction": error, "error_over_no_change": share}
-        self.history.add(**row)
-        value = error
-        if self.plan.select == "training_loss":
-            recent = [r["loss"] for r in self.history.rows[-len(self.patients) :] if "loss" in r]
-            value = float(np.mean(recent)) if recent else math.inf
-        if value < self.best["value"]:
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
-            self.best = {"value": value, "step": self.step, "weights": weights}
-        return row
-
-    def _save(self, checkpoints: Checkpoints, lock: Lock, progress: str | Path | None) -> None:
-        lock.check()
-        checkpoints.save(self.state(), self.step)
-        self.history.write()
-        self._draw(progress)
-
-    def _draw(self, progress: str | Path | None) -> None:
-        if progress is not None:
-            plot_progress(self.history.frame(), progress)
+    if options.crop and any(size % settings.factor for size in options.crop):
+        raise ValueError(f"train_ode.crop is {list(options.crop)}; give multiples of {settings.factor}")
+    patients = usable(sequences, "train")
+    judges = usable(sequences, "val") or patients
+    if judges is patients and patients and options.select == "held_out":
+        logger.warning("no val patient has two visits: the best step is chosen on train patients' withheld visits")
+    if not patients:
+        logger.warning("no train patient has two visits: the model carries the last visit forward, untrained")
+    logger.info("%d patients to train on, %d to choose by", len(patients), len(judges))
+    records = History(history, tensorboard=options.tensorboard and ranks.first)
+    return Training(settings, options, patients, judges, device, records, ranks, finished=[])
 
 
-def _finite(model: LatentODE) -> bool:
-    return all(bool(torch.isfinite(p.grad).all()) for p in model.parameters() if p.grad is not None)
+def train(
+    training: Training, checkpoints: Checkpoints, stopper: Stopper, lock: Lock, progress: str | Path
+) -> list[dict[str, Any]]:
+    """Train all members; returns a dict of weights, step and value of the best step for each.
 
-
-def withheld_error(model: LatentODE, patients: list[Sequence]) -> tuple[float, float]:
-    """Mean squared error in the lung on visits withheld from the model, and that of "nothing changes".
-
-    The latter carries the nearest given visit forward or back and blends two given visits in between, as the
-    telescoping model does before it is trained. In units of the latents' spread; the mean of the tasks of
-    `held_out_tasks` per patient, then over patients. NaN without patients.
+    A checkpoint that is there is resumed. Raises SystemExit(75) after SIGTERM or SIGINT, when one is written.
     """
-    model.eval()
-    by_patient = []
-    for patient in patients:
-        z, mask = patient.z.to(model.shift.device), patient.mask.to(model.shift.device)
-        errors = []
-        for task in held_out_tasks(len(patient.years)):
-            given, asked = patient.years[task.given], patient.years[task.asked]
-            weights = torch.as_tensor(blend_weights(given, asked), dtype=z.dtype, device=z.device)
-            unchanged = torch.tensordot(weights, z[task.given], 1)
-            guesses = model.forecast(z[task.given], given, mask, asked), unchanged
-            pair = [masked_error(guess, z[task.asked], mask, model.scale).mean() for guess in guesses]
-            errors.append(torch.stack(pair))
-        by_patient.append(torch.stack(errors).mean(0).double().cpu())
-    if not by_patient:
-        return math.nan, math.nan
-    error, no_change = torch.stack(by_patient).mean(0).tolist()
-    return error, no_change
+    state = checkpoints.load_latest()
+    if state is not None:
+        training.finished, training.history.rows = state["finished"], state["history"]
+    total = sum(training.steps_of(member) for member in range(training.options.members))
+    pace = Pace(total)
+    while len(training.finished) < training.options.members:
+        run = start_member(training, len(training.finished))
+        if state is not None and state["run"] is not None:
+            run.load(state["run"])
+        state = None
+        _train_member(training, run, pace, Keeper(checkpoints, stopper, lock, progress))
+        training.finished.append(run.best)
+    if training.ranks.first:
+        training.history.write()
+        plot_progress(training.history.frame(), progress)
+    return training.finished
+
+
+def start_member(training: Training, member: int) -> Run:
+    """A member at step 0, seeded by its number; latents are counted from their mean in units of their spread."""
+    options = training.options
+    seed_everything(options.seed + 1000 * member)
+    model = LatentODE(training.settings)
+    patients = training.patients_of(member)
+    shift, scale = spread(patients or training.judges, training.settings.channels)
+    model.shift.copy_(shift)
+    model.scale.copy_(scale)
+    model.to(training.device)
+    training.ranks.share_state(model)
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if has_bf16(training.device) else "fp32"
+    return Run(
+        model=model,
+        optimiser=torch.optim.AdamW(model.parameters(), lr=options.lr, betas=options.betas),
+        options=options,
+        samples=Samples(patients, options, options.seed + 1000 * member),
+        steps=training.steps_of(member),
+        precision=precision,
+        device=training.device,
+        ranks=training.ranks,
+    )
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Where a training is kept, and who may stop it."""
+
+    checkpoints: Checkpoints
+    stopper: Stopper
+    lock: Lock
+    progress: str | Path
+
+    def save(self, training: Training, run: Run, step: int) -> None:
+        if not training.ranks.first:
+            return
+        self.lock.check()
+        state = {"run": run.state(), "finished": training.finished, "history": training.history.rows}
+        self.checkpoints.save(state, step)
+        training.history.write()
+        plot_progress(training.history.frame(), self.progress)
+
+
+def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> None:
+    """Train one member to its last step; its best weights are in `run.best`."""
+    options, member = training.options, len(training.finished)
+    before = sum(training.steps_of(number) for number in range(member))
+    if run.step == 0:
+        training.history.add(step=before, member=member + 1, **_judge(training, run))
+    while run.step < run.steps:
+        row = {"step": before + run.step + 1, "member": member + 1, **train_step(run)}
+        if run.step % options.validate_every == 0 or run.step == run.steps:
+            row |= _judge(training, run)
+        training.history.add(**row)
+        pace.log(before + run.step, {name: row[name] for name in SHOWN if name in row})
+        stop = training.ranks.any(keeper.stopper.requested, run.device)
+        if run.step % options.save_every == 0 or run.step == run.steps or stop:
+            keeper.save(training, run, before + run.step)
+        if stop and run.step < run.steps:
+            keeper.stopper.leave()
+    logger.info("member %d: best at step %d of %d, %s", member + 1, run.best["step"], run.steps, run.best["value"])
+
+
+def _judge(training: Training, run: Run) -> dict[str, float]:
+    """Measure on withheld visits and remember the weights if they are the best so far."""
+    numbers = validate(run.model, training.judges, training.ranks)
+    value = numbers.get("held_out_image", numbers["held_out_latent"])
+    if training.options.select == "training_loss":
+        losses, run.since_validation = run.since_validation, []
+        value = sum(losses) / len(losses) if losses else math.inf
+    if not run.best or value < run.best["value"]:
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in run.model.state_dict().items()}
+        run.best = {"value": value, "step": run.step, "weights": weights}
+    return numbers

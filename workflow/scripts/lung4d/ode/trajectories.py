@@ -1,6 +1,6 @@
 """One patient's trajectory: from which visits, at which years, as volumes and codes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,38 +10,53 @@ import torch
 
 from lung4d.latents import load_latents
 from lung4d.names import scan_of
+from lung4d.ode.calibration import MEASURES, Calibration, measures
 from lung4d.ode.decoding import decode_forecast
-from lung4d.ode.model import LatentODE
+from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.given import Given
+from lung4d.ode.model import Forecast
 from lung4d.ode.sequences import choose
-from lung4d.ode.times import as_years
-from lung4d.volumes import from_unit, open_mask, open_volume, to_unit
+from lung4d.volumes import from_unit, open_mask, open_volume, read_spacing, to_unit
+from lung4d.vqgan.model import VQGAN
 
 DECIMALS = 3  # of the years in file names and tables
 
 
 @dataclass(frozen=True)
 class Visits:
-    """A patient's usable visits in time order.
-
-    sessions (n), years (n,), volumes (n, D, H, W) float32 in [-0.5, 0.5], z (n, c, d, h, w) float32 of the kind that
-    the model was trained on, region (D, H, W) bool the lung, mask (d, h, w) bool the lung at latent resolution.
-    """
+    """A patient's usable visits in time order: sessions (n), and `all` that a forecast can be made from (n)."""
 
     sessions: list[str]
-    years: np.ndarray
-    volumes: np.ndarray
-    z: np.ndarray
-    region: np.ndarray
-    mask: np.ndarray
+    all: Given
+
+    @property
+    def years(self) -> np.ndarray:
+        return self.all.years
+
+    @property
+    def region(self) -> np.ndarray:
+        """The lung, bool (D, H, W)."""
+        return self.all.region.numpy()
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The lung at latent resolution, bool (d, h, w)."""
+        return self.all.mask.numpy()
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One generated scan: years since baseline, volume (D, H, W) in [-0.5, 0.5], nearest codes (d, h, w)."""
+    """One generated scan: years since baseline, volume (D, H, W) in [-0.5, 0.5], nearest codes (d, h, w).
+
+    spread (D, H, W) on the unit scale: half the width of the 90 % interval at every voxel, None where the model does
+    not tell. bands: by measure the forecast and the ends of its 90 % band, NaN where there is none.
+    """
 
     years: float
     volume: np.ndarray
     codes: np.ndarray
+    spread: np.ndarray | None
+    bands: dict[str, tuple[float, float, float]]
 
 
 def load_visits(
@@ -63,15 +78,15 @@ def load_visits(
     volume_of = {scan_of(path): Path(path) for path in volumes}
     mask_of = {scan_of(path): path for path in masks}
     latents = [load_latents(Path(folder) / f"sub-{subject}_ses-{session}_latents.npz") for subject, session in keys]
-    visits = Visits(
-        sessions=scans["session"].tolist(),
-        years=as_years(scans["years"].to_numpy()),
-        volumes=np.stack([to_unit(open_volume(volume_of[key]), window) for key in keys]),
-        z=np.stack([choose(item, kind) for item in latents]),
+    visits = Given.of(
+        years=scans["years"].to_numpy(),
+        z=torch.from_numpy(np.stack([choose(item, kind) for item in latents])),
+        mask=torch.from_numpy(latents[0].mask),
+        scans=np.stack([to_unit(open_volume(volume_of[key]), window) for key in keys]),
         region=open_mask(mask_of[keys[0]]),
-        mask=latents[0].mask,
+        spacing=read_spacing(volume_of[keys[0]]),
     )
-    return visits, volume_of[keys[0]]
+    return Visits(scans["session"].tolist(), visits), volume_of[keys[0]]
 
 
 def given_sets(visits: int) -> list[list[int]]:
@@ -102,23 +117,66 @@ def years_to_generate(
     return sorted({round(float(year), DECIMALS) + 0.0 for year in asked})
 
 
+@dataclass(frozen=True)
+class Models:
+    """What a trajectory is generated with: `calibration` tells how far off it may be, `window` is the HU window."""
+
+    vqgan: VQGAN
+    ode: Ensemble
+    calibration: Calibration
+    window: tuple[float, float]
+
+
 def generate(
-    vqgan, model: LatentODE, visits: Visits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
+    models: Models, visits: Visits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
 ) -> Iterator[Generated]:
     """The scans at `years` (ascending) forecast from the visits with indices `given`, one at a time.
 
     A year that equals a given visit's to 3 decimals is that visit's exact time, so that the visit itself comes back.
     """
-    given = list(given)
-    exact = np.array([_exact(year, visits.years[given]) for year in years])
-    z = model.forecast(visits.z[given], visits.years[given], visits.mask, exact)
-    volumes = decode_forecast(
-        vqgan, z, exact, visits.volumes[given], visits.z[given], visits.years[given], visits.region, mode, mix
-    )
-    for year, latent, volume in zip(years, z, volumes, strict=True):
+    chosen = visits.all.take(given)
+    exact = np.array([_exact(year, chosen.years) for year in years])
+    forecast = models.ode.forecast(chosen, exact)
+    volumes = decode_forecast(models.vqgan, forecast, chosen, exact, mode, mix)
+    bands = _bands(models, forecast, chosen, exact)
+    for row, year in enumerate(years):
         with torch.no_grad():
-            codes = vqgan.quantise(latent[None]).codes[0]
-        yield Generated(float(year), volume.numpy(), codes.cpu().numpy())
+            codes = models.vqgan.quantise(forecast.latents[row : row + 1]).codes[0]
+        spread = None
+        if forecast.variance is not None and np.isfinite(models.calibration.deviations):
+            spread = (forecast.variance[row].sqrt() * models.calibration.deviations).cpu().numpy()
+        yield Generated(float(year), volumes[row].numpy(), codes.cpu().numpy(), spread, bands[row])
+
+
+def _bands(models: Models, forecast: Forecast, given: Given, years: np.ndarray) -> list[dict[str, tuple[float, ...]]]:
+    """Forecast, lower and upper end of each measure at each of the `years`, around the drawn scans.
+
+    A band counts its years from the nearest given visit; NaN where the model draws nothing or has no band.
+    """
+    unknown = dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    if forecast.drawn is None:
+        return [unknown] * len(years)
+    made = measures(forecast.drawn.cpu(), given.region, models.window)
+    at_hand = measures(given.scans, given.region, models.window)
+    nearest = np.abs(years[:, None] - given.years[None]).argmin(1)
+    rows = []
+    for values, year, near in zip(made, years, nearest, strict=True):
+        row, gap = dict(unknown), abs(year - given.years[near])
+        for measure, value, known in zip(MEASURES, values, at_hand[near], strict=True):
+            band = models.calibration.bands.get(measure)
+            row[measure] = (value, *(band.around(value, gap, known) if band else (float("nan"),) * 2))
+        rows.append({measure: tuple(map(float, ends)) for measure, ends in row.items()})
+    return rows
+
+
+def band_columns(bands: Mapping[str, Sequence[float]] | None = None) -> dict[str, float]:
+    """Columns of the trajectories' table and their values: the forecast of each measure, and its band's two ends."""
+    values = bands or dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    return {
+        f"{measure}_{part}": value
+        for measure in MEASURES
+        for part, value in zip(("forecast", "low", "high"), values[measure], strict=True)
+    }
 
 
 def _exact(year: float, visit_years: np.ndarray) -> float:

@@ -1,16 +1,15 @@
 """How a training step is made to fit a card: in which precision, and what is computed twice instead of kept."""
 
 import logging
-import resource
 from dataclasses import dataclass
 
 import torch
 
+from lung4d.training import GB, has_bf16
 from lung4d.vqgan.options import Options
 
 logger = logging.getLogger("lung4d")
 
-GB = 1e9
 # Bytes that a step with the GAN needs at most, per voxel and channel of the first layer (width): benchmarks/vqgan.md.
 BYTES = {("bf16", False): 95, ("bf16", True): 75, ("fp32", False): 165, ("fp32", True): 127}
 USABLE = 0.8  # of a card's memory: fragments, and what the fastest convolutions take for their work
@@ -50,20 +49,6 @@ def plan_memory(options: Options, size: tuple[int, int, int], width: int, device
         f"{limit / GB:.3g} GB" if limit else "this machine's",
     )
     return Plan(precision, checkpointing)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device has matrix units for bf16; without them it is no faster than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
-def peak_memory(device: torch.device) -> float:
-    """The most memory that this process has held so far, GB: of the GPU where there is one."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / GB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
 
 
 def _limit(fits: str | None, device: torch.device) -> float | None:

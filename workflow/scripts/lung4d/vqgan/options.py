@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from lung4d.gradients import falling_lr
 from lung4d.vqgan.discriminators import PLANES
 
 
@@ -77,8 +78,7 @@ class Options:
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step `step`, counted from 0: `lr`, in the last `lr_decay` of them falling linearly to 0."""
-        falling = self.lr_decay * self.steps
-        return self.lr * min(1.0, (self.steps - step) / falling) if falling else self.lr
+        return falling_lr(self.lr, self.lr_decay, step, self.steps)
 
     def adversarial(self, step: int) -> bool:
         """Whether the GAN terms count in step `step`, counted from 0: `gan_start` steps are done without them."""

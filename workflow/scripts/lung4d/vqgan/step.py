@@ -2,17 +2,11 @@
 
 Whatever is random in a forward pass (slices, vectors kept for restarts) follows from the seed and the pass's number
 alone, so that a resumed run draws what an uninterrupted one would have drawn, and several ranks draw what one would.
-What is summed over passes is summed in float64, so that it does not matter in which order and by how many ranks.
 """
 
-import logging
-import math
-
-import numpy as np
 import torch
-from torch import nn
 
-from lung4d.ranks import Ranks
+from lung4d.gradients import GradientSum, apply_step, autocast, reseed
 from lung4d.vqgan.data import Samples
 from lung4d.vqgan.discriminators import draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
@@ -20,8 +14,6 @@ from lung4d.vqgan.options import Options
 from lung4d.vqgan.run import Run
 
 FORWARD, UPDATE, FIRST = range(3)  # kinds of random draws
-
-logger = logging.getLogger("lung4d")
 
 
 def train_step(run: Run, samples: Samples) -> dict[str, float]:
@@ -49,37 +41,13 @@ def train_step(run: Run, samples: Samples) -> dict[str, float]:
     run.ranks.add(list(sums.values()))
     for module, optimiser in networks.items():
         gradients[module].give(run.ranks)
-        for group in optimiser.param_groups:
-            group["lr"] = options.lr_at(run.step)
-        _apply(optimiser, module, options)
+        apply_step(optimiser, module, options.lr_at(run.step), options.gradient_clip)
     reseed(options.seed, UPDATE, run.step)
     used = run.model.quantiser.update(run.ranks)
     run.step += 1
     row = {name: float(value) for name, value in sums.items()}
     run.since_validation.append(row["loss"])
     return {"step": run.step, **row, "codes_used": float(used)}
-
-
-class GradientSum:
-    """The gradient of a module, summed over forward passes and ranks."""
-
-    def __init__(self, module: nn.Module):
-        self.parameters = list(module.parameters())
-        self.totals = [torch.zeros_like(parameter, dtype=torch.double) for parameter in self.parameters]
-        module.zero_grad(set_to_none=True)
-
-    def take(self) -> None:
-        """Add the gradient of the pass that has just been done, and clear it."""
-        for parameter, total in zip(self.parameters, self.totals, strict=True):
-            if parameter.grad is not None:
-                total += parameter.grad
-                parameter.grad = None
-
-    def give(self, ranks: Ranks) -> None:
-        """Put the sum over all ranks where the optimiser looks for it."""
-        ranks.add(self.totals)
-        for parameter, total in zip(self.parameters, self.totals, strict=True):
-            parameter.grad = total.to(parameter.dtype)
 
 
 def micro_step(run: Run, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:
@@ -140,22 +108,3 @@ def start_codebook(run: Run, samples: Samples) -> None:
         latent = run.model.encode(samples.draw(0, run.options.batch, run.options.whole_volumes(0)).to(run.device))
     run.model.quantiser.initialise(latent)
     run.ranks.share_state(run.model.quantiser)
-
-
-def reseed(*numbers: int) -> None:
-    """Make what torch draws next a function of `numbers` alone."""
-    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The autocast context of a precision, "bf16" or "fp32"."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-def _apply(optimiser: torch.optim.Optimizer, module: nn.Module, options: Options) -> None:
-    """Clip the gradient and step; a gradient that is not finite is left out, with a warning."""
-    limit = math.inf if options.gradient_clip is None else options.gradient_clip
-    if torch.isfinite(nn.utils.clip_grad_norm_(module.parameters(), limit)):
-        optimiser.step()
-    else:
-        logger.warning("the gradient of the %s is not finite: step left out", type(module).__name__)

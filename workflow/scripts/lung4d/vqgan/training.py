@@ -4,9 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from lung4d.training import Checkpoints, Lock, Pace, Stopper, plot_progress
+from lung4d.training import Checkpoints, Lock, Pace, Stopper, peak_memory, plot_progress
 from lung4d.vqgan.data import Samples, Scan
-from lung4d.vqgan.memory import peak_memory
 from lung4d.vqgan.pictures import draw_reconstruction
 from lung4d.vqgan.run import Run
 from lung4d.vqgan.selection import choose_scans, remember_best, selected

@@ -9,6 +9,8 @@ from lung4d.site.results import Results
 from lung4d.site.sections.training import training_reportlet
 
 METHODS = {
+    "model (expected)": "Model, expected scan",
+    "model (drawn)": "Model, drawn on the last scan",
     "model (residual)": "Model, residual decoding",
     "model (mix)": "Model, mix decoding",
     "model (pure)": "Model, pure decoding",
@@ -42,6 +44,9 @@ DISEASE = {  # column title: measure, decimals
     "Pattern of change against the truth": ("change_correlation_noisefree", 2),
 }
 GLOSSARY = (
+    "The model draws its forecast at the scan's own resolution: on the last given scan, whose detail and noise stay; "
+    "or as the scan to be expected, from which the noise is taken too, so that it is smoother than any real scan. The "
+    "other decodings go through the codes.",
     "Residual decoding keeps the last given scan's own detail and adds only the change that the model predicts. Pure "
     "decoding draws the whole scan from the codes. Mix lies between the two.",
     "The autoencoder that is shown the answer, and true codes, are no forecasts: they tell how well codes could draw "
@@ -98,7 +103,7 @@ def section(results: Results) -> Section:
 def headline(results: Results) -> list[Finding]:
     """One finding per task for the decoding that the run's own volumes use."""
     table = results.tables.rows("forecast_summary")
-    ours = f"model ({results.setting('generate_trajectories', 'decoding', 'residual')})"
+    ours = f"model ({results.setting('generate_trajectories', 'decoding', 'drawn')})"
     items = []
     for task, title in TASKS.items():
         part = _select(table, task)

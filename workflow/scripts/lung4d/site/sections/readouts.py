@@ -19,9 +19,11 @@ def section(results: Results) -> Section:
         return Section("readouts", "Clinical read-outs", lead, (Reportlet("", "", (words,)),))
     caption = (
         "Look at the open circles: scans that came, and that the model was not shown. The nearer the line, the better "
-        "the forecast; it passes near the full circles, which were given. Density and histogram are taken in the "
-        "baseline's lung, after registration. The lung volume is that of each real scan as it was taken; a generated "
-        "scan lies in the baseline's lung and has no volume of its own. All patients: results/biomarkers/readouts.tsv."
+        "the forecast; it passes near the full circles, which were given. Nine of ten should lie in the shaded band, "
+        "which comes from what the model got wrong of patients that it had not seen. Density and histogram are those "
+        "in the baseline's lung, after registration. The lung volume is that of each real scan as it was taken; a "
+        "generated scan lies in the baseline's lung and has no volume of its own. All patients: "
+        "results/biomarkers/readouts.tsv."
     )
     alt = f"Five measures of the lung over the years for the patients {', '.join(given)}, real and generated"
     chart = readout_curves(table, given)

@@ -1,0 +1,138 @@
+"""Speed of stage 2 at the paper's size: a training step, and one patient's 12 volumes.
+
+    .venv/bin/python benchmarks/ode.py [--threads 2]
+
+Writes ode.md beside this file: seconds of a training step with the settings of config/config.yaml on made-up patients,
+what a whole training of the paper's cohort then takes, and seconds of a trajectory of 96 x 256 x 256 voxels.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+import yaml
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
+from lung4d.files import atomic
+from lung4d.ode.decoding import decode_forecast
+from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.model import LatentODE, ODESettings
+from lung4d.ode.options import Options
+from lung4d.ode.sequences import Sequence
+from lung4d.ode.step import train_step
+from lung4d.ode.training import start_member, start_training
+from lung4d.vqgan.model import VQGAN, Settings
+from machine import process_bytes, processor
+
+PATIENTS, VISITS, SHAPE, WINDOW = 175, 3, (96, 256, 256), (-1000.0, 500.0)
+YEARS = np.array([0.0, 1.1, 2.3])
+ASKED = np.linspace(0.5, 6.0, 12)
+GOALS = {"cpu": (8.0, 120.0), "cuda": (0.5, 2.0)}  # hours of a training, seconds of a trajectory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=8, help="of which the median counts")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    section = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_ode"]
+    options = Options.of(section)
+    settings = ODESettings.of({**section, "channels": 16, "factor": 4})
+    step = step_seconds(settings, options, device, arguments.steps)
+    rows = []
+    for mode in ("drawn", "pure"):
+        rows.append((mode, trajectory_seconds(settings, options.members, mode, device)))
+        print(*rows[-1], flush=True)
+    with atomic(HERE / "ode.md") as temporary:
+        temporary.write_text(page(options, step, rows, device, arguments))
+
+
+def patient(number: int) -> Sequence:
+    """A made-up patient of the paper's size: noise in an ellipsoid for a lung."""
+    rng = np.random.default_rng(number)
+    axes = np.ogrid[tuple(slice(-1, 1, size * 1j) for size in SHAPE)]
+    region = sum(axis**2 for axis in axes) < 0.8
+    small = tuple(size // 4 for size in SHAPE)
+    volumes = tuple(rng.normal(-800, 80, SHAPE).astype(np.int16) for _ in range(VISITS))
+    z = torch.from_numpy(rng.normal(0, 1, (VISITS, 16, *small)).astype(np.float32))
+    mask = torch.from_numpy(region[2::4, 2::4, 2::4].copy())
+    place = np.zeros(SHAPE, np.float16), np.linspace(0, 1, SHAPE[0], dtype=np.float32)
+    density = np.full(VISITS, -0.37, np.float32)
+    return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, density)
+
+
+def step_seconds(settings: ODESettings, options: Options, device: torch.device, steps: int) -> float:
+    training = start_training(settings, options, [patient(0), patient(1)], device, HERE / "none.parquet")
+    run = start_member(training, 0)
+    seconds = []
+    for _ in range(steps + 2):
+        seconds.append(timed(lambda: train_step(run), device)[0])
+        print(f"step {seconds[-1]:.2f} s", flush=True)
+    return median(seconds[2:])
+
+
+def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: torch.device) -> float:
+    torch.manual_seed(0)
+    vqgan = VQGAN(Settings()).to(device).eval().requires_grad_(False)
+    ode = Ensemble(LatentODE(settings) for _ in range(members)).to(device).eval().requires_grad_(False)
+    given = patient(0).visits()
+
+    def generate() -> None:
+        decode_forecast(vqgan, ode.forecast(given, ASKED), given, ASKED, mode)
+
+    if device.type == "cuda":
+        generate()  # warms up
+    return timed(generate, device)[0]
+
+
+def timed(function, device: torch.device) -> tuple[float, object]:
+    begun = time.perf_counter()
+    result = function()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun, result
+
+
+def page(options: Options, step: float, rows: list, device: torch.device, arguments: argparse.Namespace) -> str:
+    share = 1 if options.members == 1 else 1 - 1 / options.members
+    steps = options.members * options.steps(round(share * PATIENTS))
+    hours, goal = step * steps / 3600, GOALS[device.type]
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{processor()}, {arguments.threads} threads"
+    lines = [f"| {len(ASKED)} volumes, {mode} | {seconds:.1f} s | {goal[1]:g} s |" for mode, seconds in rows]
+    return PAGE.format(
+        name=name,
+        crop=" x ".join(map(str, options.crop)),
+        step=step,
+        steps=steps,
+        members=options.members,
+        epochs=options.epochs,
+        patients=PATIENTS,
+        hours=hours,
+        goal=goal[0],
+        memory=process_bytes("VmHWM") / 1e9,
+        rows="\n".join(lines),
+    )
+
+
+PAGE = """\
+# Stage 2 at the paper's size
+
+{name}. Crops of {crop}; {patients} patients with 3 visits, {epochs} epochs, {members} members, {steps} steps in all.
+Highest memory of the process {memory:.1f} GB.
+
+| what | measured | goal |
+| --- | ---: | ---: |
+| a training step | {step:.2f} s | |
+| the whole training, extrapolated | {hours:.1f} h | {goal:g} h |
+{rows}
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The rows of the paper's Table 1: what they set, which are trained, and the table they end in."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lung4d.configuration import load_yaml, overlay
+from lung4d.evaluation.baselines import BASELINES
+from lung4d.evaluation.cases import cases
+from lung4d.evaluation.forecasting import ORACLES
+from lung4d.evaluation.rivals import split_method, together
+from lung4d.table1 import as_page, fill_table
+from lung4d.variants import LITERAL, TABLE1
+from running import ROOT, jobs_of, snakemake
+from variant_cases import compare
+
+TINY = str(ROOT / "tests/tiny.yaml")
+# what each row changes in the paper's method, and the paper's MSE of interpolation and extrapolation
+CHANGES = {
+    "convgru": ({"decoder": "direct"}, 0.018, 0.023),
+    "convgru-skip": ({}, 0.020, 0.019),
+    "ode-convgru-skip": ({"encoder": "ode_convgru"}, 0.018, 0.026),
+    "masked-inputs": ({"hide_visits": 0.5}, 0.035, 0.036),
+}
+
+
+def paper_section():
+    return overlay(load_yaml(ROOT / "config/config.yaml"), load_yaml(ROOT / "config/paper.yaml"))["train_ode"]
+
+
+def test_the_literal_values_are_those_of_the_paper_overlay():
+    stated = load_yaml(ROOT / "config/paper.yaml")["train_ode"]
+    assert set(stated) - set(LITERAL) == {"epochs"}  # the run's own
+    assert {key: paper_section()[key] for key in LITERAL} == LITERAL
+
+
+def test_each_row_differs_from_the_paper_in_what_its_name_says():
+    section = paper_section()
+    assert [row.name for row in TABLE1] == list(CHANGES)
+    for row in TABLE1:
+        changed, interpolation, extrapolation = CHANGES[row.name]
+        assert {key: value for key, value in row.settings.items() if section[key] != value} == changed
+        assert (row.paper["interpolation"][0], row.paper["extrapolation"][0]) == (interpolation, extrapolation)
+        assert row.is_own(section) == (not changed)
+        assert not row.is_own(load_yaml(ROOT / "config/config.yaml")["train_ode"])
+
+
+@pytest.mark.parametrize(("config", "rows"), [((), 4), ((str(ROOT / "config/paper.yaml"),), 3)])
+def test_a_row_with_the_settings_of_the_run_is_not_trained_again(tmp_path, config, rows):
+    jobs = jobs_of(snakemake("--dry-run", "--configfile", *config, TINY, "--", "table1", folder=tmp_path))
+    if config:  # tiny.yaml sets its own members and maps
+        jobs = jobs_of(snakemake("--dry-run", "--configfile", TINY, *config, "--", "table1", folder=tmp_path))
+    assert (jobs["table1_train"], jobs["train_ode"], jobs["table1"], jobs["train_vqgan"]) == (rows, 1, 1, 1)
+    assert "evaluate" not in jobs
+
+
+def test_given_visits_are_targets_where_asked_for():
+    assert [case.targets for case in cases(4)] == [(2, 3), (1, 2)]
+    assert [case.targets for case in cases(4, given_too=True)] == [(0, 1, 2, 3)] * 2
+    assert [case.given for case in cases(4, given_too=True)] == [case.given for case in cases(4)]
+    assert cases(2, given_too=True) == []
+
+
+def test_several_forecasters_are_one_and_their_names_come_back():
+    def constant(value):
+        return lambda given, years, mix: {"pure": np.full(len(years), value), "mix": np.full(len(years), mix)}
+
+    made = together({"a-b": constant(1.0), "own": constant(2.0)})(None, np.zeros(3), 0.4)
+    assert list(made) == ["a-b, pure", "a-b, mix", "own, pure", "own, mix"]
+    assert made["own, pure"].tolist() == [2.0] * 3 and made["a-b, mix"].tolist() == [0.4] * 3
+    assert [split_method(f"model ({name})") for name in made][1:3] == [("a-b", "mix"), ("own", "pure")]
+    assert split_method(ORACLES[1]) == (ORACLES[1], "") and split_method("locf") == ("locf", "")
+
+
+def forecasts(name="test", given_too=False):
+    """Two patients: the first has two withheld visits (in-lung errors 0.02 and 0.04), the second one (0.01)."""
+    rows = []
+    for row, decoding, factor in (("locf", "", 2), ("convgru-skip", "pure", 1), ("own", "pure", 0.5)):
+        for subject, session, mse in (("1", "03", 0.02), ("1", "04", 0.04), ("2", "03", 0.01), ("1", "01", 0.0)):
+            for region, share in (("lung", 1.0), ("whole", 0.1)):
+                if session != "01" or given_too:
+                    error = mse * factor * share
+                    rows.append(
+                        (name, row, decoding, "extrapolation", subject, "01+02", session, region, error, 0.5, 20)
+                    )
+    columns = ["set", "row", "decoding", "task", "subject", "given", "session", "region", "mse", "ssim", "psnr"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_table_holds_means_over_patients_of_their_withheld_visits():
+    table = fill_table(forecasts())
+    assert table["row"].tolist() == ["convgru-skip", "own", "locf"]  # baselines stand below the models
+    first = table.iloc[0]
+    assert first["extrapolation_lung_mse"] == pytest.approx((0.03 + 0.01) / 2)
+    assert first["extrapolation_whole_mse"] == pytest.approx(0.002)
+    assert (first["extrapolation_patients"], first["extrapolation_visits"]) == (2, 3)
+    assert first["interpolation_visits"] == 0 and np.isnan(first["interpolation_lung_mse"])
+    assert (
+        first["paper_extrapolation_psnr"] == 17.816
+        and table["paper_extrapolation_psnr"].isna().tolist()[1:] == [True] * 2
+    )
+
+
+def test_means_that_count_given_visits_stand_in_columns_of_their_own():
+    plain, both = fill_table(forecasts()), fill_table(forecasts(given_too=True), given_too=True)
+    pd.testing.assert_frame_equal(both[list(plain)], plain)
+    assert both.loc[0, "extrapolation_lung_mse_given_too"] == pytest.approx((0.02 + 0.01) / 2)
+    assert "given visits counted too" in as_page(both) and "given visits counted too" not in as_page(plain)
+
+
+def test_the_page_has_the_papers_numbers_beside_the_test_set_alone():
+    page = as_page(fill_table(pd.concat([forecasts("external"), forecasts()], ignore_index=True)))
+    whole = (
+        "| ConvGRU, skip connections (the paper's method) | pure | – (0.02) | – (0.469) | – (17.387) | 0.00200 (0.019)"
+    )
+    assert page.count(whole) == 1
+    assert page.count("| the run's own settings | pure | – | – | – | 0.00100 | 0.500 | 20.00 |") == 2
+    assert page.index("Set test") < page.index("Set external")
+    assert "Interpolation 0 patients, 0 withheld visits; extrapolation 2 patients, 3 withheld visits." in page
+    assert "{" not in page.replace("{given_too: true}", "")
+    assert "nothing could be withheld" in as_page(fill_table(forecasts()[:0]))
+
+
+def test_the_script_scores_every_row_the_own_model_and_all_baselines(tmp_path):
+    table, page = compare("table1", tmp_path, {row.name: row.settings for row in TABLE1}, given_too=True)
+    own = [("own", decoding) for decoding in ("drawn", "expected", "pure", "residual", "mix")]
+    expected = [(row.name, "pure") for row in TABLE1] + own + [(name, "") for name in (*BASELINES, *ORACLES)]
+    for name in ("test", "external"):
+        part = table[table["set"] == name]
+        assert [(row.row, row.decoding) for row in part.fillna({"decoding": ""}).itertuples()] == expected
+    assert table.filter(regex="(mse|ssim)$").drop(columns=list(table.filter(like="paper"))).notna().all(axis=None)
+    test = table[table["set"] == "test"].set_index(["row", "decoding"])
+    assert (test["extrapolation_patients"] == 1).all() and (test["extrapolation_visits"] == 2).all()
+    carried = test.loc["locf"].iloc[0]  # exact at the two given of four visits
+    assert carried["extrapolation_lung_mse_given_too"] == pytest.approx(carried["extrapolation_lung_mse"] / 2)
+    assert "ODE-ConvGRU, skip connections | pure |" in page

@@ -1,0 +1,95 @@
+# Other disease models, on demand: the rows of the paper's Table 1, and ablations of the run's own settings.
+# Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, results/ablation.
+from lung4d.variants import ABLATION, TABLE1
+
+
+def models_of(rows, folder):
+    """The rows' models; a row with the run's own settings is the run's own model and is not trained again."""
+    return [
+        "results/train_ode/model.pt" if row.is_own(config["train_ode"]) else f"results/{folder}/{row.name}/model.pt"
+        for row in rows
+    ]
+
+
+# The run's own `train_ode` with a row's settings.
+ROWS_OF_TABLE1 = {row.name: stage_params("train_ode", **row.settings) for row in TABLE1}
+ROWS_OF_ABLATION = {row.name: stage_params("train_ode", **row.settings) for row in ABLATION}
+
+# What the models are scored on.
+WITHHELD = {
+    "split": "results/split/split.tsv",
+    "vqgan": "results/train_vqgan/model.pt",
+    "ode": "results/train_ode/model.pt",
+    "latents": expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
+    "volumes": per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+    "masks": per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+}
+
+
+use rule train_ode as table1_train with:
+    output:
+        model="results/table1/{row}/model.pt",
+        history="results/table1/{row}/history.parquet",
+        progress="results/table1/{row}/progress.png",
+        residuals="results/table1/{row}/residuals.tsv",
+    log:
+        "results/logs/table1/{row}.log",
+    wildcard_constraints:
+        row="|".join(ROWS_OF_TABLE1),
+    params:
+        **{key: of_row(ROWS_OF_TABLE1, key) for key in stage_params("train_ode")},
+        checkpoints="results/table1/{row}/checkpoints",
+
+
+# snakemake table1: no part of `all`, because it trains four disease models.
+rule table1:
+    input:
+        **WITHHELD,
+        models=models_of(TABLE1, "table1"),
+    output:
+        table="results/table1/table1.tsv",
+        page="results/table1/table1.md",
+    log:
+        "results/logs/table1/table1.log",
+    conda:
+        "../envs/table1.yaml"
+    threads: 8
+    params:
+        **stage_params("table1", **config["evaluate"]),
+    script:
+        "../scripts/table1.py"
+
+
+use rule train_ode as ablation_train with:
+    output:
+        model="results/ablation/{row}/model.pt",
+        history="results/ablation/{row}/history.parquet",
+        progress="results/ablation/{row}/progress.png",
+        residuals="results/ablation/{row}/residuals.tsv",
+    log:
+        "results/logs/ablation/{row}.log",
+    wildcard_constraints:
+        row="|".join(ROWS_OF_ABLATION),
+    params:
+        **{key: of_row(ROWS_OF_ABLATION, key) for key in stage_params("train_ode")},
+        checkpoints="results/ablation/{row}/checkpoints",
+
+
+# snakemake ablation: no part of `all`, because it trains ten disease models.
+rule ablation:
+    input:
+        **WITHHELD,
+        models=models_of(ABLATION, "ablation"),
+        truth=if_simulated(expand("results/simulate/truth/sub-{subject}", subject=SUBJECTS)),
+    output:
+        table="results/ablation/ablation.tsv",
+        page="results/ablation/ablation.md",
+    log:
+        "results/logs/ablation/ablation.log",
+    conda:
+        "../envs/ablation.yaml"
+    threads: 8
+    params:
+        **stage_params("ablation", **config["evaluate"]),
+    script:
+        "../scripts/ablation.py"

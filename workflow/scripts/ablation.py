@@ -1,0 +1,38 @@
+"""What each part of the disease model is worth: the run's own settings with one change, on withheld visits."""
+
+from functools import partial
+
+from lung4d import logs
+from lung4d.ablation import as_page, fill_table, scored_decodings
+from lung4d.evaluation.models import forecaster_of
+from lung4d.evaluation.rivals import Rival, score_rivals
+from lung4d.evaluation.scoring import Ruler
+from lung4d.evaluation.tuning import fit
+from lung4d.evaluation.visits import find_patients, load_visits
+from lung4d.files import write_text
+from lung4d.ode.ensemble import load_ode
+from lung4d.tables import read_table, write_table
+from lung4d.training import choose_device
+from lung4d.variants import ABLATION, OWN
+from lung4d.vqgan.model import load_vqgan, parameter_hash
+
+logger = logs.start(snakemake.log[0])
+files, params, output = snakemake.input, snakemake.params, snakemake.output
+device = choose_device(snakemake.threads)
+vqgan = load_vqgan(files.vqgan, device)
+window, stage_1 = vqgan.settings.window, parameter_hash(vqgan)
+
+paths = {OWN: files.ode} | {row.name: path for row, path in zip(ABLATION, files.models, strict=True)}
+models = {name: load_ode(path, device, stage_1) for name, path in paths.items()}
+rivals = {name: Rival(ode, scored_decodings(ode.settings)) for name, ode in models.items()}
+
+patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
+load, forecast = partial(load_visits, window=window), forecaster_of(vqgan, models[OWN], ("pure", "residual"))
+fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
+forecasts = score_rivals(patients, rivals, vqgan, fitted, Ruler(window, params.low_pass), files.get("truth", []))
+
+table = fill_table(forecasts, params.bootstrap, params.seed)
+page = as_page(table)
+write_table(table, output.table)
+write_text(page, output.page)
+print(page)

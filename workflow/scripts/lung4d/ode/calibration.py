@@ -1,0 +1,168 @@
+"""How far off forecasts are, and the bands that say so.
+
+The residuals of the training patients come from the member of the ensemble that never saw them, those of the `val`
+patients from all members. A band around a forecast is the forecast plus two quantiles of the residuals, each residual
+counted in its own scale s, which grows with the time since the scan at hand and with the change that is forecast:
+
+    s^2 = a^2 + (b gap)^2 + (c change)^2
+
+So the coverage is that of the residuals themselves (split conformal prediction, Lei et al. 2018), whatever the scale;
+the scale only makes a band narrow where it can be.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import optimize
+
+from lung4d.biomarkers import lung_density
+from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.sequences import Sequence
+from lung4d.volumes import from_unit
+
+MEASURES = ("mean_density_hu", "high_attenuation_percent")
+COVERAGE = 0.9
+FEWEST = 20  # residuals; with fewer the outermost quantiles are guesses, and there is no band
+COLUMNS = ["subject", "split", "given", "years", "gap", "measure", "observed", "forecast", "at_hand"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Of one measure: the scale's a, b (per year) and c, and the residuals' quantiles in units of the scale."""
+
+    a: float
+    b: float
+    c: float
+    low: float
+    high: float
+    residuals: int
+
+    def scale(self, gap: np.ndarray, change: np.ndarray) -> np.ndarray:
+        return np.sqrt(self.a**2 + (self.b * gap) ** 2 + (self.c * change) ** 2)
+
+    def around(self, forecast: np.ndarray, gap: np.ndarray, at_hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper end around `forecast`, `gap` years from the scan at hand, whose own value is `at_hand`."""
+        scale = self.scale(gap, forecast - at_hand)
+        return forecast + self.low * scale, forecast + self.high * scale
+
+
+def judge_forecasts(
+    sequences: Iterable[Sequence], model_of: Mapping[str, Ensemble], window: tuple[float, float]
+) -> tuple[pd.DataFrame, float]:
+    """Forecasts of every visit from every shorter series of the patient's first visits, against what was seen.
+
+    model_of: the model that may judge each patient, by subject; patients without one are left out. Returns a table,
+    one row per patient, number of visits given, visit asked for and measure (gap: years since the last visit given;
+    at_hand: its measure), and how many predicted standard deviations hold COVERAGE of the voxels (NaN without a
+    forecast that draws).
+    """
+    rows, ratios = [], []
+    for sequence in sequences:
+        if sequence.subject in model_of and model_of[sequence.subject].settings.maps:
+            of_patient, ratio = _judge_patient(sequence, model_of[sequence.subject], window)
+            rows += of_patient
+            ratios.append(ratio)
+    return pd.DataFrame(rows, columns=COLUMNS), float(np.mean(ratios)) if ratios else float("nan")
+
+
+def _judge_patient(sequence: Sequence, model: Ensemble, window: tuple[float, float]) -> tuple[list[tuple], float]:
+    visits = sequence.visits().merged()
+    observed = measures(visits.scans, visits.region, window)
+    rows, ratios = [], []
+    for count in range(1, len(visits)):
+        years = visits.years[count:]
+        forecast = model.forecast(visits.take(range(count)), years)
+        error = (forecast.expected.cpu() - visits.scans[count:])[:, visits.region]
+        ratio = error.abs() / forecast.variance.cpu()[:, visits.region].sqrt()
+        ratios += [float(np.quantile(one.numpy(), COVERAGE)) for one in ratio]
+        made = measures(forecast.drawn.cpu(), visits.region, window)
+        for values, seen, year in zip(made, observed[count:], years, strict=True):
+            keys = (sequence.subject, sequence.split, count, year, year - visits.years[count - 1])
+            rows += [(*keys, *numbers) for numbers in zip(MEASURES, seen, values, observed[count - 1], strict=True)]
+    return rows, float(np.mean(ratios))
+
+
+def measures(scans: torch.Tensor, region: torch.Tensor, window: tuple[float, float]) -> list[tuple[float, ...]]:
+    """MEASURES of each of the scans (n, D, H, W) on the unit scale, in the region (D, H, W)."""
+    return [lung_density(from_unit(scan.numpy(), window), region.numpy()) for scan in scans]
+
+
+def fit_bands(table: pd.DataFrame) -> dict[str, Band]:
+    """A band for each measure of the table of `judge_forecasts`, none where there are too few residuals.
+
+    Every patient has the same weight, however many visits it has.
+    """
+    bands = {}
+    for measure, rows in table.groupby("measure"):
+        if len(rows) < FEWEST:
+            continue
+        weight = (1 / rows.groupby("subject")["subject"].transform("size")).to_numpy()
+        residual = (rows["observed"] - rows["forecast"]).to_numpy()
+        change = (rows["forecast"] - rows["at_hand"]).to_numpy()
+        a, b, c = _fit_scale(residual, rows["gap"].to_numpy(), change, weight / weight.sum())
+        scaled = residual / Band(a, b, c, 0, 0, 0).scale(rows["gap"].to_numpy(), change)
+        low, high = (_quantile(scaled, weight, q) for q in ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+        bands[measure] = Band(a, b, c, low, high, len(rows))
+    return bands
+
+
+def _fit_scale(residual: np.ndarray, gap: np.ndarray, change: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+    """a, b and c by maximum likelihood of normal residuals around their median."""
+    spread = max(float(np.sqrt((weight * residual**2).sum())), 1e-6)
+    residual = residual - np.median(residual)
+
+    def loss(logs: np.ndarray) -> float:
+        a, b, c = np.exp(logs)
+        variance = a**2 + (b * gap) ** 2 + (c * change) ** 2
+        return float((weight * (np.log(variance) + residual**2 / variance)).sum())
+
+    start = np.log([spread / 2, spread / 2, 0.3])
+    bounds = [(np.log(spread / 50), np.log(10 * spread))] * 2 + [(np.log(1e-3), np.log(10.0))]
+    return tuple(np.exp(optimize.minimize(loss, start, method="L-BFGS-B", bounds=bounds).x).tolist())
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:
+    """Weighted quantile: the value below which the share `q` of the weight lies, linear in between."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weight[order]) - weight[order] / 2
+    return float(np.interp(q * weight.sum(), cumulative, values[order]))
+
+
+def carried_bands(table: pd.DataFrame) -> dict[str, Band]:
+    """Bands around the last given visit, carried forward: the plain quantiles of how far off that is. A forecast's
+    band must be narrower to be worth anything."""
+    bands = {}
+    for measure, rows in table.groupby("measure"):
+        if len(rows) >= FEWEST:
+            weight = (1 / rows.groupby("subject")["subject"].transform("size")).to_numpy()
+            residual = (rows["observed"] - rows["at_hand"]).to_numpy()
+            low, high = (_quantile(residual, weight, q) for q in ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+            bands[measure] = Band(1.0, 0.0, 0.0, low, high, len(rows))
+    return bands
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a model file holds of its own uncertainty: bands around forecasts and around the carried visit, by measure,
+    and `deviations`, the standard deviations that hold COVERAGE of the voxels (NaN: unknown)."""
+
+    bands: dict[str, Band]
+    carried: dict[str, Band]
+    deviations: float
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, deviations: float) -> "Calibration":
+        return cls(fit_bands(table), carried_bands(table), deviations)
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers; `from_record` is the way back."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Calibration":
+        bands, carried = ({name: Band(**band) for name, band in record[kind].items()} for kind in ("bands", "carried"))
+        return cls(bands, carried, record["deviations"])

@@ -1,0 +1,78 @@
+"""Drawing forecasts at the scan's own resolution.
+
+The latent tells how far the disease goes in each neighbourhood, the scan at hand where in it: with h the hidden state
+at latent resolution, u(h) a few of its channels, and B a few maps that a small U-Net draws from the scan i at hand,
+
+    X(t) = X_i + sum_k B_ik (u_k(h(t)) - u_k(h(t_i)))        (1)
+
+The maps do not depend on t, so they are drawn once for all years, the answer for a year does not depend on the other
+years asked for, and at the visit itself the change is exactly zero. For the most probable scan rather than one that
+looks like the scan at hand, X_i is replaced by D_i, X_i without its noise: a mixture of X_i and its blurs, drawn voxel
+by voxel by the same network, and a free term. It also tells how far the scan to be seen may lie from that: a variance
+at every voxel, v_0 + v_1 |t - t_i|.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lung4d.ode.convolution import Conv3d
+from lung4d.ode.features import IMAGE_FEATURES, SMOOTHED, STEP, image_features, smoothed
+from lung4d.ode.given import Given
+
+WIDTHS = (16, 24, 32)  # channels at full, half and quarter resolution; further levels keep the last
+
+
+class Drawn(NamedTuple):
+    """On the unit scale: maps B_k (maps, D, H, W), noise D_i - X_i (D, H, W), variances v_0 and v_1 (2, D, H, W), of
+    which v_1 is per year."""
+
+    maps: torch.Tensor
+    noise: torch.Tensor
+    variance: torch.Tensor
+
+
+class Drawing(nn.Module):
+    """A U-Net from full to latent resolution and back; at the bottom it sees the hidden state of the visits.
+
+    hidden: channels of the state; maps: number of B_k; factor: voxels per latent voxel along each axis, a power of 2.
+    """
+
+    def __init__(self, hidden: int, maps: int, factor: int):
+        super().__init__()
+        levels = factor.bit_length() - 1
+        widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels + 1)]
+        self.start = Conv3d(IMAGE_FEATURES, widths[0])
+        self.down = nn.ModuleList(Conv3d(a, b) for a, b in pairwise(widths))
+        self.bottom = Conv3d(widths[-1] + hidden, widths[-1])
+        self.up = nn.ModuleList(Conv3d(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.maps = Conv3d(widths[0], maps)
+        self.noise = Conv3d(widths[0], SMOOTHED + 1)
+        nn.init.zeros_(self.noise.weight)
+        nn.init.zeros_(self.noise.bias)
+        self.variance = Conv3d(widths[0], 2, kernel=1)
+        self.signals = Conv3d(hidden, maps, kernel=1, bias=False)  # a bias would cancel in every difference
+
+    def forward(self, given: Given, anchor: int, state: torch.Tensor) -> Drawn:
+        """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w)."""
+        features = image_features(given, anchor)
+        levels = [F.silu(self.start(features))]
+        for layer in self.down:
+            levels.append(F.silu(layer(F.avg_pool3d(levels[-1], 2))))
+        x = F.silu(self.bottom(torch.cat([levels.pop(), state], 1)))
+        for layer in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
+            x = F.silu(layer(torch.cat([x, levels.pop()], 1)))
+        variance = F.softplus(self.variance(x.detach()).float())  # learns beside the rest and does not pull at it
+        shares = self.noise(x)[0].float()
+        noise = (shares[1:] * (smoothed(given, anchor) - given.scans[anchor])).sum(0) + STEP * shares[0]
+        return Drawn(STEP * self.maps(x)[0].float(), noise, STEP**2 * variance[0])
+
+    def change(self, maps: torch.Tensor, states: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Equation (1)'s change (q, D, H, W): maps (maps, D, H, W), states (q, hidden, ...) asked for, state of X_i."""
+        signals = self.signals(states - state)
+        signals = F.interpolate(signals, size=maps.shape[1:], mode="trilinear", align_corners=False)
+        return (maps * signals).sum(1)

@@ -1,0 +1,103 @@
+"""What the model is told beside the latents: plain numbers of the scans, which a latent hides or loses.
+
+All are made of given visits only, and are of order one: a scan's unit value counts from LUNG in steps of STEP.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from lung4d.ode.given import Given, pooled
+
+LUNG, STEP = -0.4, 0.1  # unit scale: about -850 HU, and 150 HU
+MEMORY = 0.5  # years: a change between visits much closer than this is mostly noise, and is shrunk towards none
+DEPTH, DENSITY = 20.0, 0.02  # mm; unit scale
+LATENT_FEATURES, IMAGE_FEATURES, SMOOTHED = 9, 9, 4
+
+
+def latent_features(given: Given) -> torch.Tensor:
+    """Features (n, LATENT_FEATURES, d, h, w) of n merged visits at latent resolution, 0 outside the lung.
+
+    Per visit: mean and standard deviation of the scan in each block, its change per year since the visit before,
+    the lung's mean and its change per year. The same for all: share of lung in the block, depth, height, and the
+    number of visits so far.
+    """
+    factor, region = given.factor, given.region[None, None].to(given.scans)
+    scans = _counted(given.scans)[:, None]
+    mean = pooled(scans, region, factor)
+    spread = (pooled(scans.square(), region, factor) - mean.square()).clamp(min=0).sqrt()
+    share = F.avg_pool3d(region, factor)
+    depth = pooled(given.depth[None, None] / DEPTH, region, factor)
+    height = F.avg_pool1d(given.height[None], factor)[0][:, None, None].expand_as(given.mask)[None, None]
+    density = _counted(given.density, DENSITY)
+    whole = torch.stack([density, change_per_year(density, given.years), torch.arange(len(given)).to(density)], 1)
+    features = torch.cat(
+        [
+            mean,
+            spread,
+            change_per_year(mean, given.years),
+            *(place.expand_as(mean) for place in (share, depth, height)),
+            whole[:, :, None, None, None].expand(-1, -1, *mean.shape[2:]),
+        ],
+        1,
+    )
+    return features * given.mask
+
+
+def image_features(given: Given, anchor: int) -> torch.Tensor:
+    """Features (1, IMAGE_FEATURES, D, H, W) of the visit `anchor` among n merged visits, 0 outside the lung.
+
+    The scan, the mean of all visits, their trend per year; lung, depth, height; mean density, its trend, and the
+    spread of the visits' times.
+    """
+    scans = _counted(given.scans)
+    trend, density = trend_per_year(scans, given.years), _counted(given.density, DENSITY)
+    depth = given.depth / DEPTH
+    whole = [density[anchor], trend_per_year(density, given.years), scans.new_tensor(_spread(given.years))]
+    like = scans[anchor]
+    features = [like, scans.mean(0), trend, torch.ones_like(like), depth]
+    features += [given.height[:, None, None].expand_as(like), *(value.expand_as(like) for value in whole)]
+    return (torch.stack(features) * given.region)[None]
+
+
+def smoothed(given: Given, anchor: int) -> torch.Tensor:
+    """What else than the scan `anchor` itself may stand for the lung at its time: (SMOOTHED, D, H, W), unit scale.
+
+    Its means over 3 and 5 voxels along each axis within the lung, the mean of all visits, and that over 3 voxels.
+    """
+    weight = given.region[None, None].to(given.scans)
+    scan, mean = given.scans[anchor][None, None], given.scans.mean(0)[None, None]
+    return torch.cat([_box(scan, weight, 3), _box(scan, weight, 5), mean, _box(mean, weight, 3)])[:, 0] * weight[0]
+
+
+def _box(volume: torch.Tensor, weight: torch.Tensor, size: int) -> torch.Tensor:
+    """Mean over `size` voxels along each axis of those that weigh."""
+    for axis in range(3):
+        kernel, padding = [1, 1, 1], [0, 0, 0]
+        kernel[axis] = min(size, (volume.shape[axis + 2] - 1) | 1)  # odd, and no longer than the volume
+        padding[axis] = kernel[axis] // 2
+        if axis == 0:
+            total, volume = weight, volume * weight
+        total, volume = (F.avg_pool3d(part, kernel, stride=1, padding=padding) for part in (total, volume))
+    return volume / total.clamp(min=1e-6)
+
+
+def change_per_year(values: torch.Tensor, years) -> torch.Tensor:
+    """Change per year since the visit before (n, ...) of values (n, ...), 0 for the first, shrunk for short gaps."""
+    gaps = torch.as_tensor(years[1:] - years[:-1]).to(values)
+    shrunk = (gaps / (gaps.square() + MEMORY**2)).reshape(-1, *(1,) * (values.ndim - 1))
+    return torch.cat([torch.zeros_like(values[:1]), (values[1:] - values[:-1]) * shrunk])
+
+
+def trend_per_year(values: torch.Tensor, years) -> torch.Tensor:
+    """Slope (...) of a line through values (n, ...), shrunk towards none where the visits lie close together."""
+    times = torch.as_tensor(years - years.mean()).to(values)
+    weights = times / (times.square().sum() + MEMORY**2 / 2)
+    return torch.tensordot(weights, values, 1)
+
+
+def _counted(values: torch.Tensor, step: float = STEP) -> torch.Tensor:
+    return (values - LUNG) / step
+
+
+def _spread(years) -> float:
+    return float(years.max() - years.min()) / 5

@@ -1,0 +1,57 @@
+"""How well a model of stage 2 forecasts visits that it was not given."""
+
+import math
+
+import torch
+
+from lung4d.ode.features import STEP
+from lung4d.ode.given import Given
+from lung4d.ode.losses import masked_error
+from lung4d.ode.model import Forecast, LatentODE
+from lung4d.ode.sequences import Sequence, held_out_tasks
+from lung4d.ode.times import blend_weights
+from lung4d.ranks import Ranks
+
+NAMES = ("held_out_latent", "latent_no_change", "held_out_image", "image_no_change")
+
+
+@torch.no_grad()
+def validate(model: LatentODE, patients: list[Sequence], ranks: Ranks = Ranks()) -> dict[str, float]:  # noqa: B008
+    """Squared errors in the lung on withheld visits, and those of "nothing changes"; the ranks share the patients.
+
+    held_out_latent in units of the latents' spread, held_out_image of the expected scan in units of STEP^2 (models
+    that draw). "Nothing changes" carries the nearest given visit forward or back and blends two in between. The mean
+    of the tasks of `held_out_tasks` per patient, then over patients; NaN without patients.
+    """
+    model.eval()
+    sums = torch.zeros(len(NAMES), dtype=torch.double, device=model.shift.device)
+    for patient in patients[ranks.rank :: ranks.count]:
+        visits = patient.visits().merged().to(sums.device)
+        tasks = held_out_tasks(len(visits))
+        sums += sum(_errors(model, visits, task.given, task.asked) for task in tasks) / len(tasks)
+    ranks.add([sums])
+    means = (sums / len(patients)).tolist() if patients else [math.nan] * len(NAMES)
+    return {name: value for name, value in zip(NAMES, means, strict=True) if model.drawing or "image" not in name}
+
+
+def _errors(model: LatentODE, visits: Given, given: list[int], asked: list[int]) -> torch.Tensor:
+    """The four errors (4,) of one task."""
+    years = visits.years
+    forecast = model.forecast(visits.take(given), years[asked])
+    weights = torch.as_tensor(blend_weights(years[given], years[asked])).to(visits.z)
+    carried = Forecast(
+        latents=torch.tensordot(weights, visits.z[given], 1),
+        changes=None,
+        expected=torch.tensordot(weights, visits.scans[given], 1),
+    )
+    errors = []
+    for guess in (forecast, carried):
+        latent = masked_error(guess.latents, visits.z[asked], visits.mask, model.scale).mean()
+        image = latent.new_zeros(()) if guess.expected is None else _image_error(guess.expected, visits, asked)
+        errors.append(torch.stack([latent, image]))
+    return torch.stack(errors).T.flatten().double()
+
+
+def _image_error(expected: torch.Tensor, visits: Given, asked: list[int]) -> torch.Tensor:
+    inside = visits.region.sum().clamp(min=1)
+    return (((expected - visits.scans[asked]) / STEP).square() * visits.region).sum() / inside / len(asked)

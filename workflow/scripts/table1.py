@@ -1,0 +1,41 @@
+"""Table 1 of the paper on this cohort: every row's disease model on withheld visits, beside all baselines."""
+
+from functools import partial
+
+from lung4d import logs
+from lung4d.evaluation.models import decodings_of, forecaster_of
+from lung4d.evaluation.rivals import Rival, score_rivals
+from lung4d.evaluation.scoring import Ruler
+from lung4d.evaluation.tuning import fit
+from lung4d.evaluation.visits import find_patients, load_visits
+from lung4d.files import write_text
+from lung4d.ode.ensemble import load_ode
+from lung4d.table1 import as_page, fill_table
+from lung4d.tables import read_table, write_table
+from lung4d.training import choose_device
+from lung4d.variants import OWN, TABLE1
+from lung4d.vqgan.model import load_vqgan, parameter_hash
+
+logger = logs.start(snakemake.log[0])
+files, params, output = snakemake.input, snakemake.params, snakemake.output
+device = choose_device(snakemake.threads)
+vqgan = load_vqgan(files.vqgan, device)
+window, stage_1 = vqgan.settings.window, parameter_hash(vqgan)
+
+own = load_ode(files.ode, device, stage_1)
+rivals = {
+    row.name: Rival(load_ode(path, device, stage_1), ("pure",)) for row, path in zip(TABLE1, files.models, strict=True)
+}
+rivals[OWN] = Rival(own, decodings_of(own))
+
+patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
+load, forecast = partial(load_visits, window=window), forecaster_of(vqgan, own, ("pure", "residual"))
+fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
+ruler = Ruler(window, params.low_pass)
+forecasts = score_rivals(patients, rivals, vqgan, fitted, ruler, given_too=params.given_too)
+
+table = fill_table(forecasts, params.given_too)
+page = as_page(table)
+write_table(table, output.table)
+write_text(page, output.page)
+print(page)
