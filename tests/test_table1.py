@@ -1,20 +1,24 @@
 """The rows of the paper's Table 1: what they set, which are trained, and the table they end in."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from lung4d.configuration import load_yaml, overlay
 from lung4d.evaluation.baselines import BASELINES
 from lung4d.evaluation.cases import cases
 from lung4d.evaluation.forecasting import ORACLES
 from lung4d.evaluation.rivals import split_method, together
+from lung4d.ode.ensemble import load_ode
 from lung4d.table1 import as_page, fill_table
+from lung4d.tables import read_table
 from lung4d.variants import LITERAL, TABLE1
-from running import ROOT, jobs_of, snakemake
+from running import ROOT, jobs_of, snakemake, times
 from variant_cases import compare
 
-TINY = str(ROOT / "tests/tiny.yaml")
 # what each row changes in the paper's method, and the paper's MSE of interpolation and extrapolation
 CHANGES = {
     "convgru": ({"decoder": "direct"}, 0.018, 0.023),
@@ -45,13 +49,13 @@ def test_each_row_differs_from_the_paper_in_what_its_name_says():
         assert not row.is_own(load_yaml(ROOT / "config/config.yaml")["train_ode"])
 
 
-@pytest.mark.parametrize(("config", "rows"), [((), 4), ((str(ROOT / "config/paper.yaml"),), 3)])
-def test_a_row_with_the_settings_of_the_run_is_not_trained_again(tmp_path, config, rows):
-    jobs = jobs_of(snakemake("--dry-run", "--configfile", *config, TINY, "--", "table1", folder=tmp_path))
-    if config:  # tiny.yaml sets its own members and maps
-        jobs = jobs_of(snakemake("--dry-run", "--configfile", TINY, *config, "--", "table1", folder=tmp_path))
-    assert (jobs["table1_train"], jobs["train_ode"], jobs["table1"], jobs["train_vqgan"]) == (rows, 1, 1, 1)
-    assert "evaluate" not in jobs
+@pytest.mark.parametrize(("own", "rows"), [({}, 4), ({"train_ode": LITERAL}, 3)])
+def test_a_row_with_the_settings_of_the_run_is_not_trained_again(tmp_path, own, rows):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    configs = [str(ROOT / "tests/tiny.yaml"), str(tmp_path / "own.yaml")]
+    jobs = jobs_of(snakemake("--dry-run", "--configfile", *configs, "--", "table1", folder=tmp_path))
+    assert (jobs["table1_train"], jobs["train_ode"], jobs["table1"]) == (rows, 1, 1)
+    assert "ablation" not in jobs and "evaluate" not in jobs
 
 
 def test_given_visits_are_targets_where_asked_for():
@@ -128,9 +132,27 @@ def test_the_script_scores_every_row_the_own_model_and_all_baselines(tmp_path):
     for name in ("test", "external"):
         part = table[table["set"] == name]
         assert [(row.row, row.decoding) for row in part.fillna({"decoding": ""}).itertuples()] == expected
-    assert table.filter(regex="(mse|ssim)$").drop(columns=list(table.filter(like="paper"))).notna().all(axis=None)
+    errors = table.filter(regex="^(inter|extra)polation_.*_(mse|ssim)")
+    assert errors.shape[1] == 16 and errors.notna().all(axis=None)
     test = table[table["set"] == "test"].set_index(["row", "decoding"])
     assert (test["extrapolation_patients"] == 1).all() and (test["extrapolation_visits"] == 2).all()
     carried = test.loc["locf"].iloc[0]  # exact at the two given of four visits
     assert carried["extrapolation_lung_mse_given_too"] == pytest.approx(carried["extrapolation_lung_mse"] / 2)
     assert "ODE-ConvGRU, skip connections | pure |" in page
+
+
+@pytest.mark.slow
+def test_the_whole_table_on_the_tiny_cohort(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder, symlinks=True)
+    run = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), "--", "table1")
+    done = snakemake(*run, folder=folder)
+    assert jobs_of(done) == {"table1_train": 4, "table1": 1}
+    table = read_table(folder / "results/table1/table1.tsv")
+    assert {row.name for row in TABLE1} < set(table["row"]) and "own" in set(table["row"])
+    for row in TABLE1:
+        made = load_ode(folder / f"results/table1/{row.name}/model.pt").settings
+        assert (made.encoder, made.decoder) == (row.settings["encoder"], row.settings["decoder"])
+        assert (made.hidden, made.maps, made.features) == (4, 0, False)
+    before = times(folder / "results")
+    assert not jobs_of(snakemake(*run, folder=folder)) and times(folder / "results") == before

@@ -94,6 +94,14 @@ def of_row(rows, key):
     return value
 
 
+def variant_models(rows, folder):
+    """The disease models of rows of lung4d.variants; a row with the run's own settings is the run's own model and is not trained again."""
+    return [
+        "results/train_ode/model.pt" if row.is_own(config["train_ode"]) else f"results/{folder}/{row.name}/model.pt"
+        for row in rows
+    ]
+
+
 def chest_files(wildcards):
     """The real CT and masks that a simulated patient's chest may come from; Snakemake watches their times."""
     real = config["simulate"]["real_anatomy"]

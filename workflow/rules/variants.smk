@@ -2,15 +2,6 @@
 # Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, results/ablation.
 from lung4d.variants import ABLATION, TABLE1
 
-
-def models_of(rows, folder):
-    """The rows' models; a row with the run's own settings is the run's own model and is not trained again."""
-    return [
-        "results/train_ode/model.pt" if row.is_own(config["train_ode"]) else f"results/{folder}/{row.name}/model.pt"
-        for row in rows
-    ]
-
-
 # The run's own `train_ode` with a row's settings.
 ROWS_OF_TABLE1 = {row.name: stage_params("train_ode", **row.settings) for row in TABLE1}
 ROWS_OF_ABLATION = {row.name: stage_params("train_ode", **row.settings) for row in ABLATION}
@@ -45,7 +36,7 @@ use rule train_ode as table1_train with:
 rule table1:
     input:
         **WITHHELD,
-        models=models_of(TABLE1, "table1"),
+        models=variant_models(TABLE1, "table1"),
     output:
         table="results/table1/table1.tsv",
         page="results/table1/table1.md",
@@ -79,7 +70,7 @@ use rule train_ode as ablation_train with:
 rule ablation:
     input:
         **WITHHELD,
-        models=models_of(ABLATION, "ablation"),
+        models=variant_models(ABLATION, "ablation"),
         truth=if_simulated(expand("results/simulate/truth/sub-{subject}", subject=SUBJECTS)),
     output:
         table="results/ablation/ablation.tsv",

@@ -4,7 +4,7 @@ from functools import partial
 
 from lung4d import logs
 from lung4d.ablation import as_page, fill_table, scored_decodings
-from lung4d.evaluation.models import forecaster_of
+from lung4d.evaluation.models import Remembering, forecaster_of
 from lung4d.evaluation.rivals import Rival, score_rivals
 from lung4d.evaluation.scoring import Ruler
 from lung4d.evaluation.tuning import fit
@@ -27,7 +27,10 @@ models = {name: load_ode(path, device, stage_1) for name, path in paths.items()}
 rivals = {name: Rival(ode, scored_decodings(ode.settings)) for name, ode in models.items()}
 
 patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
-load, forecast = partial(load_visits, window=window), forecaster_of(vqgan, models[OWN], ("pure", "residual"))
+load, forecast = (
+    partial(load_visits, window=window),
+    forecaster_of(Remembering(vqgan), models[OWN], ("pure", "residual")),
+)
 fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 forecasts = score_rivals(patients, rivals, vqgan, fitted, Ruler(window, params.low_pass), files.get("truth", []))
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from lung4d import logs
-from lung4d.evaluation.models import decodings_of, forecaster_of
+from lung4d.evaluation.models import Remembering, decodings_of, forecaster_of
 from lung4d.evaluation.rivals import Rival, score_rivals
 from lung4d.evaluation.scoring import Ruler
 from lung4d.evaluation.tuning import fit
@@ -29,7 +29,7 @@ rivals = {
 rivals[OWN] = Rival(own, decodings_of(own))
 
 patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
-load, forecast = partial(load_visits, window=window), forecaster_of(vqgan, own, ("pure", "residual"))
+load, forecast = partial(load_visits, window=window), forecaster_of(Remembering(vqgan), own, ("pure", "residual"))
 fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 ruler = Ruler(window, params.low_pass)
 forecasts = score_rivals(patients, rivals, vqgan, fitted, ruler, given_too=params.given_too)
