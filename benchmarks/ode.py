@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
 from lung4d.files import atomic
 from lung4d.ode.decoding import decode_forecast
-from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.ensemble import as_ensemble
 from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.options import Options
 from lung4d.ode.sequences import Sequence
@@ -81,7 +81,7 @@ def step_seconds(settings: ODESettings, options: Options, device: torch.device, 
 def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: torch.device) -> float:
     torch.manual_seed(0)
     vqgan = VQGAN(Settings()).to(device).eval().requires_grad_(False)
-    ode = Ensemble(LatentODE(settings) for _ in range(members)).to(device).eval().requires_grad_(False)
+    ode = as_ensemble(settings, [LatentODE(settings).state_dict() for _ in range(members)], device)
     given = patient(0).visits()
 
     def generate() -> None:

@@ -70,7 +70,7 @@ def test_several_gpus_are_asked_for_by_the_training_alone(tmp_path, monkeypatch)
     resources = dry_run(tmp_path, monkeypatch, LUNG4D_TRAIN_GRES="gpu:a100:4", LUNG4D_PROCESSES="4")
     for rule in ("train_vqgan", "table3_train"):
         assert resources[rule]["gres"] == "gpu:a100:4" and resources[rule]["processes"] == "4"
-    assert resources["train_ode"]["gres"] == "gpu:a100:1" and "processes" not in resources["train_ode"]
+    assert resources["train_ode"]["gres"] == "gpu:a100:1" and resources["train_ode"]["processes"] == "1"
 
 
 def asked_signal(asked):

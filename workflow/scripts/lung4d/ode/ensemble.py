@@ -17,6 +17,7 @@ from lung4d.files import atomic
 from lung4d.ode.given import Given
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
 from lung4d.ode.times import Years
+from lung4d.training import has_bf16
 
 
 class Ensemble(nn.Module):
@@ -61,11 +62,12 @@ def fold_of(subjects: Sequence[str], members: int, seed: int) -> dict[str, int]:
 def as_ensemble(
     settings: ODESettings, weights: Iterable[Mapping[str, torch.Tensor]], device: torch.device | str = "cpu"
 ) -> Ensemble:
-    """Members with the given weights, in eval mode and frozen."""
+    """Members with the given weights, in eval mode and frozen; they draw in bf16 where the device has units for it."""
     members = []
     for state in weights:
         members.append(LatentODE(settings))
         members[-1].load_state_dict(state)
+        members[-1].precision = "bf16" if has_bf16(torch.device(device)) else "fp32"
     return Ensemble(members).to(device).eval().requires_grad_(False)
 
 
