@@ -6,7 +6,7 @@ PYTHON ?= python3.11
 CORES ?= 2
 BIN := .venv/bin
 # A file's tests stay in one process, so that a whole run of the workflow is made once for all of them.
-PYTEST = PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 .PHONY: demo test test-all lint docs clean
 

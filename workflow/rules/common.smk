@@ -11,8 +11,9 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 CACHE = Path(".snakemake") / "lung4d"
 sys.dont_write_bytecode = True
 os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
-# Threads that wait sleep: spinning ones take the cores from the job beside them, which slowed both tenfold.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait spin for some microseconds and then sleep: long spinning takes the cores from the job beside them,
+# which slowed both tenfold; sleeping at once makes two threads slower than one.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 sys.path.insert(0, str(SCRIPTS))
