@@ -199,6 +199,20 @@ def test_nobody_to_learn_from_leaves_the_last_visit(tmp_path, caplog):
     assert torch.equal(answer.latents[0], lone[0].z[0])
 
 
+def test_visits_at_one_time_are_no_change_to_learn_from(tmp_path):
+    twice, normal = drifting(2)
+    twice = replace(twice, years=np.zeros(len(twice.years)))
+    assert usable([twice, normal], "train") == [normal]
+
+
+def test_all_visits_given_train_the_latents_alone(tmp_path):
+    """Nothing is withheld, so nothing is drawn: the loss stays finite and the weights move."""
+    run = training.start_member(start(tmp_path, drifting(2), {"features": True, "maps": 2}, given="all"), 0)
+    before = run.model.decoder[-1].weight.clone()
+    row = training.train_step(run)
+    assert np.isfinite(row["loss"]) and "image" not in row and not torch.equal(before, run.model.decoder[-1].weight)
+
+
 def test_without_val_patients_train_patients_choose_and_the_log_says_so(tmp_path, caplog):
     run = train(tmp_path, drifting(3), epochs=1)
     assert run.judges is run.patients

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lung4d.latents import Latents, load_latents
 from lung4d.names import scan_of
-from lung4d.volumes import open_mask, open_volume, read_affine, to_unit
+from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
 Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
 
@@ -109,14 +109,13 @@ def find_patients(
 
 def load_visits(patient: PatientFiles, window: tuple[float, float]) -> Visits:
     """Read one patient's visits; `window` is the HU window that [-0.5, 0.5] stands for."""
-    x, y, z = np.linalg.norm(read_affine(patient.volumes[0])[:3, :3], axis=0)
     return Visits(
         sessions=patient.sessions,
         years=np.asarray(patient.years, np.float64),
         unit=np.stack([to_unit(open_volume(path), window) for path in patient.volumes]),
         region=open_mask(patient.mask),
         latents=tuple(load_latents(path) for path in patient.latents),
-        spacing=(float(z), float(y), float(x)),
+        spacing=read_spacing(patient.volumes[0]),
     )
 
 

@@ -31,10 +31,6 @@ class Ensemble(nn.Module):
     def settings(self) -> ODESettings:
         return self.members[0].settings
 
-    @property
-    def device(self) -> torch.device:
-        return self.members[0].shift.device
-
     @torch.no_grad()
     def forecast(self, given: Given, query: Years) -> Forecast:
         """Means of the members' forecasts, see `LatentODE.forecast`; to `variance` that of their means is added."""

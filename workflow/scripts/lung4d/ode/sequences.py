@@ -122,8 +122,8 @@ def choose(latents, kind: str) -> np.ndarray:
 
 
 def usable(sequences: Iterable[Sequence], split: str) -> list[Sequence]:
-    """Those of one split that can teach or test a change: two visits at least, and lung in the mask."""
-    return [item for item in sequences if item.split == split and len(item.years) > 1 and item.mask.any()]
+    """Those of one split that can teach or test a change: visits at two times at least, and lung in the mask."""
+    return [item for item in sequences if item.split == split and len(np.unique(item.years)) > 1 and item.mask.any()]
 
 
 def spread(sequences: Iterable[Sequence], channels: int) -> tuple[torch.Tensor, torch.Tensor]:

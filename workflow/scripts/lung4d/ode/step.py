@@ -74,8 +74,7 @@ def _forward(run: Run, sample: Sample) -> dict[str, torch.Tensor]:
     with autocast(run.device, run.precision):
         forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)
     terms = latent_losses(forecast, visits.z, visits.mask, run.model.scale)
-    if forecast.expected is not None:
-        seen = visits.scans[withheld] if len(withheld) else forecast.expected.detach()
-        terms |= image_losses(forecast, seen, visits.region)
+    if forecast.expected is not None and len(withheld):
+        terms |= image_losses(forecast, visits.scans[withheld], visits.region)
     weights = {name: getattr(run.options, f"{kind}_weight") for name, kind in WEIGHTS.items()} | {"variance": 1.0}
     return {"loss": sum(weights[name] * term for name, term in terms.items()), **terms}

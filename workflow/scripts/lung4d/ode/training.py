@@ -188,8 +188,8 @@ def _judge(training: Training, run: Run) -> dict[str, float]:
     """Measure on withheld visits and remember the weights if they are the best so far."""
     numbers = validate(run.model, training.judges, training.ranks)
     value = numbers.get("held_out_image", numbers["held_out_latent"])
+    losses, run.since_validation = run.since_validation, []
     if training.options.select == "training_loss":
-        losses, run.since_validation = run.since_validation, []
         value = sum(losses) / len(losses) if losses else math.inf
     if not run.best or value < run.best["value"]:
         weights = {name: tensor.detach().cpu().clone() for name, tensor in run.model.state_dict().items()}
