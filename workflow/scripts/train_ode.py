@@ -11,6 +11,7 @@ from lung4d.ode.training import start_training, train
 from lung4d.ranks import join
 from lung4d.tables import read_table, write_table
 from lung4d.training import Checkpoints, Lock, Stopper, choose_device, digest_of
+from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 ranks = join()
@@ -30,7 +31,9 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
         split, latents, snakemake.input.volumes, snakemake.input.masks, params["latents"], window
     )
     settings = ODESettings.of({**params, "channels": vqgan.settings.embedding, "factor": vqgan.settings.compression})
-    digest = digest_of(params, split, [snakemake.input.vqgan, *latents])
+    scans = usable_scans(split, snakemake.input.volumes, snakemake.input.masks)
+    read = [snakemake.input.vqgan, *latents, *(file for scan in scans for file in (scan.volume, scan.mask))]
+    digest = digest_of(params, split, read)
     training = start_training(settings, Options.of(params), sequences, device, output.history, ranks)
     members = train(training, Checkpoints(params["checkpoints"], digest), stopper, lock, output.progress)
 
