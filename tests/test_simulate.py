@@ -27,6 +27,7 @@ SETTINGS = {
     "censoring": 0.4,
     "faults": [],
     "noise": 1.0,
+    "pace": 1.0,
     "no_disease_patients": 0,
     "real_anatomy": {"patients": 0, "scans": [], "masks": []},
 }
@@ -114,7 +115,7 @@ def test_survival_times_follow_the_stated_hazard():
     reached = []
     for candidate in range(600):
         rng = cohort.generator(5, candidate, "record")
-        age, sex, smoking, course = cohort._person(rng, True)
+        age, sex, smoking, course = cohort._person(rng, SETTINGS)
         death = cohort._death_years(rng, age, sex, smoking, course)
         clock = np.linspace(0, death, 2000)
         extent = course.extent(clock)

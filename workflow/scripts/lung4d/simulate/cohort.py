@@ -232,7 +232,7 @@ def _problems_of_real(real: dict[str, Any]) -> list[str]:
 def _draw(settings: dict[str, Any], candidate: int, subject: str, site: str, limit: float) -> Patient | None:
     """The candidate as a patient, or None who dies or leaves before the fewest visits are made."""
     rng = generator(settings["seed"], candidate, "record")
-    age, sex, smoking, course = _person(rng, settings["disease"])
+    age, sex, smoking, course = _person(rng, settings)
     death = _death_years(rng, age, sex, smoking, course)
     censored = _censored_years(rng, limit)
     visits = _plan_visits(generator(settings["seed"], candidate, "visits"), settings, min(death, censored))
@@ -242,7 +242,7 @@ def _draw(settings: dict[str, Any], candidate: int, subject: str, site: str, lim
     return Patient(subject, candidate, age, sex, smoking, course, visits, death, censored, dicom, site)
 
 
-def _person(rng: np.random.Generator, disease: bool) -> tuple[int, str, str, Course]:
+def _person(rng: np.random.Generator, settings: dict[str, Any]) -> tuple[int, str, str, Course]:
     age = int(np.clip(np.rint(rng.normal(67, 8)), 45, 88))
     sex = "M" if rng.random() < 0.7 else "F"
     smoking = str(rng.choice(["never", "ex", "current"], p=[0.3, 0.58, 0.12]))
@@ -250,11 +250,11 @@ def _person(rng: np.random.Generator, disease: bool) -> tuple[int, str, str, Cou
     course = Course(
         start=start,
         limit=float(np.clip(start + rng.uniform(0.2, 0.6), 0.3, 0.85)),
-        rate=float(rng.lognormal(np.log(0.68), 0.55)),
+        rate=settings["pace"] * float(rng.lognormal(np.log(0.68), 0.55)),
         step=float(rng.uniform(0.05, 0.15) * (rng.random() < 0.2)),
         step_year=float(rng.uniform(0.3, 5.0)),
     )
-    return age, sex, smoking, course if disease else Course(0.0, 0.0, 0.0)
+    return age, sex, smoking, course if settings["disease"] else Course(0.0, 0.0, 0.0)
 
 
 def _death_years(rng: np.random.Generator, age: int, sex: str, smoking: str, course: Course) -> float:
@@ -287,7 +287,7 @@ def _censoring_limit(settings: dict[str, Any]) -> float:
     draws = []
     for candidate in range(400):
         rng = generator(reference["seed"], candidate, "record")
-        death = _death_years(rng, *_person(rng, settings["disease"]))
+        death = _death_years(rng, *_person(rng, settings))
         uniform = rng.random()
         visits = _plan_visits(generator(reference["seed"], candidate, "visits"), reference, death)
         if len(visits) >= settings["visits"][0]:
