@@ -542,9 +542,11 @@ def test_a_set_without_change_names_what_beats_a_blur():
     table["extent_per_year"] = 0.0
     assert difficulty.unchanged_sets(table) == ["test"]
     differences = summary.compare(table, 200, 1)
-    better = difficulty.better_than_blur(differences, "test")
+    better = difficulty.better_than("locf_blurred", differences, "test")
     assert "linear_image" not in better
     assert "locf" not in better
+    assert "mean_of_given_blurred" in better  # averages noise
+    assert difficulty.better_than("mean_of_given_blurred", differences, "test") == []
     assert "has foretold nothing" in words.blur_words(differences, ["test"])[0]
     assert difficulty.unchanged_sets(table.assign(extent_per_year=1.0)) == []
 

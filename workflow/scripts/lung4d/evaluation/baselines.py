@@ -86,6 +86,11 @@ def mean_of_given(known: Known, year: float) -> np.ndarray:
     return known.given.unit.mean(axis=0)
 
 
+def mean_of_given_blurred(known: Known, year: float) -> np.ndarray:
+    """The mean of the given scans with the lung blurred: what averages most noise away and knows nothing of disease."""
+    return np.mean([known.blurred(visit) for visit in range(len(known.given.years))], axis=0)
+
+
 def locf_autoencoder(known: Known, year: float) -> np.ndarray:
     """LOCF through the autoencoder: the blur and the error that decoding alone brings."""
     return known.decode(known.given.latents[anchor(known.given.years, year)].embeddings)
@@ -146,6 +151,7 @@ BASELINES: dict[str, Callable[[Known, float], np.ndarray]] = {
         locf,
         locf_blurred,
         mean_of_given,
+        mean_of_given_blurred,
         locf_autoencoder,
         linear_image,
         linear_image_shrunk,

@@ -38,13 +38,14 @@ def unchanged_sets(table: pd.DataFrame) -> list[str]:
     return list(most.index[most < UNCHANGED])
 
 
-def better_than_blur(differences: pd.DataFrame, name: str) -> list[str]:
-    """Methods whose in-lung squared error of extrapolation in the set is below the blurred LOCF's, interval and all.
+def better_than(reference: str, differences: pd.DataFrame, name: str) -> list[str]:
+    """Methods whose in-lung squared error of extrapolation in the set is below the reference's, interval and all.
 
-    In a set without change only what averages noise can be among them, never what has learned of disease.
+    In a set without change whatever averages the noise of several scans is better than the blurred last scan, and
+    nothing should be better than the blurred mean of the given scans.
     """
     whole = {"set": name, "task": "extrapolation", "horizon": "all", "pace": "all", "region": "lung", "measure": "mse"}
-    rows = differences[differences["reference"] == "locf_blurred"]
+    rows = differences[differences["reference"] == reference]
     for column, value in whole.items():
         rows = rows[rows[column] == value]
     rows = rows[(rows["high"] < 0) & ~rows["method"].str.endswith("(oracle)")]

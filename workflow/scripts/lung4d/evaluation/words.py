@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lung4d.evaluation.baselines import Choice, Fitted
-from lung4d.evaluation.difficulty import better_than_blur
+from lung4d.evaluation.difficulty import better_than
 from lung4d.metrics import Interval
 
 ENOUGH = 5  # patients; with fewer, even a difference of one sign in all of them can be chance
@@ -121,13 +121,16 @@ def difficulty_words(found: Mapping[str, Mapping[str, float | None]]) -> list[st
 
 
 def blur_words(differences: pd.DataFrame, unchanged: Iterable[str]) -> list[str]:
-    """Which methods beat the blurred last scan, by set; in a set without change none should, but by averaging noise."""
+    """Which methods beat the blurred last scan, by set; in a set without change only by averaging noise, so that there
+    none should beat the blurred mean of the given scans."""
     sentences = []
     for name in sorted(differences["set"].unique(), key=_set_order):
-        better = ", ".join(better_than_blur(differences, name)) or "none"
+        better = ", ".join(better_than("locf_blurred", differences, name)) or "none"
         said = f"Set {name}: methods with a lower in-lung MSE of extrapolation than the blurred last scan: {better}."
         if name in unchanged:
+            best = ", ".join(better_than("mean_of_given_blurred", differences, name)) or "none"
             said += " Nobody's disease changes in it: what is better here averages noise, and has foretold nothing."
+            said += f" Better than the blurred mean of the given scans, which averages most of it: {best}."
         sentences.append(said)
     return sentences
 

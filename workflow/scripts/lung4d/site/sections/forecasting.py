@@ -17,6 +17,7 @@ METHODS = {
     "locf": "Last scan carried forward",
     "locf_blurred": "Last scan, blurred",
     "mean_of_given": "Mean of the given scans",
+    "mean_of_given_blurred": "Mean of the given scans, blurred",
     "locf_autoencoder": "Last scan through the autoencoder",
     "linear_image": "Linear trend of the image",
     "linear_image_shrunk": "Linear trend of the image, smoothed and shrunk",
