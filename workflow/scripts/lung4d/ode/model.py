@@ -6,9 +6,9 @@ that does so is said to.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +22,11 @@ from lung4d.ode.dynamics import Dynamics, Solver, integrate
 from lung4d.ode.features import LATENT_FEATURES, latent_features
 from lung4d.ode.given import Given
 from lung4d.ode.times import DECIMALS, Years, as_years, blend_weights
+from lung4d.sections import Section
 
 
 @dataclass(frozen=True)
-class ODESettings:
+class ODESettings(Section):
     """What makes a model; `channels` and `factor` (voxels per latent voxel along each axis) are stage 1's, the rest are
     keys of the config section `train_ode`.
 
@@ -38,6 +39,15 @@ class ODESettings:
     years_scale: years per unit of the solver's time. solver_step: years, for fixed-step solvers and the fallback.
     latents: continuous or quantised, which of a scan's two latents the model was trained on.
     """
+
+    SECTION: ClassVar[str] = "train_ode"
+    CHOICES: ClassVar = {
+        "direction": ("forward", "backward"),
+        "encoder": ("convgru", "ode_convgru"),
+        "dynamics": ("ode", "linear"),
+        "decoder": ("telescoping", "pairwise", "direct"),
+        "latents": ("continuous", "quantised"),
+    }
 
     channels: int
     factor: int = 4
@@ -59,25 +69,9 @@ class ODESettings:
     latents: str = "continuous"
 
     def __post_init__(self):
-        for key, allowed in ALLOWED.items():
-            if getattr(self, key) not in allowed:
-                raise ValueError(f"train_ode, {key}: {getattr(self, key)!r} is not one of {', '.join(allowed)}")
+        super().__post_init__()
         if not (self.years_scale > 0 and self.pairwise_interval > 0):
             raise ValueError("train_ode: years_scale and pairwise_interval must be above 0")
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "ODESettings":
-        """The settings among `values`, which may hold other keys too."""
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
-
-
-ALLOWED = {
-    "direction": ("forward", "backward"),
-    "encoder": ("convgru", "ode_convgru"),
-    "dynamics": ("ode", "linear"),
-    "decoder": ("telescoping", "pairwise", "direct"),
-    "latents": ("continuous", "quantised"),
-}
 
 
 class Forecast(NamedTuple):

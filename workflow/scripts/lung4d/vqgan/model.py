@@ -1,27 +1,29 @@
 """The 3D-VQ-GAN's generator: encoder, codebook and decoder, and how it is stored."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from lung4d.files import atomic
+from lung4d.sections import Section
 from lung4d.vqgan.layers import lay_out
 from lung4d.vqgan.networks import Decoder, Encoder, ResidualBlock
 from lung4d.vqgan.quantiser import Quantised, Quantiser
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     """What the generator is made of; the rest of the configuration only says how it is trained.
 
     window: HU mapped to [-0.5, 0.5]. compression: 4 or 8 per axis. width: channels of the first layer.
     restart_after: optimiser steps without use after which a code is drawn anew.
     """
+
+    SECTION: ClassVar[str] = "train_vqgan"
 
     window: tuple[float, float] = (-1000, 500)
     codes: int = 256
@@ -31,12 +33,6 @@ class Settings:
     quantiser: str = "ema"
     decay: float = 0.99
     restart_after: int = 100
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Settings":
-        """The settings among `values`, which may hold other keys too; lists become tuples."""
-        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in own.items()})
 
 
 class VQGAN(nn.Module):

@@ -1,19 +1,30 @@
 """How the 3D-VQ-GAN is trained: the part of the configuration that does not shape the network."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from lung4d.gradients import falling_lr
+from lung4d.sections import Section
 from lung4d.vqgan.discriminators import PLANES
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Section):
     """The keys of the config section `train_vqgan` of the same names; steps are optimiser steps of the generator.
 
     Raises ValueError, naming the key, for values that cannot be meant.
     """
+
+    SECTION: ClassVar[str] = "train_vqgan"
+    CHOICES: ClassVar = {
+        "gan_loss": ("hinge", "log"),
+        "perceptual": ("vgg", "efficientnet", "none"),
+        "discriminator_norm": ("group", "instance"),
+        "precision": ("auto", "bf16", "fp32"),
+        "checkpointing": ("auto", True, False),
+        "select": ("held_out", "training_loss"),
+    }
+    COUNTS: ClassVar = ("batch", "accumulation", "steps", "save_every", "validate_every", "slices")
 
     seed: int = 1
     commitment: float = 0.25
@@ -51,30 +62,9 @@ class Options:
     tensorboard: bool = False
 
     def __post_init__(self):
-        choices = {
-            "gan_loss": ("hinge", "log"),
-            "perceptual": ("vgg", "efficientnet", "none"),
-            "discriminator_norm": ("group", "instance"),
-            "precision": ("auto", "bf16", "fp32"),
-            "checkpointing": ("auto", True, False),
-            "select": ("held_out", "training_loss"),
-        }
-        for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise ValueError(
-                    f"train_vqgan.{key} is '{getattr(self, key)}'; give one of {', '.join(map(str, allowed))}"
-                )
-        for key in ("batch", "accumulation", "steps", "save_every", "validate_every", "slices"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"train_vqgan.{key} is {getattr(self, key)}; give 1 or more")
+        super().__post_init__()
         if not self.planes or set(self.planes) - set(PLANES):
             raise ValueError(f"train_vqgan.planes is {list(self.planes)}; give some of {', '.join(PLANES)}")
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Options":
-        """The options among `values`, which may hold other keys too; lists become tuples."""
-        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in own.items()})
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step `step`, counted from 0: `lr`, in the last `lr_decay` of them falling linearly to 0."""
