@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lung4d.gradients import GradientSum, apply_step, autocast
+from lung4d.gradients import GradientSum, apply_step
 from lung4d.ode.losses import image_losses, latent_losses
 from lung4d.ode.model import LatentODE
 from lung4d.ode.options import Options
@@ -24,7 +24,6 @@ class Run:
     options: Options
     samples: Samples
     steps: int
-    precision: str
     device: torch.device
     ranks: Ranks = field(default_factory=Ranks)
     step: int = 0
@@ -71,8 +70,7 @@ def train_step(run: Run) -> dict[str, float]:
 def _forward(run: Run, sample: Sample) -> dict[str, torch.Tensor]:
     """Loss and its terms of one sample; scans are drawn only of withheld visits, which alone tell a forecast."""
     visits, withheld = sample.visits.to(run.device), sample.withheld
-    with autocast(run.device, run.precision):
-        forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)
+    forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)
     terms = latent_losses(forecast, visits.z, visits.mask, run.model.scale)
     if forecast.expected is not None and len(withheld):
         terms |= image_losses(forecast, visits.scans[withheld], visits.region)

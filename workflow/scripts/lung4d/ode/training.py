@@ -129,17 +129,17 @@ def start_member(training: Training, member: int) -> Run:
     model.shift.copy_(shift)
     model.scale.copy_(scale)
     model.to(training.device)
+    if options.precision != "auto":
+        model.precision = options.precision
+    elif has_bf16(training.device):
+        model.precision = "bf16"
     training.ranks.share_state(model)
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16" if has_bf16(training.device) else "fp32"
     return Run(
         model=model,
         optimiser=torch.optim.AdamW(model.parameters(), lr=options.lr, betas=options.betas),
         options=options,
         samples=Samples(patients, options, options.seed + 1000 * member),
         steps=training.steps_of(member),
-        precision=precision,
         device=training.device,
         ranks=training.ranks,
     )
