@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
 from lung4d.files import atomic
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import as_ensemble
+from lung4d.ode.given import DENSITIES
 from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.options import Options
 from lung4d.ode.sequences import Sequence
@@ -64,8 +65,8 @@ def patient(number: int) -> Sequence:
     z = torch.from_numpy(rng.normal(0, 1, (VISITS, 16, *small)).astype(np.float32))
     mask = torch.from_numpy(region[2::4, 2::4, 2::4].copy())
     place = np.zeros(SHAPE, np.float16), np.linspace(0, 1, SHAPE[0], dtype=np.float32)
-    density = np.full(VISITS, -0.37, np.float32)
-    return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, density)
+    densities = torch.full((VISITS, DENSITIES), -0.37)
+    return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, densities)
 
 
 def step_seconds(settings: ODESettings, options: Options, device: torch.device, steps: int) -> float:

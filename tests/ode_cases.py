@@ -13,7 +13,7 @@ import yaml
 
 from lung4d.latents import Latents, pool_mask, save_latents
 from lung4d.ode.ensemble import save_ode
-from lung4d.ode.given import Given, depth_of, height_of
+from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.sequences import Sequence
 from lung4d.tables import write_table
@@ -107,9 +107,10 @@ def sequence(subject: str, split: str, years: np.ndarray, z: torch.Tensor, mask:
     region = mask.numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2)
     hu = [-700 + 100 * latent[1].numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2) for latent in z]
     volumes = tuple(np.rint(scan + rng.normal(0, 30, scan.shape)).astype(np.int16) for scan in hu)
-    density = np.array([to_unit(scan[region], WINDOW).mean() for scan in volumes], np.float32)
+    units = torch.from_numpy(np.stack([to_unit(scan, WINDOW) for scan in volumes]))
+    densities = densities_of(units, torch.from_numpy(region))
     depth = depth_of(region, (3.0, 2.0, 2.0)).astype(np.float16)
-    return Sequence(subject, split, years, z, mask, volumes, WINDOW, region, depth, height_of(region), density)
+    return Sequence(subject, split, years, z, mask, volumes, WINDOW, region, depth, height_of(region), densities)
 
 
 def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str], grid=GRID) -> Named:

@@ -18,11 +18,11 @@ from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, integrate
 from lung4d.ode.ensemble import Ensemble, fold_of, load_ode
 from lung4d.ode.features import STEP, change_per_year, latent_features, trend_per_year
-from lung4d.ode.given import Given, depth_of, height_of, pooled
+from lung4d.ode.given import Given, densities_of, depth_of, height_of, pooled
 from lung4d.ode.losses import image_losses, latent_losses, rising_weights
 from lung4d.ode.model import Forecast, ODESettings
 from lung4d.ode.times import as_years, blend_weights, merge_ties
-from ode_cases import FACTOR, given_of, model, save_model, visits
+from ode_cases import given_of, model, save_model, visits
 
 SOLVERS = {name: Solver(name, rtol=1e-6, atol=1e-8, step=0.01) for name in (*ADAPTIVE, *FIXED)}
 SOLVERS["adaptive_heun"] = Solver("adaptive_heun", rtol=1e-4, atol=1e-6, step=0.01)
@@ -397,6 +397,21 @@ def test_depth_height_and_means_over_blocks():
     assert pooled(volumes, weight, 2).item() == pytest.approx((1 + 3 + 5 + 7) / 4)
 
 
+def test_densities_tell_a_breath_from_disease():
+    """A breath changes all tissue alike, disease a part of it: only disease moves the quantiles from the mean."""
+    region = torch.zeros(8, 8, 8, dtype=torch.bool)
+    region[:, :, 2:] = True
+    healthy = torch.full((8, 8, 8), -0.4)
+    breath, disease = healthy + 0.05, healthy.clone()
+    disease[:, :, 6:] += 0.3  # a third of the lung
+    noise = 0.05 * torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(0))
+    mean, low, high = densities_of(torch.stack([healthy, breath, disease, healthy + noise]), region).T
+    assert mean.tolist() == pytest.approx([-0.4, -0.35, -0.3, -0.4], abs=0.01)
+    assert low.tolist() == pytest.approx([0, 0, -0.1, -0.012], abs=0.01)  # noise is averaged over eight voxels
+    assert high.tolist() == pytest.approx([0, 0, 0.2, 0.012], abs=0.01)
+    assert not densities_of(breath[None], torch.zeros_like(region)).any()
+
+
 def test_changes_per_year_are_shrunk_where_visits_are_close():
     years = np.array([0.0, 2.0, 2.1])
     values = torch.tensor([0.0, 4.0, 5.0])
@@ -413,14 +428,6 @@ def test_features_know_nothing_of_what_lies_outside_the_lung():
     features = latent_features(seen)
     seen.scans[:, ~seen.region] = 7.0
     assert torch.equal(features, latent_features(seen)) and not features[:, :, ~mask].any()
-
-
-def test_a_crop_is_the_same_place_in_latents_and_scans():
-    z, mask = visits(2)
-    seen = given_of(z, [0.0, 1.0], mask)
-    part = seen.crop((1, 2, 1), (2, 2, 3))
-    assert part.z.shape[2:] == part.mask.shape == (2, 2, 3) and part.factor == FACTOR
-    assert torch.equal(part.scans, seen.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.density, seen.density)
 
 
 # ---- ensembles

@@ -117,6 +117,28 @@ def test_it_draws_a_drift_that_the_last_visit_does_not_know(tmp_path):
     assert numbers["held_out_image"] < 0.6 * numbers["image_no_change"]
 
 
+def test_a_crop_is_the_same_place_in_latents_and_scans():
+    sequence = drifting(1)[0]
+    whole, part = sequence.visits(), sequence.visits((slice(1, 3), slice(2, 4), slice(1, 4)))
+    assert part.z.shape[2:] == part.mask.shape == (2, 2, 3) and part.factor == FACTOR
+    assert torch.equal(part.scans, whole.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.densities, whole.densities)
+
+
+def test_half_of_the_samples_are_mirrored_scans_and_latents_alike():
+    patients = drifting(1)
+    plain, mirrored = (Samples(patients, Options(flips=flips), seed=1) for flips in (False, True))
+    flipped = 0
+    for number in range(40):
+        a, b = plain.draw(number), mirrored.draw(number)
+        assert np.array_equal(a.given, b.given)
+        if not torch.equal(a.visits.scans, b.visits.scans):
+            flipped += 1
+            for name in ("scans", "z", "mask", "region", "depth"):
+                assert torch.equal(getattr(a.visits, name).flip(-1), getattr(b.visits, name)), name
+            assert torch.equal(a.visits.densities, b.visits.densities)
+    assert 10 <= flipped <= 30
+
+
 def test_the_untrained_model_changes_nothing(tmp_path):
     run = start(tmp_path, drifting(4, split=("train", "val")))
     numbers = validate(training.start_member(run, 0).model, run.judges)
@@ -191,7 +213,9 @@ def test_every_training_patient_has_a_member_that_never_saw_it(tmp_path):
 
 
 def test_nobody_to_learn_from_leaves_the_last_visit(tmp_path, caplog):
-    lone = [replace(s, years=s.years[:1], z=s.z[:1], volumes=s.volumes[:1], density=s.density[:1]) for s in drifting(3)]
+    lone = [
+        replace(s, years=s.years[:1], z=s.z[:1], volumes=s.volumes[:1], densities=s.densities[:1]) for s in drifting(3)
+    ]
     run = train(tmp_path, lone)
     assert "untrained" in caplog.text
     assert run.steps_of(0) == 0 and len(pd.read_parquet(tmp_path / "history.parquet")) == 1
@@ -263,7 +287,9 @@ def test_sequences_from_files(tmp_path):
         sequences = load_sequences(split, *files, kind, WINDOW)
         seen = sequences[0].visits()
         assert seen.z.shape[0] == 3 and seen.factor == 4 and seen.depth.max() > 2
-        assert seen.density.tolist() == pytest.approx([-0.367, -0.323, -0.287], abs=0.005)  # -800 HU and 60 a year
+        assert seen.densities[:, 0].tolist() == pytest.approx(
+            [-0.367, -0.323, -0.287], abs=0.005
+        )  # -800 HU and 60 a year
         assert (sequences[0].subject, len(sequences[0].years), sequences[0].split) == ("001", 3, "train")
         assert [item.subject for item in usable(sequences, "train")] == ["001", "002"]
     with pytest.raises(FileNotFoundError, match="patient 005 session 03"):

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lung4d.ode.convolution import Conv3d
-from lung4d.ode.features import IMAGE_FEATURES, SMOOTHED, STEP, image_features, smoothed
+from lung4d.ode.features import IMAGE_FEATURES, SMOOTHED, STEP, WHOLE_FEATURES, image_features, smoothed, whole_features
 from lung4d.ode.given import Given
 
 WIDTHS = (16, 24, 32)  # channels at full, half and quarter resolution; further levels keep the last
@@ -46,8 +46,10 @@ class Drawing(nn.Module):
         levels = factor.bit_length() - 1
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels + 1)]
         self.start = Conv3d(IMAGE_FEATURES, widths[0])
+        self.whole = nn.Linear(WHOLE_FEATURES, widths[0], bias=False)  # the same at every voxel
         self.down = nn.ModuleList(Conv3d(a, b) for a, b in pairwise(widths))
         self.bottom = Conv3d(widths[-1] + hidden, widths[-1])
+        self.deeper = Conv3d(widths[-1], widths[-1])
         self.up = nn.ModuleList(Conv3d(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.maps = Conv3d(widths[0], maps)
         self.noise = Conv3d(widths[0], SMOOTHED + 1)
@@ -58,17 +60,19 @@ class Drawing(nn.Module):
 
     def forward(self, given: Given, anchor: int, state: torch.Tensor) -> Drawn:
         """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w)."""
-        features = image_features(given, anchor)
-        levels = [F.silu(self.start(features))]
+        smooth = smoothed(given, anchor)
+        whole = self.whole(whole_features(given, anchor))[..., None, None, None]
+        levels = [F.silu(self.start(image_features(given, anchor, smooth)) + whole)]
         for layer in self.down:
             levels.append(F.silu(layer(F.avg_pool3d(levels[-1], 2))))
         x = F.silu(self.bottom(torch.cat([levels.pop(), state], 1)))
+        x = F.silu(self.deeper(x))
         for layer in self.up:
             x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
             x = F.silu(layer(torch.cat([x, levels.pop()], 1)))
         variance = F.softplus(self.variance(x.detach()).float())  # learns beside the rest and does not pull at it
         shares = self.noise(x)[0].float()
-        noise = (shares[1:] * (smoothed(given, anchor) - given.scans[anchor])).sum(0) + STEP * shares[0]
+        noise = (shares[1:] * (smooth - given.scans[anchor])).sum(0) + STEP * shares[0]
         return Drawn(STEP * self.maps(x)[0].float(), noise, STEP**2 * variance[0])
 
     def change(self, maps: torch.Tensor, states: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

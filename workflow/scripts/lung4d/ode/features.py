@@ -6,20 +6,21 @@ All are made of given visits only, and are of order one: a scan's unit value cou
 import torch
 from torch.nn import functional as F
 
-from lung4d.ode.given import Given, pooled
+from lung4d.ode.given import DENSITIES, Given, pooled
 
 LUNG, STEP = -0.4, 0.1  # unit scale: about -850 HU, and 150 HU
 MEMORY = 0.5  # years: a change between visits much closer than this is mostly noise, and is shrunk towards none
-DEPTH, DENSITY = 20.0, 0.02  # mm; unit scale
-LATENT_FEATURES, IMAGE_FEATURES, SMOOTHED = 9, 9, 4
+DEPTH, DENSITY = 20.0, 0.03  # mm; unit scale
+SMOOTHED = 4
+LATENT_FEATURES, IMAGE_FEATURES, WHOLE_FEATURES = 7 + 2 * DENSITIES, 6 + SMOOTHED, 1 + 2 * DENSITIES
 
 
 def latent_features(given: Given) -> torch.Tensor:
     """Features (n, LATENT_FEATURES, d, h, w) of n merged visits at latent resolution, 0 outside the lung.
 
     Per visit: mean and standard deviation of the scan in each block, its change per year since the visit before,
-    the lung's mean and its change per year. The same for all: share of lung in the block, depth, height, and the
-    number of visits so far.
+    the whole lung's densities and their change per year. The same for all: share of lung in the block, depth, height,
+    and the number of visits so far.
     """
     factor, region = given.factor, given.region[None, None].to(given.scans)
     scans = _counted(given.scans)[:, None]
@@ -28,8 +29,8 @@ def latent_features(given: Given) -> torch.Tensor:
     share = F.avg_pool3d(region, factor)
     depth = pooled(given.depth[None, None] / DEPTH, region, factor)
     height = F.avg_pool1d(given.height[None], factor)[0][:, None, None].expand_as(given.mask)[None, None]
-    density = _counted(given.density, DENSITY)
-    whole = torch.stack([density, change_per_year(density, given.years), torch.arange(len(given)).to(density)], 1)
+    density, count = _densities(given), torch.arange(len(given)).to(scans)[:, None]
+    whole = torch.cat([density, change_per_year(density, given.years), count], 1)
     features = torch.cat(
         [
             mean,
@@ -43,20 +44,26 @@ def latent_features(given: Given) -> torch.Tensor:
     return features * given.mask
 
 
-def image_features(given: Given, anchor: int) -> torch.Tensor:
+def image_features(given: Given, anchor: int, smooth: torch.Tensor) -> torch.Tensor:
     """Features (1, IMAGE_FEATURES, D, H, W) of the visit `anchor` among n merged visits, 0 outside the lung.
 
-    The scan, the mean of all visits, their trend per year; lung, depth, height; mean density, its trend, and the
-    spread of the visits' times.
+    The scan, what `smoothed` gives of it, the mean of all visits, their trend per year; lung, depth and height.
     """
     scans = _counted(given.scans)
-    trend, density = trend_per_year(scans, given.years), _counted(given.density, DENSITY)
-    depth = given.depth / DEPTH
-    whole = [density[anchor], trend_per_year(density, given.years), scans.new_tensor(_spread(given.years))]
     like = scans[anchor]
-    features = [like, scans.mean(0), trend, torch.ones_like(like), depth]
-    features += [given.height[:, None, None].expand_as(like), *(value.expand_as(like) for value in whole)]
+    places = torch.ones_like(like), given.depth / DEPTH, given.height[:, None, None].expand_as(like)
+    features = [like, *_counted(smooth), scans.mean(0), trend_per_year(scans, given.years), *places]
     return (torch.stack(features) * given.region)[None]
+
+
+def whole_features(given: Given, anchor: int) -> torch.Tensor:
+    """Features (1, WHOLE_FEATURES) of the whole lung at the visit `anchor` among n merged visits.
+
+    Its densities, their trend per year over all visits, and the spread of the visits' times.
+    """
+    density = _densities(given)
+    spread = density.new_tensor([_spread(given.years)])
+    return torch.cat([density[anchor], trend_per_year(density, given.years), spread])[None]
 
 
 def smoothed(given: Given, anchor: int) -> torch.Tensor:
@@ -95,8 +102,13 @@ def trend_per_year(values: torch.Tensor, years) -> torch.Tensor:
     return torch.tensordot(weights, values, 1)
 
 
-def _counted(values: torch.Tensor, step: float = STEP) -> torch.Tensor:
-    return (values - LUNG) / step
+def _counted(values: torch.Tensor) -> torch.Tensor:
+    return (values - LUNG) / STEP
+
+
+def _densities(given: Given) -> torch.Tensor:
+    mean, beside = given.densities[:, :1] - LUNG, given.densities[:, 1:]
+    return torch.cat([mean, beside], 1) / DENSITY
 
 
 def _spread(years) -> float:

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from lung4d.ode.times import Years, as_years, merge_ties
 
+QUANTILES = (0.25, 0.75)
+DENSITIES = 1 + len(QUANTILES)
+
 
 @dataclass(frozen=True)
 class Given:
@@ -17,8 +20,8 @@ class Given:
 
     years (n,) float64 since baseline; z (n, c, d, h, w) float32 latents; mask (d, h, w) bool the lung at latent
     resolution. scans (n, D, H, W) float32 on the unit scale, region (D, H, W) bool the lung, depth (D, H, W) float32
-    distance to the pleura in mm, height (D,) float32 from 0 at the base to 1 at the apex; density (n,) mean of each
-    scan in the whole lung, also where the other fields are a crop of it.
+    distance to the pleura in mm, height (D,) float32 from 0 at the base to 1 at the apex; densities (n, DENSITIES) of
+    each scan's whole lung, see `densities_of`, also where the other fields are a crop of it.
     """
 
     years: np.ndarray
@@ -28,7 +31,7 @@ class Given:
     region: torch.Tensor
     depth: torch.Tensor
     height: torch.Tensor
-    density: torch.Tensor
+    densities: torch.Tensor
 
     @classmethod
     def of(
@@ -58,7 +61,7 @@ class Given:
             region=region_tensor,
             depth=torch.from_numpy(depth_of(region, spacing)),
             height=torch.from_numpy(height_of(region)),
-            density=density_of(scans, region_tensor),
+            densities=densities_of(scans, region_tensor),
         )
 
     def __len__(self) -> int:
@@ -68,31 +71,26 @@ class Given:
         """Only the chosen visits."""
         chosen = list(chosen)
         return replace(
-            self, years=self.years[chosen], z=self.z[chosen], scans=self.scans[chosen], density=self.density[chosen]
+            self,
+            years=self.years[chosen],
+            z=self.z[chosen],
+            scans=self.scans[chosen],
+            densities=self.densities[chosen],
         )
 
     def merged(self) -> "Given":
         """In the order of time, visits at the same time averaged; years are then distinct and ascending."""
-        years, z, scans, density = merge_ties(self.years, self.z, self.scans, self.density)
-        return replace(self, years=years, z=z, scans=scans, density=density)
+        years, z, scans, densities = merge_ties(self.years, self.z, self.scans, self.densities)
+        return replace(self, years=years, z=z, scans=scans, densities=densities)
 
     def to(self, device: torch.device) -> "Given":
-        names = ("z", "mask", "scans", "region", "depth", "height", "density")
+        names = ("z", "mask", "scans", "region", "depth", "height", "densities")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
-    def crop(self, corner: Sequence[int], size: Sequence[int]) -> "Given":
-        """The box of `size` latent voxels (d, h, w) from `corner` on, and the same box of the scans."""
-        small = tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))
-        large = tuple(slice(part.start * self.factor, part.stop * self.factor) for part in small)
-        return replace(
-            self,
-            z=self.z[:, :, *small],
-            mask=self.mask[small],
-            scans=self.scans[:, *large],
-            region=self.region[large],
-            depth=self.depth[large],
-            height=self.height[large[0]],
-        )
+    def mirrored(self) -> "Given":
+        """Left and right exchanged."""
+        names = ("z", "mask", "scans", "region", "depth")
+        return replace(self, **{name: getattr(self, name).flip(-1) for name in names})
 
     @property
     def factor(self) -> int:
@@ -112,10 +110,20 @@ def height_of(region: np.ndarray) -> np.ndarray:
     return np.clip((np.arange(region.shape[0]) - low) / max(high - low, 1), 0, 1).astype(np.float32)
 
 
-def density_of(scans: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """Mean (n,) of scans (n, D, H, W) in the lung; 0 without any lung."""
-    weight = region.to(scans)
-    return (scans * weight).sum((1, 2, 3)) / weight.sum().clamp(min=1)
+def densities_of(scans: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+    """Densities (n, DENSITIES) of scans (n, D, H, W) in the lung: the mean, and how far QUANTILES lie from it.
+
+    A deep breath moves the mean, and disease the quantiles from it: together they tell the one from the other.
+    Quantiles of means over blocks of 2^3 voxels, whose noise hardly widens the distribution. 0 without any lung.
+    """
+    if not region.any():
+        return scans.new_zeros(len(scans), DENSITIES)
+    weight = region[None, None].to(scans)
+    share = F.avg_pool3d(weight, 2)[0, 0]
+    blocks = pooled(scans[:, None], weight, 2)[:, 0, share >= share.max() / 2]
+    mean = (scans * weight[0]).sum((1, 2, 3)) / weight.sum()
+    quantiles = torch.quantile(blocks, scans.new_tensor(QUANTILES), dim=1)
+    return torch.stack([mean, *(quantiles - mean)], 1)
 
 
 def pooled(volumes: torch.Tensor, weight: torch.Tensor, factor: int) -> torch.Tensor:

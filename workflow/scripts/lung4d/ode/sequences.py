@@ -10,7 +10,7 @@ import torch
 
 from lung4d.latents import load_latents
 from lung4d.names import scan_of
-from lung4d.ode.given import Given, depth_of, height_of
+from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.times import as_years
 from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
@@ -23,7 +23,7 @@ class Sequence:
 
     years (n,), z (n, c, d, h, w) float32, mask (d, h, w) bool; volumes: n memory-mapped scans (D, H, W) in HU, window
     the HU of the unit scale; region (D, H, W) bool, depth float16 (D, H, W) in mm and height (D,) as in `Given`;
-    density (n,) of whole scans.
+    densities (n, DENSITIES) of whole scans.
     """
 
     subject: str
@@ -36,7 +36,7 @@ class Sequence:
     region: np.ndarray
     depth: np.ndarray
     height: np.ndarray
-    density: np.ndarray
+    densities: torch.Tensor
 
     def visits(self, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> Given:
         """All visits in a box of latent voxels and the same box of the scans; everything by default."""
@@ -51,7 +51,7 @@ class Sequence:
             region=torch.from_numpy(self.region[large]),
             depth=torch.from_numpy(self.depth[large].astype(np.float32)),
             height=torch.from_numpy(self.height[large[0]]),
-            density=torch.from_numpy(self.density),
+            densities=self.densities,
         )
 
 
@@ -110,10 +110,14 @@ def load_sequences(
                 region=region,
                 depth=depth_of(region, read_spacing(volume_of[keys[0]])).astype(np.float16),
                 height=height_of(region),
-                density=np.array([to_unit(scan[region], window).mean() for scan in scans], np.float32),
+                densities=torch.cat([_densities(scan, region, window) for scan in scans]),
             )
         )
     return sequences
+
+
+def _densities(scan: np.ndarray, region: np.ndarray, window: tuple[float, float]) -> torch.Tensor:
+    return densities_of(torch.from_numpy(to_unit(scan, window))[None], torch.from_numpy(region))
 
 
 def choose(latents, kind: str) -> np.ndarray:
