@@ -34,6 +34,7 @@ rule report:
         reconstruction="results/evaluate/reconstruction.tsv",
         forecast="results/evaluate/forecast.tsv",
         forecast_summary="results/evaluate/summary.tsv",
+        coverage="results/evaluate/coverage.tsv",
         evaluate_words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
         codebook="results/codebook/codebook.tsv",

@@ -21,6 +21,7 @@ class Tables:
     reconstruction: pd.DataFrame | None = None
     forecast: pd.DataFrame | None = None
     forecast_summary: pd.DataFrame | None = None
+    coverage: pd.DataFrame | None = None
     codes: pd.DataFrame | None = None
     codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None

@@ -35,6 +35,7 @@ TASKS = {
     "interpolation": "Interpolation: visits in between from the first and the last",
 }
 PACES = {"slow": "Slow", "middle": "Middle", "fast": "Fast"}
+BANDS = {"mean_density_hu": ("Mean density, HU", 0), "high_attenuation_percent": ("High attenuation area, points", 1)}
 HORIZONS = {"<1": "less than 1 year", "1-2": "1 to 2 years", ">2": "2 years or more"}
 DISEASE = {  # column title: measure, decimals
     "Density error, HU": ("density_error_hu", 0),
@@ -86,6 +87,9 @@ def section(results: Results) -> Section:
             reportlets.append(Reportlet(title, "", (Words((words,), tone="note"),)))
         else:
             reportlets.append(_task_reportlet(table, task, title, results))
+    coverage = results.tables.rows("coverage")
+    if coverage is not None:
+        reportlets.append(_bands_reportlet(coverage))
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
     said = results.evaluate_words.get("sentences") or []
     if said:
@@ -102,9 +106,13 @@ def section(results: Results) -> Section:
 
 
 def headline(results: Results) -> list[Finding]:
-    """One finding per task for the decoding that the run's own volumes use."""
+    """One finding per task: the scan to be expected where the model draws, else the decoding of the run's volumes.
+
+    What is drawn on the last scan keeps that scan's noise, which says nothing of the forecast.
+    """
     table = results.tables.rows("forecast_summary")
-    ours = f"model ({results.setting('generate_trajectories', 'decoding', 'drawn')})"
+    decoding = results.setting("generate_trajectories", "decoding", "drawn")
+    ours = f"model ({'expected' if decoding == 'drawn' else decoding})"
     items = []
     for task, title in TASKS.items():
         part = _select(table, task)
@@ -115,17 +123,18 @@ def headline(results: Results) -> list[Finding]:
             items.append(Finding(task.capitalize(), words, done=False))
             continue
         row, last = part.loc[ours], part.loc["locf"]
-        words = f"Forecast of {meaning}. {_headline_words(row, last, results.window_width)}"
+        made = "scans to be expected" if ours == "model (expected)" else "generated scans"
+        words = f"Forecast of {meaning}. {_headline_words(row, last, made, results.window_width)}"
         items.append(Finding(task.capitalize(), words))
     return items
 
 
-def _headline_words(row: pd.Series, last: pd.Series, width: float) -> str:
-    """Errors of model and last scan in HU, and what the paired intervals allow to say."""
+def _headline_words(row: pd.Series, last: pd.Series, made: str, width: float) -> str:
+    """Errors of what the model has `made` and of the last scan in HU, and what the paired intervals allow to say."""
     patients = int(row["patients"])
     said = (
-        f"In the lungs of {count(patients, 'test patient')} ({count(row['targets'], 'withheld visit')}) the generated "
-        f"scans are off by {_hu(row['mean'], width)} HU (root mean square), the last scan carried forward by "
+        f"In the lungs of {count(patients, 'test patient')} ({count(row['targets'], 'withheld visit')}) the {made} "
+        f"are off by {_hu(row['mean'], width)} HU (root mean square), the last scan carried forward by "
         f"{_hu(last['mean'], width)} HU. Difference of the squared errors (× 1000): "
         f"{', '.join(f'{_difference(row, key)} to {name}' for key, name in REFERENCES.items())}."
     )
@@ -174,6 +183,30 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
     bodies += _folded("By time since the last given scan", horizons, results.window_width)
     bodies += _folded("Patients of other sites, never trained on", others, results.window_width)
     return Reportlet(title, caption, tuple(bodies))
+
+
+def _bands_reportlet(coverage: pd.DataFrame) -> Reportlet:
+    """How often the bands held what was seen, and their width beside that of bands around the last scan."""
+    rows = []
+    for row in sorted(coverage.to_dict("records"), key=_test_first):
+        name, digits = BANDS[row["measure"]]
+        shares = (100 * row[key] for key in ("coverage", "coverage_low", "coverage_high"))
+        numbers = (interval(*shares, 0), fixed(row["width"], digits), fixed(row["carried_width"], digits))
+        rows.append((row["set"], name, str(row["visits"]), *numbers, fixed(100 * row["carried_coverage"], 0)))
+    columns = (
+        "Patients", "Measure", "Visits", "In the band, %", "Width", "Width around the last scan",
+        "In the band around the last scan, %",
+    )  # fmt: skip
+    caption = (
+        "Every visit but the first, forecast from all visits before it. A band promises to hold nine visits in ten; "
+        "one that does and is narrower than the band around the last scan tells more than that scan."
+    )
+    table = Table(columns, tuple(rows), numeric=frozenset(range(2, len(columns))))
+    return Reportlet("Do the 90 % bands hold what they promise?", caption, (table,))
+
+
+def _test_first(row: dict[str, object]) -> tuple[bool, str, str]:
+    return row["set"] != "test", row["set"], row["measure"]
 
 
 def _folded(title: str, parts: dict[str, pd.DataFrame], width: float) -> list[Fold]:
