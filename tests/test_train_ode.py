@@ -124,21 +124,6 @@ def test_a_crop_is_the_same_place_in_latents_and_scans():
     assert torch.equal(part.scans, whole.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.densities, whole.densities)
 
 
-def test_half_of_the_samples_are_mirrored_scans_and_latents_alike():
-    patients = drifting(1)
-    plain, mirrored = (Samples(patients, Options(flips=flips), seed=1) for flips in (False, True))
-    flipped = 0
-    for number in range(40):
-        a, b = plain.draw(number), mirrored.draw(number)
-        assert np.array_equal(a.given, b.given)
-        if not torch.equal(a.visits.scans, b.visits.scans):
-            flipped += 1
-            for name in ("scans", "z", "mask", "region", "depth"):
-                assert torch.equal(getattr(a.visits, name).flip(-1), getattr(b.visits, name)), name
-            assert torch.equal(a.visits.densities, b.visits.densities)
-    assert 10 <= flipped <= 30
-
-
 def test_the_untrained_model_changes_nothing(tmp_path):
     run = start(tmp_path, drifting(4, split=("train", "val")))
     numbers = validate(training.start_member(run, 0).model, run.judges)

@@ -144,15 +144,8 @@ DEVIATIONS = (
     Deviation(
         "Training of the disease model",
         "AdamW with lr 2e-4 and betas (0.5, 0.9), whole volumes.",
-        "A larger rate that falls to zero, betas (0.9, 0.99), clipped gradients, random crops, patients mirrored.",
-        (
-            "train_ode.lr",
-            "train_ode.lr_decay",
-            "train_ode.betas",
-            "train_ode.gradient_clip",
-            "train_ode.crop",
-            "train_ode.flips",
-        ),
+        "A larger rate that falls to zero, betas (0.9, 0.99), clipped gradients, random crops.",
+        ("train_ode.lr", "train_ode.lr_decay", "train_ode.betas", "train_ode.gradient_clip", "train_ode.crop"),
     ),
     Deviation(
         "Visits given in training",

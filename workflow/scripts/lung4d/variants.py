@@ -44,7 +44,6 @@ LITERAL = {
     "gradient_clip": None,
     "accumulation": 1,
     "crop": None,
-    "flips": False,
     "given": "all",
     "hide_visits": 0.0,
     "latent_weight": 1.0,

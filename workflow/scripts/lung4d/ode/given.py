@@ -87,11 +87,6 @@ class Given:
         names = ("z", "mask", "scans", "region", "depth", "height", "densities")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
-    def mirrored(self) -> "Given":
-        """Left and right exchanged."""
-        names = ("z", "mask", "scans", "region", "depth")
-        return replace(self, **{name: getattr(self, name).flip(-1) for name in names})
-
     @property
     def factor(self) -> int:
         """Voxels of a scan per latent voxel, along each axis."""

@@ -28,7 +28,6 @@ class Options(Section):
     epochs: int = 100
     accumulation: int = 1
     crop: tuple[int, int, int] | None = None
-    flips: bool = True
     given: str = "random"
     hide_visits: float = 0.0
     latent_weight: float = 0.2

@@ -26,8 +26,7 @@ class Sample:
 class Samples:
     """Endless samples. One depends on the seed and on its number alone, never on what was drawn before.
 
-    Every patient comes once an epoch. A crop (`Options.crop`, voxels of the scan) lies around a random lung voxel; with
-    `Options.flips` half of the samples are mirrored left to right.
+    Every patient comes once an epoch. A crop (`Options.crop`, voxels of the scan) lies around a random lung voxel.
     """
 
     def __init__(self, patients: list[Sequence], options: Options, seed: int):
@@ -40,8 +39,6 @@ class Samples:
         rng = np.random.default_rng([self.seed, epoch, place])
         visits = patient.visits(self._box(patient, rng)).merged()
         given = draw_given(len(visits), rng, self.options.given, self.options.hide_visits)
-        if self.options.flips and rng.random() < 0.5:
-            visits = visits.mirrored()
         return Sample(patient.subject, visits, given)
 
     def _box(self, patient: Sequence, rng: np.random.Generator) -> tuple[slice, slice, slice]:
