@@ -55,7 +55,7 @@ def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> L
     with torch.no_grad():
         ode.decoder[-1].weight.normal_(0, drawn)
         if ode.drawing:
-            ode.drawing.noise.weight.normal_(0, drawn)
+            ode.drawing.last.weight[ode.drawing.maps :].normal_(0, drawn)
             ode.drawing.signals.weight.normal_(0, 20 * drawn)
     return ode
 

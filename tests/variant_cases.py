@@ -21,7 +21,7 @@ def save_variants(folder, rows, own=None):
         }
         ode = model(seed=number, channels=4, factor=4, **{"maps": 2, **made, **_shape(settings)})
         if ode.drawing:
-            torch.nn.init.normal_(ode.drawing.noise.weight, std=0.01)
+            torch.nn.init.normal_(ode.drawing.last.weight[ode.drawing.maps :], std=0.01)
         paths[name] = folder / f"{name}.pt"
         save_model(ode, paths[name], vqgan_hash)
     return paths

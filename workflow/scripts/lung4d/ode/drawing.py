@@ -50,11 +50,14 @@ class Drawing(nn.Module):
         self.down = nn.ModuleList(Conv3d(a, b) for a, b in pairwise(widths))
         self.bottom = Conv3d(widths[-1] + hidden, widths[-1])
         self.deeper = Conv3d(widths[-1], widths[-1])
-        self.up = nn.ModuleList(Conv3d(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.maps = Conv3d(widths[0], maps)
-        self.noise = Conv3d(widths[0], SMOOTHED + 1)
-        nn.init.zeros_(self.noise.weight)
-        nn.init.zeros_(self.noise.bias)
+        rising = list(pairwise(widths[::-1]))
+        self.narrow = nn.ModuleList(Conv3d(a, b, kernel=1) for a, b in rising)  # before the costly resolution
+        self.up = nn.ModuleList(Conv3d(b, b) for _, b in rising)
+        self.maps = maps
+        self.last = Conv3d(widths[0], maps + SMOOTHED + 1)  # maps, and shares of the noise
+        with torch.no_grad():
+            self.last.weight[maps:] = 0
+            self.last.bias[maps:] = 0
         self.variance = Conv3d(widths[0], 2, kernel=1)
         self.signals = Conv3d(hidden, maps, kernel=1, bias=False)  # a bias would cancel in every difference
 
@@ -67,13 +70,14 @@ class Drawing(nn.Module):
             levels.append(F.silu(layer(F.avg_pool3d(levels[-1], 2))))
         x = F.silu(self.bottom(torch.cat([levels.pop(), state], 1)))
         x = F.silu(self.deeper(x))
-        for layer in self.up:
-            x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
-            x = F.silu(layer(torch.cat([x, levels.pop()], 1)))
+        for narrow, layer in zip(self.narrow, self.up, strict=True):
+            x = F.interpolate(narrow(x), scale_factor=2, mode="trilinear", align_corners=False)
+            x = F.silu(layer(x + levels.pop()))
         variance = F.softplus(self.variance(x.detach()).float())  # learns beside the rest and does not pull at it
-        shares = self.noise(x)[0].float()
+        drawn = self.last(x)[0].float()
+        maps, shares = drawn[: self.maps], drawn[self.maps :]
         noise = (shares[1:] * (smooth - given.scans[anchor])).sum(0) + STEP * shares[0]
-        return Drawn(STEP * self.maps(x)[0].float(), noise, STEP**2 * variance[0])
+        return Drawn(STEP * maps, noise, STEP**2 * variance[0])
 
     def change(self, maps: torch.Tensor, states: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Equation (1)'s change (q, D, H, W): maps (maps, D, H, W), states (q, hidden, ...) asked for, state of X_i."""
