@@ -133,7 +133,8 @@ def test_numbers_of_the_run_are_there_with_intervals(outline):
     assert "C-index is 0.71 [0.51 to 0.91] on the real third scan, 0.66 [0.46 to 0.86] on the generated" in text
     assert "3 events in the fitted patients" in text
     assert "180" in text and "0.973" in text
-    assert "scans to be expected are off by" in text  # what is drawn keeps the last scan's noise
+    assert "scans to be expected are off by" in text
+    assert "keep the last scan's noise and are off by" in text
     assert re.search(r"test Mean density, HU 110 91 \[87 to 96\] 52 99 90 other site", text)
 
 

@@ -108,7 +108,7 @@ def section(results: Results) -> Section:
 def headline(results: Results) -> list[Finding]:
     """One finding per task: the scan to be expected where the model draws, else the decoding of the run's volumes.
 
-    What is drawn on the last scan keeps that scan's noise, which says nothing of the forecast.
+    What is drawn on the last scan keeps that scan's noise, which says nothing of the forecast; its error is told too.
     """
     table = results.tables.rows("forecast_summary")
     decoding = results.setting("generate_trajectories", "decoding", "drawn")
@@ -125,6 +125,9 @@ def headline(results: Results) -> list[Finding]:
         row, last = part.loc[ours], part.loc["locf"]
         made = "scans to be expected" if ours == "model (expected)" else "generated scans"
         words = f"Forecast of {meaning}. {_headline_words(row, last, made, results.window_width)}"
+        if decoding == "drawn" and "model (drawn)" in part.index:
+            error = _hu(part.loc["model (drawn)", "mean"], results.window_width)
+            words += f" The volumes on disk keep the last scan's noise and are off by {error} HU."
         items.append(Finding(task.capitalize(), words))
     return items
 
