@@ -77,6 +77,17 @@ def test_convolution_in_slabs_is_the_plain_one(shape):
     assert all(torch.allclose(*pair, rtol=1e-4, atol=1e-4) for pair in zip(a, b, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_convolution_keeps_type_and_memory_format(dtype, layout):
+    torch.manual_seed(0)
+    layer = Conv3d(3, 4)
+    x = torch.randn(1, 3, 5, 4, 6).to(dtype, memory_format=layout)
+    y = layer(x)
+    assert y.dtype == dtype and y.is_contiguous(memory_format=layout)
+    assert torch.allclose(y.float(), F.conv3d(x.float(), layer.weight, layer.bias, padding=1), atol=0.05)
+
+
 def test_gru_cell_follows_its_equations():
     torch.manual_seed(0)
     cell = ConvGRUCell(2, 3)

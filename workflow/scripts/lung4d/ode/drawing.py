@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from lung4d.ode.convolution import Conv3d
 from lung4d.ode.features import IMAGE_FEATURES, SMOOTHED, STEP, WHOLE_FEATURES, image_features, smoothed, whole_features
 from lung4d.ode.given import Given
+from lung4d.training import has_bf16
 
 WIDTHS = (16, 24, 32)  # channels at full, half and quarter resolution; further levels keep the last
 
@@ -39,10 +40,12 @@ class Drawing(nn.Module):
     """A U-Net from full to latent resolution and back; at the bottom it sees the hidden state of the visits.
 
     hidden: channels of the state; maps: number of B_k; factor: voxels per latent voxel along each axis, a power of 2.
+    It computes in `dtype`, float32 or bfloat16, with a voxel's channels side by side, which is twice as fast.
     """
 
     def __init__(self, hidden: int, maps: int, factor: int):
         super().__init__()
+        self.dtype = torch.float32
         levels = factor.bit_length() - 1
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels + 1)]
         self.start = Conv3d(IMAGE_FEATURES, widths[0])
@@ -64,19 +67,21 @@ class Drawing(nn.Module):
     def forward(self, given: Given, anchor: int, state: torch.Tensor) -> Drawn:
         """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w)."""
         smooth = smoothed(given, anchor)
-        whole = self.whole(whole_features(given, anchor))[..., None, None, None]
-        levels = [F.silu(self.start(image_features(given, anchor, smooth)) + whole)]
+        features, state = (
+            part.to(self.dtype, memory_format=torch.channels_last_3d)
+            for part in (image_features(given, anchor, smooth), state)
+        )
+        whole = self.whole(whole_features(given, anchor)).to(self.dtype)[..., None, None, None]
+        levels = [F.silu(self.start(features) + whole)]
         for layer in self.down:
-            levels.append(F.silu(layer(F.avg_pool3d(levels[-1], 2))))
+            levels.append(F.silu(layer(_scaled(levels[-1], 0.5))))
         x = F.silu(self.bottom(torch.cat([levels.pop(), state], 1)))
         x = F.silu(self.deeper(x))
         for narrow, layer in zip(self.narrow, self.up, strict=True):
-            x = F.interpolate(narrow(x), scale_factor=2, mode="trilinear", align_corners=False)
-            x = F.silu(layer(x + levels.pop()))
+            x = F.silu(layer(_scaled(narrow(x), 2) + levels.pop()))
         variance = F.softplus(self.variance(x.detach()).float())  # learns beside the rest and does not pull at it
-        drawn = self.last(x)[0].float()
-        maps, shares = drawn[: self.maps], drawn[self.maps :]
-        noise = (shares[1:] * (smooth - given.scans[anchor])).sum(0) + STEP * shares[0]
+        maps, free, shares = self.last(x)[0].float().split((self.maps, 1, SMOOTHED))
+        noise = (shares * (smooth - given.scans[anchor])).sum(0) + STEP * free[0]
         return Drawn(STEP * maps, noise, STEP**2 * variance[0])
 
     def change(self, maps: torch.Tensor, states: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -84,3 +89,14 @@ class Drawing(nn.Module):
         signals = self.signals(states - state)
         signals = F.interpolate(signals, size=maps.shape[1:], mode="trilinear", align_corners=False)
         return (maps * signals).sum(1)
+
+
+def dtype_for(device: torch.device | str, precision: str = "auto") -> torch.dtype:
+    """What to compute in, of a precision fp32, bf16 or auto: bf16 where the device has matrix units for it."""
+    bf16 = has_bf16(torch.device(device)) if precision == "auto" else precision == "bf16"
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def _scaled(x: torch.Tensor, factor: float) -> torch.Tensor:
+    """By trilinear interpolation; half the size is the mean of every 2^3 voxels."""
+    return F.interpolate(x, scale_factor=factor, mode="trilinear", align_corners=False)

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from lung4d.files import atomic
+from lung4d.ode.drawing import dtype_for
 from lung4d.ode.given import Given
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
 from lung4d.ode.times import Years
-from lung4d.training import has_bf16
 
 
 class Ensemble(nn.Module):
@@ -63,7 +63,7 @@ def as_ensemble(
     for state in weights:
         members.append(LatentODE(settings))
         members[-1].load_state_dict(state)
-        members[-1].precision = "bf16" if has_bf16(torch.device(device)) else "fp32"
+        members[-1].draw_in(dtype_for(device))
     return Ensemble(members).to(device).eval().requires_grad_(False)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from lung4d.gradients import autocast
 from lung4d.ode.convgru import ConvGRU
 from lung4d.ode.convolution import Conv3d
 from lung4d.ode.drawing import Drawing
@@ -100,7 +99,6 @@ class LatentODE(nn.Module):
         self.dynamics = Dynamics(settings.hidden, settings.time_in_dynamics)
         self.decoder = _projector(settings)
         self.drawing = Drawing(settings.hidden, settings.maps, settings.factor) if settings.maps else None
-        self.precision = "fp32"  # of the drawing, see `lung4d.gradients.autocast`; the ODE's solver wants float32
         self.register_buffer("shift", torch.zeros(settings.channels))
         self.register_buffer("scale", torch.ones(()))
 
@@ -163,8 +161,7 @@ class LatentODE(nn.Module):
                 torch.as_tensor(values).to(drawn)[:, None, None, None]
                 for values in (weights[rows, i], np.abs(query[rows] - given.years[i]))
             )
-            with autocast(given.scans.device, self.precision):
-                of_visit = self.drawing(given, i, state)
+            of_visit = self.drawing(given, i, state)
             scans = given.scans[i] + self.drawing.change(of_visit.maps, asked[place], at_given[i : i + 1])
             drawn = drawn.index_add(0, place, share * scans)
             expected = expected.index_add(0, place, share * (scans + of_visit.noise))
@@ -175,6 +172,11 @@ class LatentODE(nn.Module):
             "expected": torch.where(given.region, expected, given.scans[0]),
             "variance": torch.where(given.region, variance, 0),
         }
+
+    def draw_in(self, dtype: torch.dtype) -> None:
+        """Draw scans in float32 or bfloat16; the ODE's solver wants float32."""
+        if self.drawing:
+            self.drawing.dtype = dtype
 
     def encode(self, given: Given) -> torch.Tensor:
         """Hidden state (1, hidden, d, h, w) at the anchor: the last visit (forward) or the baseline (backward)."""

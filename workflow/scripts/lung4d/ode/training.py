@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lung4d.history import History, plot_progress
+from lung4d.ode.drawing import dtype_for
 from lung4d.ode.ensemble import Ensemble, as_ensemble, fold_of
 from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.options import Options
@@ -21,7 +22,7 @@ from lung4d.ode.sequences import Sequence, spread, usable
 from lung4d.ode.step import Run, train_step
 from lung4d.ode.validation import validate
 from lung4d.ranks import Ranks
-from lung4d.training import Checkpoints, Lock, Pace, Stopper, has_bf16, seed_everything
+from lung4d.training import Checkpoints, Lock, Pace, Stopper, seed_everything
 
 SHOWN = ("loss", "reconstruction", "image")
 
@@ -129,10 +130,7 @@ def start_member(training: Training, member: int) -> Run:
     model.shift.copy_(shift)
     model.scale.copy_(scale)
     model.to(training.device)
-    if options.precision != "auto":
-        model.precision = options.precision
-    elif has_bf16(training.device):
-        model.precision = "bf16"
+    model.draw_in(dtype_for(training.device, options.precision))
     training.ranks.share_state(model)
     return Run(
         model=model,
