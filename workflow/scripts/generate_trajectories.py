@@ -3,29 +3,18 @@
 from pathlib import Path
 
 import pandas as pd
-import SimpleITK as sitk
 
 from lung4d import logs
-from lung4d.latents import save_codes
-from lung4d.names import forecast_stem, scan_of
-from lung4d.native import on_visit, read_visit, visits_named
+from lung4d.names import scan_of
+from lung4d.native import read_visit, visits_named
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.ode.trajectories import (
-    Models,
-    band_columns,
-    generate,
-    given_sets,
-    load_visits,
-    to_hu,
-    years_to_generate,
-)
-from lung4d.synthetic import Forecast, Placed, volume_hash, write_spread, write_synthetic
-from lung4d.synthetic_dicom import write_synthetic_series
+from lung4d.ode.trajectories import Models, band_columns, generate, given_sets, load_visits, years_to_generate
+from lung4d.synthetic import Forecast, volume_hash
 from lung4d.tables import read_table, write_table
 from lung4d.training import choose_device
+from lung4d.trajectory_files import Grids, write_scan
 from lung4d.trajectory_strips import write_strips
-from lung4d.volumes import open_volume
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = logs.start(snakemake.log[0])
@@ -51,28 +40,16 @@ else:
     visits, baseline = load_visits(scans, files.volumes, files.masks, files.latents, window, model.settings.latents)
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
-    grid = sitk.ReadImage(str(baseline))
     for given in given_sets(len(visits.years)):
         sessions, given_years = [visits.sessions[i] for i in given], visits.years[given].tolist()
         years = years_to_generate(visits.years, given, params.years, params.interval, params.horizon)
         natives = {s: read_visit(*(of[s] for of in originals.values())) for s in visits_named(params.native, sessions)}
+        grids = Grids(baseline, visits.sessions[0], visits.region, visits.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         for scan in generate(models, visits, given, years, params.decoding, params.mix):
             forecast = Forecast(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
-            stem = forecast_stem(subject, sessions, scan.years)
-            hu = to_hu(scan.volume, visits.region, open_volume(baseline), window)
-            volumes = [Placed(stem, hu, baseline, visits.sessions[0])]
-            for session, visit in natives.items():
-                native = on_visit(hu, visits.region, grid, visit)
-                volumes.append(Placed(f"{stem}_space-{session}", native, originals["scans"][session], session))
-            for volume in volumes:
-                write_synthetic(volume, folder, forecast)
-            for volume in (volumes[1:] or volumes) if params.dicom else []:
-                write_synthetic_series(volume, folder, forecast)
-            save_codes(scan.codes, visits.mask, folder / f"{stem}_latents.npz")
-            if scan.spread is not None:
-                write_spread(scan.spread * (window[1] - window[0]), baseline, folder / f"{stem}_desc-spread_map.nii.gz")
-            keys = (subject, "+".join(sessions), scan.years, params.decoding, f"{stem}_desc-generated_ct.nii.gz")
+            file = write_scan(scan, forecast, grids, folder, params.dicom)
+            keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
             rows.append((*keys, *band_columns(scan.bands).values()))
 
 columns = ["subject", "given", "years", "decoding", "file", *band_columns()]
