@@ -60,12 +60,14 @@ def test_given_visits_are_a_part_and_never_none(given, hide):
         assert all(len(draw) == 1 for draw in draws)
 
 
-def test_random_visits_are_mostly_the_first_ones():
+def test_random_visits_are_the_first_ones_all_but_one_or_any():
     rng = np.random.default_rng(0)
     draws = [draw_given(5, rng, "random", 0.0).tolist() for _ in range(600)]
-    share = np.mean([draw == list(range(len(draw))) for draw in draws])
-    assert 0.66 < share < 0.85
+    first = np.mean([draw == list(range(len(draw))) for draw in draws])
+    between = np.mean([len(draw) == 4 and draw[0] == 0 and draw[-1] == 4 for draw in draws])
+    assert 0.55 < first < 0.65 and 0.28 < between < 0.38
     assert any(draw[0] > 0 for draw in draws)
+    assert {tuple(draw_given(2, rng, "random", 0.0)) for _ in range(50)} == {(0,), (1,)}
 
 
 def test_held_out_tasks_never_ask_for_a_given_visit():

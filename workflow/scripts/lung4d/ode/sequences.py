@@ -14,7 +14,9 @@ from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.times import as_years
 from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
-PREFIX_SHARE = 2 / 3  # of the random draws: the first visits are given, as a patient in follow-up has them
+# Shares of the random draws: the first visits are given, as a patient in follow-up has them; all but one between them,
+# as where a scan is missing. The rest gives any visits.
+FIRST, ALL_BUT_ONE = 0.55, 0.3
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,19 @@ def spread(sequences: Iterable[Sequence], channels: int) -> tuple[torch.Tensor, 
 def draw_given(visits: int, rng: np.random.Generator, given: str, hide: float) -> np.ndarray:
     """Which of `visits` >= 2 visits a training step gives to the model; all visits are its targets.
 
-    given: "random" draws the first few visits, or (one draw in three) any of them, never all; "all" is the paper's.
-    hide: chance that each of these is hidden again ("masked inputs" of Table 1). One visit at least is left.
+    given: "random" draws the first few visits, or all but one between the first and the last, or any of them (see
+    FIRST and ALL_BUT_ONE), never all; "all" is the paper's. hide: chance that each of these is hidden again ("masked
+    inputs" of Table 1). One visit at least is left.
     """
     chosen = np.arange(visits)
     if given == "random":
-        count = int(rng.integers(1, visits))
-        prefix = rng.random() < PREFIX_SHARE
-        chosen = chosen[:count] if prefix else np.sort(rng.choice(visits, size=count, replace=False))
+        count, kind = int(rng.integers(1, visits)), rng.random()
+        if kind < FIRST:
+            chosen = chosen[:count]
+        elif kind < FIRST + ALL_BUT_ONE and visits > 2:
+            chosen = np.delete(chosen, rng.integers(1, visits - 1))
+        else:
+            chosen = np.sort(rng.choice(visits, size=count, replace=False))
     kept = chosen[rng.random(len(chosen)) >= hide]
     return kept if len(kept) else chosen[:1]
 
