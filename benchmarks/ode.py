@@ -9,8 +9,9 @@ what a whole training of the paper's cohort then takes, and seconds of a traject
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean
 
 import numpy as np
 import torch
@@ -27,10 +28,12 @@ from lung4d.ode.options import Options
 from lung4d.ode.sequences import Sequence
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
+from lung4d.ode.validation import validate
 from lung4d.vqgan.model import VQGAN, Settings
 from machine import process_bytes, processor
 
 PATIENTS, VISITS, SHAPE, WINDOW = 175, 3, (96, 256, 256), (-1000.0, 500.0)
+JUDGES = 44  # val patients beside them, in the shares of config/config.yaml
 YEARS = np.array([0.0, 1.1, 2.3])
 ASKED = np.linspace(0.5, 6.0, 12)
 GOALS = {"cpu": (8.0, 120.0), "cuda": (0.5, 2.0)}  # hours of a training, seconds of a trajectory
@@ -39,20 +42,20 @@ GOALS = {"cpu": (8.0, 120.0), "cuda": (0.5, 2.0)}  # hours of a training, second
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=8, help="of which the median counts")
+    parser.add_argument("--steps", type=int, default=30, help="of which the mean counts, after two more")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     section = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_ode"]
     options = Options.of(section)
     settings = ODESettings.of({**section, "channels": 16, "factor": 4})
-    step = step_seconds(settings, options, device, arguments.steps)
+    step, judge = training_seconds(settings, options, device, arguments.steps)
     rows = []
     for mode in ("drawn", "pure"):
         rows.append((mode, trajectory_seconds(settings, options.members, mode, device)))
         print(*rows[-1], flush=True)
     with atomic(HERE / "ode.md") as temporary:
-        temporary.write_text(page(options, step, rows, device, arguments))
+        temporary.write_text(page(options, step, judge, rows, device, arguments))
 
 
 def patient(number: int) -> Sequence:
@@ -69,14 +72,16 @@ def patient(number: int) -> Sequence:
     return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, densities)
 
 
-def step_seconds(settings: ODESettings, options: Options, device: torch.device, steps: int) -> float:
+def training_seconds(settings: ODESettings, options: Options, device: torch.device, steps: int) -> tuple[float, float]:
+    """Of a training step, and of the validation of one patient."""
     training = start_training(settings, options, [patient(0), patient(1)], device, HERE / "none.parquet")
     run = start_member(training, 0)
     seconds = []
     for _ in range(steps + 2):
-        seconds.append(timed(lambda: train_step(run), device)[0])
+        seconds.append(timed(lambda: train_step(run), device))
         print(f"step {seconds[-1]:.2f} s", flush=True)
-    return median(seconds[2:])
+    validation = timed(lambda: validate(run.model, training.judges, options.crop), device)
+    return mean(seconds[2:]), validation / len(training.judges)
 
 
 def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: torch.device) -> float:
@@ -90,27 +95,32 @@ def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: t
 
     if device.type == "cuda":
         generate()  # warms up
-    return timed(generate, device)[0]
+    return timed(generate, device)
 
 
-def timed(function, device: torch.device) -> tuple[float, object]:
+def timed(function: Callable[[], object], device: torch.device) -> float:
     begun = time.perf_counter()
-    result = function()
+    function()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - begun, result
+    return time.perf_counter() - begun
 
 
-def page(options: Options, step: float, rows: list, device: torch.device, arguments: argparse.Namespace) -> str:
+def page(
+    options: Options, step: float, judge: float, rows: list, device: torch.device, arguments: argparse.Namespace
+) -> str:
     share = 1 if options.members == 1 else 1 - 1 / options.members
     steps = options.members * options.steps(round(share * PATIENTS))
-    hours, goal = step * steps / 3600, GOALS[device.type]
+    validation = JUDGES * judge
+    hours, goal = steps * (step + validation / options.validate_every) / 3600, GOALS[device.type]
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{processor()}, {arguments.threads} threads"
     lines = [f"| {len(ASKED)} volumes, {mode} | {seconds:.1f} s | {goal[1]:g} s |" for mode, seconds in rows]
     return PAGE.format(
         name=name,
         crop=" x ".join(map(str, options.crop)),
         step=step,
+        validation=validation,
+        every=options.validate_every,
         steps=steps,
         members=options.members,
         epochs=options.epochs,
@@ -131,6 +141,7 @@ Highest memory of the process {memory:.1f} GB.
 | what | measured | goal |
 | --- | ---: | ---: |
 | a training step | {step:.2f} s | |
+| a validation, every {every} steps | {validation:.0f} s | |
 | the whole training, extrapolated | {hours:.1f} h | {goal:g} h |
 {rows}
 """

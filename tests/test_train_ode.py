@@ -132,6 +132,13 @@ def test_the_untrained_model_changes_nothing(tmp_path):
     assert numbers["held_out_latent"] == pytest.approx(numbers["latent_no_change"])
 
 
+def test_validation_looks_at_the_same_part_every_time(tmp_path):
+    run = start(tmp_path, drifting(4, split=("train", "val")))
+    model = training.start_member(run, 0).model
+    first, again, whole = (validate(model, run.judges, crop) for crop in ((4, 6, 6), (4, 6, 6), None))
+    assert first == again and first["latent_no_change"] != whole["latent_no_change"]
+
+
 @pytest.mark.parametrize("settings", [LATENTS_ONLY, {"features": True, "maps": 2}])
 def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, settings):
     """Two members; stopped in the first, at its end, and in the second."""

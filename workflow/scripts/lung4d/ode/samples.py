@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from lung4d.ode.given import Given
 from lung4d.ode.options import Options
-from lung4d.ode.sequences import Sequence, draw_given
+from lung4d.ode.sequences import Sequence, crop_box, draw_given
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Sample:
 class Samples:
     """Endless samples. One depends on the seed and on its number alone, never on what was drawn before.
 
-    Every patient comes once an epoch. A crop (`Options.crop`, voxels of the scan) lies around a random lung voxel.
+    Every patient comes once an epoch, in a `crop_box` of `Options.crop`.
     """
 
     def __init__(self, patients: list[Sequence], options: Options, seed: int):
@@ -37,16 +36,6 @@ class Samples:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.patients))
         patient = self.patients[order[place]]
         rng = np.random.default_rng([self.seed, epoch, place])
-        visits = patient.visits(self._box(patient, rng)).merged()
+        visits = patient.visits(crop_box(patient, self.options.crop, rng)).merged()
         given = draw_given(len(visits), rng, self.options.given, self.options.hide_visits)
         return Sample(patient.subject, visits, given)
-
-    def _box(self, patient: Sequence, rng: np.random.Generator) -> tuple[slice, slice, slice]:
-        shape = np.array(patient.mask.shape)
-        if self.options.crop is None:
-            return (slice(None),) * 3
-        size = np.minimum(np.array(self.options.crop) // (patient.region.shape[0] // shape[0]), shape)
-        inside = torch.argwhere(patient.mask).numpy()
-        centre = inside[rng.integers(len(inside))] - rng.integers(0, size)  # anywhere in the crop, its edges too
-        start = np.clip(centre, 0, shape - size)
-        return tuple(slice(int(a), int(a + s)) for a, s in zip(start, size, strict=True))

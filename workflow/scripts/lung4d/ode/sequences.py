@@ -146,6 +146,21 @@ def spread(sequences: Iterable[Sequence], channels: int) -> tuple[torch.Tensor, 
     return mean.float(), scale.float()
 
 
+def crop_box(
+    patient: Sequence, crop: tuple[int, int, int] | None, rng: np.random.Generator
+) -> tuple[slice, slice, slice]:
+    """A box of latent voxels around a random one in the lung; `crop` its size (D, H, W) in voxels of the scan, None for
+    everything."""
+    if crop is None:
+        return (slice(None),) * 3
+    shape = np.array(patient.mask.shape)
+    size = np.minimum(np.array(crop) // (patient.region.shape[0] // shape[0]), shape)
+    inside = torch.argwhere(patient.mask).numpy()
+    centre = inside[rng.integers(len(inside))] - rng.integers(0, size)  # anywhere in the crop, its edges too
+    start = np.clip(centre, 0, shape - size)
+    return tuple(slice(int(a), int(a + s)) for a, s in zip(start, size, strict=True))
+
+
 def draw_given(visits: int, rng: np.random.Generator, given: str, hide: float) -> np.ndarray:
     """Which of `visits` >= 2 visits a training step gives to the model; all visits are its targets.
 

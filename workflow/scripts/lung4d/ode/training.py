@@ -184,7 +184,7 @@ def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> N
 
 def _judge(training: Training, run: Run) -> dict[str, float]:
     """Measure on withheld visits and remember the weights if they are the best so far."""
-    numbers = validate(run.model, training.judges, training.ranks)
+    numbers = validate(run.model, training.judges, training.options.crop, training.ranks)
     value = numbers.get("held_out_image", numbers["held_out_latent"])
     losses, run.since_validation = run.since_validation, []
     if training.options.select == "training_loss":

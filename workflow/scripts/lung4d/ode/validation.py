@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import torch
 
 from lung4d.ode.features import STEP
 from lung4d.ode.given import Given
 from lung4d.ode.losses import masked_error
 from lung4d.ode.model import Forecast, LatentODE
-from lung4d.ode.sequences import Sequence, held_out_tasks
+from lung4d.ode.sequences import Sequence, crop_box, held_out_tasks
 from lung4d.ode.times import blend_weights
 from lung4d.ranks import Ranks
 
@@ -16,17 +17,24 @@ NAMES = ("held_out_latent", "latent_no_change", "held_out_image", "image_no_chan
 
 
 @torch.no_grad()
-def validate(model: LatentODE, patients: list[Sequence], ranks: Ranks = Ranks()) -> dict[str, float]:  # noqa: B008
+def validate(
+    model: LatentODE,
+    patients: list[Sequence],
+    crop: tuple[int, int, int] | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+) -> dict[str, float]:
     """Squared errors in the lung on withheld visits, and those of "nothing changes"; the ranks share the patients.
 
     held_out_latent in units of the latents' spread, held_out_image of the expected scan in units of STEP^2 (models
     that draw). "Nothing changes" carries the nearest given visit forward or back and blends two in between. The mean
-    of the tasks of `held_out_tasks` per patient, then over patients; NaN without patients.
+    of the tasks of `held_out_tasks` per patient, then over patients; NaN without patients. crop: size (D, H, W) of the
+    part of each patient that is looked at, the same at every call; None for everything.
     """
     model.eval()
     sums = torch.zeros(len(NAMES), dtype=torch.double, device=model.shift.device)
-    for patient in patients[ranks.rank :: ranks.count]:
-        visits = patient.visits().merged().to(sums.device)
+    for number in range(ranks.rank, len(patients), ranks.count):
+        box = crop_box(patients[number], crop, np.random.default_rng(number))
+        visits = patients[number].visits(box).merged().to(sums.device)
         tasks = held_out_tasks(len(visits))
         sums += sum(_errors(model, visits, task.given, task.asked) for task in tasks) / len(tasks)
     ranks.add([sums])
