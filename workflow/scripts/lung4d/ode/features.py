@@ -72,20 +72,20 @@ def smoothed(given: Given, anchor: int) -> torch.Tensor:
     Its means over 3 and 5 voxels along each axis within the lung, the mean of all visits, and that over 3 voxels.
     """
     weight = given.region[None, None].to(given.scans)
-    scan, mean = given.scans[anchor][None, None], given.scans.mean(0)[None, None]
-    return torch.cat([_box(scan, weight, 3), _box(scan, weight, 5), mean, _box(mean, weight, 3)])[:, 0] * weight[0]
+    both = torch.stack([given.scans[anchor], given.scans.mean(0)])[None]
+    scan, mean = _box(both, weight, 3)[0]
+    return torch.stack([scan, _box(both[:, :1], weight, 5)[0, 0], both[0, 1], mean]) * given.region
 
 
-def _box(volume: torch.Tensor, weight: torch.Tensor, size: int) -> torch.Tensor:
-    """Mean over `size` voxels along each axis of those that weigh."""
+def _box(volumes: torch.Tensor, weight: torch.Tensor, size: int) -> torch.Tensor:
+    """Means of volumes (1, c, D, H, W) over `size` voxels along each axis of those that weigh (1, 1, D, H, W)."""
+    total, volumes = weight, volumes * weight
     for axis in range(3):
         kernel, padding = [1, 1, 1], [0, 0, 0]
-        kernel[axis] = min(size, (volume.shape[axis + 2] - 1) | 1)  # odd, and no longer than the volume
+        kernel[axis] = min(size, (weight.shape[axis + 2] - 1) | 1)  # odd, and no longer than the volume
         padding[axis] = kernel[axis] // 2
-        if axis == 0:
-            total, volume = weight, volume * weight
-        total, volume = (F.avg_pool3d(part, kernel, stride=1, padding=padding) for part in (total, volume))
-    return volume / total.clamp(min=1e-6)
+        total, volumes = (F.avg_pool3d(part, kernel, stride=1, padding=padding) for part in (total, volumes))
+    return volumes / total.clamp(min=1e-6)
 
 
 def change_per_year(values: torch.Tensor, years) -> torch.Tensor:
