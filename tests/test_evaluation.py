@@ -717,28 +717,47 @@ def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
 
 
 def test_bands_hold_what_they_promise_and_their_scale_grows_with_the_gap():
-    """Residuals that grow with the gap, half of them for patients to calibrate on."""
+    """Residuals that grow with the gap, and that one given scan triples; half of them for patients to calibrate on."""
     rng = np.random.default_rng(0)
     rows = []
     for patient in range(400):
         for gap in (0.5, 3.0):
-            truth = rng.normal(0, 2 * gap)
-            rows.append((f"{patient:03d}", "train", 1, gap, gap, "mean_density_hu", -800 + truth, -800.0, -800.0))
+            for given, spread in ((1, 6 * gap), (2, 2 * gap)):
+                seen = -800 + rng.normal(0, spread)
+                rows.append((f"{patient:03d}", "train", given, gap, gap, "mean_density_hu", seen, -800.0, -800.0))
     table = pd.DataFrame(rows, columns=calibration.COLUMNS)
-    first, second = table.iloc[:400], table.iloc[400:]
-    band = calibration.fit_bands(first)["mean_density_hu"]
-    low, high = band.around(second["forecast"].to_numpy(), second["gap"].to_numpy(), second["at_hand"].to_numpy())
-    inside = (low <= second["observed"]) & (second["observed"] <= high)
-    assert 0.85 < inside.mean() < 0.95
-    assert all(0.83 < inside[second["gap"] == gap].mean() < 0.97 for gap in (0.5, 3.0))
-    short, long = (band.scale(np.array([gap]), np.zeros(1))[0] for gap in (0.5, 3.0))
-    assert long / short == pytest.approx(6, rel=0.25)
-    plain = calibration.carried_bands(first)["mean_density_hu"]
-    ends = plain.around(second["at_hand"].to_numpy(), second["gap"].to_numpy(), second["at_hand"].to_numpy())
-    assert (high - low).mean() < 0.95 * (ends[1] - ends[0]).mean()
-    assert calibration.fit_bands(table.iloc[:10]) == {}
-    again = calibration.Calibration.from_record(calibration.Calibration.of(first, 1.7).record())
-    assert again.bands["mean_density_hu"] == band and again.deviations == 1.7
+    first, second = table.iloc[:800], table.iloc[800:]
+    found = calibration.Calibration.of(first, 1.7)
+    carried = found.carried["mean_density_hu"]
+    for given in (1, 2):
+        band, part = found.band("mean_density_hu", given), second[second["given"] == given]
+        known = [part[name].to_numpy() for name in ("forecast", "gap", "at_hand")]
+        low, high = band.around(*known)
+        inside = (low <= part["observed"]) & (part["observed"] <= high)
+        assert 0.85 < inside.mean() < 0.95
+        assert all(0.83 < inside[part["gap"] == gap].mean() < 0.97 for gap in (0.5, 3.0))
+        short, long = (band.scale(np.array([gap]), np.zeros(1))[0] for gap in (0.5, 3.0))
+        assert long / short == pytest.approx(6, rel=0.25)
+        ends = carried.around(*known)
+        assert (high - low).mean() < (0.6 if given == 2 else 1.4) * (ends[1] - ends[0]).mean()
+    assert calibration.Calibration.from_record(found.record()) == found
+    assert found.band("mean_density_hu", 5) == found.band("mean_density_hu", 2)
+
+
+def test_bands_of_few_residuals_are_those_of_all_or_none():
+    rows = [(f"{n}", "train", 1 + (n > 20), 1.0, 1.0, "mean_density_hu", float(n), 0.0, 0.0) for n in range(25)]
+    table = pd.DataFrame(rows, columns=calibration.COLUMNS)
+    one, more = calibration.fit_bands(table)["mean_density_hu"]
+    assert one.residuals == 21 and more.residuals == 25
+    assert calibration.fit_bands(table.iloc[:10]) == calibration.carried_bands(table.iloc[:10]) == {}
+    assert calibration.Calibration({}, {}, 1.0).band("mean_density_hu", 1) is None
+
+
+def test_a_band_of_few_patients_is_a_little_wider_than_their_quantiles():
+    """Of 40 patients, these 39 and one to come, 2 may lie below and 2 above. The 5 % quantile of the 39 is at 1.45."""
+    rows = [(f"{n}", "train", 1, 1.0, 1.0, "mean_density_hu", float(n), 0.0, 0.0) for n in range(39)]
+    band = calibration.carried_bands(pd.DataFrame(rows, columns=calibration.COLUMNS))["mean_density_hu"]
+    assert (band.low, band.high) == pytest.approx((0.5, 37.5))
 
 
 def test_coverage_counts_visits_and_draws_patients():

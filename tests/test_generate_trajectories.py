@@ -116,7 +116,8 @@ def test_files_names_and_table(tmp_path):
 def test_a_calibrated_model_says_how_far_off_it_may_be(tmp_path):
     """Bands widen with the years from the nearest given visit; spreads are in HU and zero outside the lung."""
     band = {"a": 1.0, "b": 10.0, "c": 0.0, "low": -1.5, "high": 2.0, "residuals": 50}
-    calibration = {"bands": {"mean_density_hu": band}, "carried": {}, "deviations": 1.6}
+    other = band | {"b": 20.0}  # from one visit
+    calibration = {"bands": {"mean_density_hu": [other, band]}, "carried": {}, "deviations": 1.6}
     out, paths = generated(tmp_path, {"001": YEARS}, interval=1.0, horizon=2.0, calibration=calibration)
     table = read_table(out / "sub-001_trajectories.tsv").query("given == '01+02+03'").set_index("years")
     for year, gap in ((0.0, 0.0), (1.0, 0.2004), (3.0, 1.0), (4.0, 2.0)):
@@ -127,6 +128,9 @@ def test_a_calibrated_model_says_how_far_off_it_may_be(tmp_path):
     assert (
         table["high_attenuation_percent_low"].isna().all() and table["high_attenuation_percent_forecast"].notna().all()
     )
+    alone, _ = generated(tmp_path / "one", {"001": YEARS[:1]}, interval=1.0, calibration=calibration)
+    row = read_table(alone / "sub-001_trajectories.tsv").set_index("years").loc[2.0]
+    assert row["mean_density_hu_high"] - row["mean_density_hu_low"] == pytest.approx(3.5 * np.hypot(1, 40), rel=1e-3)
     lung = nib.load(paths.masks[0]).get_fdata() > 0
     near, far = (
         nib.load(out / f"sub-001_given-01+02+03_years-{year}_desc-spread_map.nii.gz").get_fdata()

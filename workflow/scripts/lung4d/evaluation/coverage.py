@@ -38,7 +38,7 @@ def coverage_rows(
             if measure in calibration.bands and measure in calibration.carried:
                 seen, before = observed[visit][number], observed[visit - 1][number]
                 ends = (
-                    calibration.bands[measure].around(forecast[number], gap, before),
+                    calibration.band(measure, visit).around(forecast[number], gap, before),
                     calibration.carried[measure].around(before, gap, before),
                 )
                 told = [value for low, high in ends for value in (float(low <= seen <= high), float(high - low))]

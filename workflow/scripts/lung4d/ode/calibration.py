@@ -7,7 +7,8 @@ counted in its own scale s, which grows with the time since the scan at hand and
     s^2 = a^2 + (b gap)^2 + (c change)^2
 
 So the coverage is that of the residuals themselves (split conformal prediction, Lei et al. 2018), whatever the scale;
-the scale only makes a band narrow where it can be.
+the scale only makes a band narrow where it can be. One scan does not tell how fast the disease goes, two do, so
+forecasts from one scan and from more have bands of their own (Mondrian conformal prediction, Vovk et al. 2005).
 """
 
 from collections.abc import Iterable, Mapping
@@ -91,23 +92,27 @@ def measures(scans: torch.Tensor, region: torch.Tensor, window: tuple[float, flo
     return [lung_density(from_unit(scan.numpy(), window), region.numpy()) for scan in scans]
 
 
-def fit_bands(table: pd.DataFrame) -> dict[str, Band]:
-    """A band for each measure of the table of `judge_forecasts`, none where there are too few residuals.
+def fit_bands(table: pd.DataFrame) -> dict[str, tuple[Band, Band]]:
+    """Two bands for each measure of the table of `judge_forecasts`: around forecasts from one scan, and from more.
 
-    Every patient has the same weight, however many visits it has.
+    None where there are too few residuals; where there are too few of one kind, its band is that of all. Every patient
+    has the same weight, however many visits it has.
     """
     bands = {}
     for measure, rows in table.groupby("measure"):
-        if len(rows) < FEWEST:
-            continue
-        weight = (1 / rows.groupby("subject")["subject"].transform("size")).to_numpy()
-        residual = (rows["observed"] - rows["forecast"]).to_numpy()
-        change = (rows["forecast"] - rows["at_hand"]).to_numpy()
-        a, b, c = _fit_scale(residual, rows["gap"].to_numpy(), change, weight / weight.sum())
-        scaled = residual / Band(a, b, c, 0, 0, 0).scale(rows["gap"].to_numpy(), change)
-        low, high = (_quantile(scaled, weight, q) for q in ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-        bands[measure] = Band(a, b, c, low, high, len(rows))
+        if len(rows) >= FEWEST:
+            kinds = rows[rows["given"] == 1], rows[rows["given"] > 1]
+            bands[measure] = tuple(_fit_band(kind if len(kind) >= FEWEST else rows) for kind in kinds)
     return bands
+
+
+def _fit_band(rows: pd.DataFrame) -> Band:
+    weight = _weights(rows)
+    residual = (rows["observed"] - rows["forecast"]).to_numpy()
+    change = (rows["forecast"] - rows["at_hand"]).to_numpy()
+    a, b, c = _fit_scale(residual, rows["gap"].to_numpy(), change, weight)
+    scaled = residual / Band(a, b, c, 0, 0, 0).scale(rows["gap"].to_numpy(), change)
+    return Band(a, b, c, *_outermost(scaled, rows), len(rows))
 
 
 def _fit_scale(residual: np.ndarray, gap: np.ndarray, change: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
@@ -132,25 +137,38 @@ def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:
     return float(np.interp(q * weight.sum(), cumulative, values[order]))
 
 
+def _weights(rows: pd.DataFrame) -> np.ndarray:
+    """Weights of residuals, with sum 1: each patient's the same."""
+    weight = (1 / rows.groupby("subject")["subject"].transform("size")).to_numpy()
+    return weight / weight.sum()
+
+
+def _outermost(values: np.ndarray, rows: pd.DataFrame) -> tuple[float, float]:
+    """The quantiles between which a value of one more patient lies with the chance COVERAGE: with n patients, a little
+    further out than those of the n."""
+    patients = rows["subject"].nunique()
+    upper = min((1 + COVERAGE) / 2 * (patients + 1) / patients, 1.0)
+    return _quantile(values, _weights(rows), 1 - upper), _quantile(values, _weights(rows), upper)
+
+
 def carried_bands(table: pd.DataFrame) -> dict[str, Band]:
     """Bands around the last given visit, carried forward: the plain quantiles of how far off that is. A forecast's
     band must be narrower to be worth anything."""
     bands = {}
     for measure, rows in table.groupby("measure"):
         if len(rows) >= FEWEST:
-            weight = (1 / rows.groupby("subject")["subject"].transform("size")).to_numpy()
-            residual = (rows["observed"] - rows["at_hand"]).to_numpy()
-            low, high = (_quantile(residual, weight, q) for q in ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+            low, high = _outermost((rows["observed"] - rows["at_hand"]).to_numpy(), rows)
             bands[measure] = Band(1.0, 0.0, 0.0, low, high, len(rows))
     return bands
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a model file holds of its own uncertainty: bands around forecasts and around the carried visit, by measure,
-    and `deviations`, the standard deviations that hold COVERAGE of the voxels (NaN: unknown)."""
+    """What a model file holds of its own uncertainty, by measure: `bands` around forecasts from one scan and from more,
+    `carried` around the carried visit; and `deviations`, the standard deviations that hold COVERAGE of the voxels (NaN:
+    unknown)."""
 
-    bands: dict[str, Band]
+    bands: dict[str, tuple[Band, Band]]
     carried: dict[str, Band]
     deviations: float
 
@@ -158,11 +176,16 @@ class Calibration:
     def of(cls, table: pd.DataFrame, deviations: float) -> "Calibration":
         return cls(fit_bands(table), carried_bands(table), deviations)
 
+    def band(self, measure: str, given: int) -> Band | None:
+        """The band around a forecast from `given` visits at distinct times, None where there is none."""
+        return self.bands[measure][min(given, 2) - 1] if measure in self.bands else None
+
     def record(self) -> dict[str, Any]:
         """Plain numbers; `from_record` is the way back."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Calibration":
-        bands, carried = ({name: Band(**band) for name, band in record[kind].items()} for kind in ("bands", "carried"))
+        bands = {name: tuple(Band(**band) for band in pair) for name, pair in record["bands"].items()}
+        carried = {name: Band(**band) for name, band in record["carried"].items()}
         return cls(bands, carried, record["deviations"])

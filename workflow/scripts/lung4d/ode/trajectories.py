@@ -163,7 +163,7 @@ def _bands(models: Models, forecast: Forecast, given: Given, years: np.ndarray) 
     for values, year, near in zip(made, years, nearest, strict=True):
         row, gap = dict(unknown), abs(year - given.years[near])
         for measure, value, known in zip(MEASURES, values, at_hand[near], strict=True):
-            band = models.calibration.bands.get(measure)
+            band = models.calibration.band(measure, len(np.unique(given.years)))
             row[measure] = (value, *(band.around(value, gap, known) if band else (float("nan"),) * 2))
         rows.append({measure: tuple(map(float, ends)) for measure, ends in row.items()})
     return rows
