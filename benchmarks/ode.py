@@ -29,6 +29,7 @@ from lung4d.ode.sequences import Sequence
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
 from lung4d.ode.validation import validate
+from lung4d.training import has_bf16
 from lung4d.vqgan.model import VQGAN, Settings
 from machine import process_bytes, processor
 
@@ -113,7 +114,9 @@ def page(
     steps = options.members * options.steps(round(share * PATIENTS))
     validation = JUDGES * judge
     hours, goal = steps * (step + validation / options.validate_every) / 3600, GOALS[device.type]
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{processor()}, {arguments.threads} threads"
+    units = "with" if has_bf16(device) else "without"
+    on_cpu = f"{processor()}, {arguments.threads} threads, {units} matrix units for bf16"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else on_cpu
     lines = [f"| {len(ASKED)} volumes, {mode} | {seconds:.1f} s | {goal[1]:g} s |" for mode, seconds in rows]
     return PAGE.format(
         name=name,

@@ -36,7 +36,7 @@ class Options(Section):
     precision: str = "auto"
     select: str = "held_out"
     save_every: int = 250
-    validate_every: int = 250
+    validate_every: int = 500
     tensorboard: bool = False
 
     def steps(self, patients: int) -> int:
