@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ class Grids:
     natives: Mapping[str, NativeVisit]
     scans: Mapping[str, str | Path]
 
+    @cached_property
+    def image(self) -> sitk.Image:
+        """The baseline's volume, read once for all scans that are brought to other grids."""
+        return sitk.ReadImage(str(self.baseline))
+
 
 def write_scan(scan: Generated, forecast: Forecast, grids: Grids, folder: Path, dicom: bool) -> str:
     """Write all files of a scan to `folder`; returns the name of its volume on the baseline's grid.
@@ -54,7 +60,6 @@ def write_scan(scan: Generated, forecast: Forecast, grids: Grids, folder: Path, 
 def _placed(stem: str, scan: Generated, window: tuple[float, float], grids: Grids) -> Iterator[Placed]:
     hu = to_hu(scan.volume, grids.region, open_volume(grids.baseline), window)
     yield Placed(stem, hu, grids.baseline, grids.session)
-    grid = sitk.ReadImage(str(grids.baseline)) if grids.natives else None
     for session, visit in grids.natives.items():
-        native = on_visit(hu, grids.region, grid, visit)
+        native = on_visit(hu, grids.region, grids.image, visit)
         yield Placed(f"{stem}_space-{session}", native, grids.scans[session], session)

@@ -146,9 +146,9 @@ def _weights(rows: pd.DataFrame) -> np.ndarray:
 def _outermost(values: np.ndarray, rows: pd.DataFrame) -> tuple[float, float]:
     """The quantiles between which a value of one more patient lies with the chance COVERAGE: with n patients, a little
     further out than those of the n."""
-    patients = rows["subject"].nunique()
+    patients, weight = rows["subject"].nunique(), _weights(rows)
     upper = min((1 + COVERAGE) / 2 * (patients + 1) / patients, 1.0)
-    return _quantile(values, _weights(rows), 1 - upper), _quantile(values, _weights(rows), upper)
+    return _quantile(values, weight, 1 - upper), _quantile(values, weight, upper)
 
 
 def carried_bands(table: pd.DataFrame) -> dict[str, Band]:
