@@ -12,11 +12,13 @@ include: "workflow/rules/autoencoder.smk"
 include: "workflow/rules/variants.smk"
 include: "workflow/rules/outcomes.smk"
 include: "workflow/rules/pages.smk"
+include: "workflow/rules/shards.smk"
 
 
 wildcard_constraints:
     subject="[A-Za-z0-9]+",
     session="[A-Za-z0-9]+",
+    shard=r"\d+-of-\d+",
 
 
 localrules:

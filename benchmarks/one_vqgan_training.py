@@ -40,10 +40,7 @@ def _scans(data: Path) -> list[Scan]:
     """The training patients' scans, and all others' as held out: nothing is chosen by them here."""
     split = read_table(data / "split/split.tsv")
     split["split"] = split["split"].where(split["split"] == "train", "val")
-    volumes, masks = (
-        sorted(map(str, (data / "resample").glob(f"*/*_desc-{n}"))) for n in ("preproc_ct.nii", "lung_mask.nii.gz")
-    )
-    return usable_scans(split, volumes, masks)
+    return usable_scans(split, data / "resample")
 
 
 def _note_memory(run: Run) -> None:

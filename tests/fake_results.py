@@ -25,6 +25,7 @@ from lung4d.trajectory_strips import write_strips
 from one_script import run_script
 
 ROOT = Path(__file__).parent.parent
+PICTURED = ("convert", "segment", "register", "resample", "extract_latents", "generate_trajectories")
 SHAPE, SPACING = (28, 40, 44), (10.0, 8.5, 8.5)  # (z, y, x) voxels and mm
 METHODS = ("locf", "locf_blurred", "linear_latent", "cohort_mean_change", "cohort_mean_change_smoothed",
            "model (pure)", "model (residual)", "model (mix)", "reconstruction (oracle)",
@@ -78,7 +79,7 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
     """Write fake results below `folder`; the report's inputs and params. `odd`: the reason of an unusable scan."""
     rng = np.random.default_rng(0)
     split = cohort(patients, single, rng)
-    files = scans(folder, split, rng)
+    scans(folder, split, rng)
     unusable = pd.DataFrame(
         [("002", "09", "segment", odd or "No lungs found: 12 ml of air-filled tissue, at least 300 ml are asked for.")],
         columns=["subject", "session", "stage", "reason"],
@@ -87,7 +88,6 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
         "split": table(split, folder / "split/split.tsv"),
         "unusable": table(unusable, folder / "split/unusable.tsv"),
         "qc": table(quality(split, unusable, rng), folder / "qc/qc.tsv"),
-        **files,
         **models(folder, split, rng),
         **codebook(folder / "codebook", rng),
         "readouts": table(readouts(folder, split), folder / "biomarkers/readouts.tsv"),
@@ -103,13 +103,13 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
         "config": yaml.safe_load((ROOT / "config/config.yaml").read_text()),
         "participants": records if outcomes else [],
         "excluded": [{"subject": "003", "session": "08", "reason": "contrast agent"}],
+        "folders": {stage: folder / stage for stage in PICTURED},
     }
     return SimpleNamespace(inputs=inputs, params=params)
 
 
-def scans(folder: Path, split: pd.DataFrame, rng) -> dict[str, list[str]]:
+def scans(folder: Path, split: pd.DataFrame, rng) -> None:
     """Images of every scan, native and preprocessed, reconstructions and generated volumes."""
-    files = {name: [] for name in ("cts", "lung_masks", "warped", "volumes", "masks", "latents", "generated")}
     for subject, rows in split.groupby("subject"):
         pace = rng.uniform(0.05, 0.3)
         latents, generated = folder / f"extract_latents/sub-{subject}", folder / f"generate_trajectories/sub-{subject}"
@@ -119,17 +119,15 @@ def scans(folder: Path, split: pd.DataFrame, rng) -> dict[str, list[str]]:
             stem = f"sub-{subject}/sub-{subject}_ses-{row.session}"
             moved = thorax(rng, disease, shift=0.0 if row.years == 0 else 0.12)
             aligned, lungs = thorax(rng, disease)
-            files["cts"].append(save(moved[0], folder / f"convert/{stem}_ct.nii.gz"))
-            files["lung_masks"].append(save(moved[1], folder / f"segment/{stem}_desc-lung_mask.nii.gz"))
-            files["warped"].append(save(aligned, folder / f"register/{stem}_space-baseline_ct.nii.gz"))
-            files["volumes"].append(save(aligned, folder / f"resample/{stem}_desc-preproc_ct.nii"))
-            mask = (lungs > 0).astype(np.uint8)
-            files["masks"].append(save(mask, folder / f"resample/{stem}_desc-lung_mask.nii.gz"))
+            save(moved[0], folder / f"convert/{stem}_ct.nii.gz")
+            save(moved[1], folder / f"segment/{stem}_desc-lung_mask.nii.gz")
+            save(aligned, folder / f"register/{stem}_space-baseline_ct.nii.gz")
+            save(aligned, folder / f"resample/{stem}_desc-preproc_ct.nii")
+            save((lungs > 0).astype(np.uint8), folder / f"resample/{stem}_desc-lung_mask.nii.gz")
             blurred = sitk.GetArrayFromImage(sitk.DiscreteGaussian(sitk.GetImageFromArray(aligned.astype(float)), 0.6))
             drawn = latents / f"sub-{subject}_ses-{row.session}_desc-reconstruction_ct.nii.gz"
             save(blurred.astype(np.int16), drawn)
-        files["latents"].append(str(latents))
-        files["generated"].append(str(generate(generated, subject, rows, pace, rng)))
+        generate(generated, subject, rows, pace, rng)
         stems = {session: folder / f"resample/sub-{subject}/sub-{subject}_ses-{session}" for session in rows["session"]}
         write_strips(
             generated,
@@ -138,7 +136,6 @@ def scans(folder: Path, split: pd.DataFrame, rng) -> dict[str, list[str]]:
             {session: f"{stem}_desc-preproc_ct.nii" for session, stem in stems.items()},
             f"{stems['01']}_desc-lung_mask.nii.gz",
         )
-    return files
 
 
 def generate(folder: Path, subject: str, rows: pd.DataFrame, pace: float, rng) -> Path:

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from lung4d.latents import Latents, pool_mask, save_latents
+from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.ode.ensemble import save_ode
 from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.model import LatentODE, ODESettings
@@ -116,7 +117,8 @@ def sequence(subject: str, split: str, years: np.ndarray, z: torch.Tensor, mask:
 def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str], grid=GRID) -> Named:
     """Files as the stages before leave them: volumes, masks, latents of a tiny 3D-VQ-GAN, split table.
 
-    cohort: years of the visits by subject. Returns the paths: split, vqgan, volumes, masks, latents (folders).
+    cohort: years of the visits by subject. Returns the paths: split, vqgan, volumes, masks, latents (folders); and
+    folders, where a script finds what the stages resample and extract_latents left.
     """
     torch.manual_seed(0)
     vqgan = VQGAN(Settings(codes=16, embedding=4, width=4)).eval()
@@ -124,6 +126,7 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
         vqgan.quantiser.codebook.normal_(0, 0.3)
     save_vqgan(vqgan, folder / "vqgan.pt")
     paths = Named(split=folder / "split.tsv", vqgan=folder / "vqgan.pt", volumes=[], masks=[], latents=[])
+    paths["folders"] = {"resample": str(folder), "extract_latents": str(folder)}
     rows = []
     for subject, years in cohort.items():
         paths["latents"].append(folder / f"sub-{subject}")
@@ -144,9 +147,8 @@ def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: fl
     hu = np.where(region, -800 + 60 * year + rng.normal(0, 20, grid), 40)
     hu[0] = 900
     affine = np.diag([-2.0, -2.0, 3.0, 1.0]) + np.array([[0, 0, 0, 5.0], [0, 0, 0, 7], [0, 0, 0, -9], [0, 0, 0, 0]])
-    stem = folder / f"sub-{subject}_ses-{session}"
-    paths["volumes"].append(stem.with_name(stem.name + "_desc-preproc_ct.nii"))
-    paths["masks"].append(stem.with_name(stem.name + "_desc-lung_mask.nii.gz"))
+    paths["volumes"].append(scan_file(folder, subject, session, VOLUME))
+    paths["masks"].append(scan_file(folder, subject, session, LUNG_MASK))
     nib.save(nib.Nifti1Image(np.rint(hu).astype(np.int16).T, affine), paths["volumes"][-1])
     nib.save(nib.Nifti1Image(region.astype(np.uint8).T, affine), paths["masks"][-1])
     with torch.no_grad():
@@ -159,4 +161,4 @@ def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: fl
         continuous[0].numpy(),
         pool_mask(open_mask(paths["masks"][-1]), 4),
     )
-    save_latents(latents, folder / f"sub-{subject}" / f"sub-{subject}_ses-{session}_latents.npz")
+    save_latents(latents, scan_file(folder, subject, session, LATENTS))

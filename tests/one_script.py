@@ -10,10 +10,13 @@ SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
 
 
 class Named(SimpleNamespace):
-    """Attributes by name, and `get` for those that may be absent, as in `snakemake.input`."""
+    """Attributes by name, `get` for those that may be absent, and their values in turn, as in `snakemake.input`."""
 
     def get(self, name: str, default: Any = None) -> Any:
         return getattr(self, name, default)
+
+    def __iter__(self):
+        return iter(vars(self).values())
 
 
 def run_script(stage: str, inputs: Mapping, outputs: Mapping, params: Mapping, log: Path, **wildcards: str) -> None:

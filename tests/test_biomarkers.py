@@ -109,10 +109,9 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
     mask = np.zeros(shape, np.uint8)
     mask[:, 4:12, 4:12] = 1
     small = mask[::factor, ::factor, ::factor] > 0
-    inputs = {"latents": [], "generated": [], "volumes": [], "masks": [], "lungs": []}
     split = []
     for subject in subjects:
-        latents, generated = folder / "latents" / f"sub-{subject}", folder / "generated" / f"sub-{subject}"
+        latents, generated = folder / f"extract_latents/sub-{subject}", folder / f"generate_trajectories/sub-{subject}"
         for visit in (1, 2, 3):
             stem = f"sub-{subject}_ses-{visit:02d}"
             volume = np.full(shape, -1000, np.int16)
@@ -121,11 +120,11 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
             codes[:visit] = 1
             zeros = np.zeros((2, *small.shape), np.float32)
             save_latents(Latents(codes, zeros, zeros, small), latents / f"{stem}_latents.npz")
-            inputs["volumes"].append(_nifti(volume, folder / "resample" / f"{stem}_desc-preproc_ct.nii"))
-            inputs["masks"].append(_nifti(mask, folder / "resample" / f"{stem}_desc-lung_mask.nii.gz"))
+            _nifti(volume, folder / f"resample/sub-{subject}/{stem}_desc-preproc_ct.nii")
+            _nifti(mask, folder / f"resample/sub-{subject}/{stem}_desc-lung_mask.nii.gz")
             smaller = mask.copy()
             smaller[: visit - 1] = 0  # on its own grid the lung shrinks from visit to visit
-            inputs["lungs"].append(_nifti(smaller, folder / "segment" / f"{stem}_desc-lung_mask.nii.gz"))
+            _nifti(smaller, folder / f"segment/sub-{subject}/{stem}_desc-lung_mask.nii.gz")
             split.append({"subject": subject, "session": f"{visit:02d}", "years": visit - 1.0, "split": "train"})
         stem = forecast_stem(subject, ["01", "02"], 2.0)
         _nifti(volume + np.int16(50), generated / f"{stem}_desc-generated_ct.nii.gz")
@@ -133,16 +132,15 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
         listing = {"subject": subject, "given": "01+02", "years": 2.0, "decoding": "residual"}
         listing["file"] = f"{stem}_desc-generated_ct.nii.gz"
         write_table(pd.DataFrame([listing]), generated / f"sub-{subject}_trajectories.tsv")
-        inputs["latents"].append(latents)
-        inputs["generated"].append(generated)
     write_table(pd.DataFrame(split, columns=["subject", "session", "years", "split"]), folder / "split.tsv")
-    inputs["split"] = folder / "split.tsv"
-    return SimpleNamespace(**inputs)
+    return SimpleNamespace(split=folder / "split.tsv")
 
 
 def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
     output = SimpleNamespace(table=folder / "biomarkers.tsv", readouts=folder / "readouts.tsv")
-    snakemake = SimpleNamespace(input=inputs, output=output, params=SimpleNamespace(), log=[folder / "log.txt"])
+    stages = ("segment", "resample", "extract_latents", "generate_trajectories")
+    params = SimpleNamespace(folders={stage: folder / stage for stage in stages})
+    snakemake = SimpleNamespace(input=inputs, output=output, params=params, log=[folder / "log.txt"])
     runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
     assert output.table.with_suffix(".parquet").exists()
     return read_table(output.table)

@@ -14,6 +14,7 @@ from lung4d.codebook import EXEMPLARS, PATCH, Tally, block_means, cut_patch, mos
 from lung4d.figures.codes import DECODED, WITH_PATCHES, decoded_figure, exemplar_figure
 from lung4d.figures.mosaic import css_width
 from lung4d.latents import Latents, save_latents
+from lung4d.names import LATENTS, VOLUME, scan_file
 from lung4d.tables import read_table, write_table
 from lung4d.vqgan import codebook as vqgan_codebook
 from lung4d.vqgan.codebook import decode_codes, frozen_norms, norm_statistics
@@ -169,11 +170,11 @@ def test_pictures_cap_the_codes_they_show():
 
 def write_scan(folder, model, subject, session, seed):
     codes, mask = code_volume(seed)
-    stem = f"sub-{subject}_ses-{session}"
     embeddings = model.embed(torch.as_tensor(codes).long()[None])[0].numpy()
     (folder / f"sub-{subject}").mkdir(exist_ok=True)
-    save_latents(Latents(codes, embeddings, embeddings, mask), folder / f"sub-{subject}/{stem}_latents.npz")
-    nib.save(nib.Nifti1Image(np.ascontiguousarray(hu_of(codes).T), np.eye(4)), folder / f"{stem}_desc-preproc_ct.nii")
+    save_latents(Latents(codes, embeddings, embeddings, mask), scan_file(folder, subject, session, LATENTS))
+    image = nib.Nifti1Image(np.ascontiguousarray(hu_of(codes).T), np.eye(4))
+    nib.save(image, scan_file(folder, subject, session, VOLUME))
 
 
 def test_the_script_writes_the_same_tables_and_pictures_twice(tmp_path, model):
@@ -182,19 +183,17 @@ def test_the_script_writes_the_same_tables_and_pictures_twice(tmp_path, model):
     save_vqgan(model, tmp_path / "model.pt")
     split = pd.DataFrame(SCANS, columns=["subject", "session", "split", "years"])
     write_table(split, tmp_path / "split.tsv")
-    (tmp_path / "sub-9_ses-01_desc-preproc_ct.nii").write_bytes(b"")  # a scan that could not go on
     inputs = {
         "model": tmp_path / "model.pt",
         "split": tmp_path / "split.tsv",
-        "latents": sorted(tmp_path.glob("sub-?")),
-        "volumes": sorted(tmp_path.glob("*.nii")),
     }
+    params = {"folders": {"resample": tmp_path, "extract_latents": tmp_path}}
     names = ("table", "exemplars", "decoded_picture", "exemplar_picture")
     written = []
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
         outputs = {name: tmp_path / run / f"{name}.{'png' if 'picture' in name else 'tsv'}" for name in names}
-        run_script("codebook", inputs, outputs, {}, tmp_path / run / "log")
+        run_script("codebook", inputs, outputs, params, tmp_path / run / "log")
         written.append([path.read_bytes() for path in outputs.values()])
     assert written[0] == written[1]
     assert list(read_table(tmp_path / "a/table.tsv")["code"]) == list(range(CODES))

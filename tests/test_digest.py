@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.digest import code_digest, settings_digest, significant_tokens
+from lung4d.digest import Digests, code_digest, settings_digest, significant_tokens
 
 SCRIPT = '''"""Docstring."""
 from lung4d.outer import value  # comment
@@ -76,3 +76,21 @@ def test_indentation_that_changes_the_logic_changes_the_tokens():
 def test_settings_digest_sees_two_keys_that_swap_values():
     assert settings_digest({"a": 1, "b": 2}) != settings_digest({"a": 2, "b": 1})
     assert settings_digest({"a": 1, "b": 2}) == settings_digest({"b": 2, "a": 1})
+
+
+def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, monkeypatch):
+    script, library = tree
+    memory = tmp_path_factory.mktemp("memory") / "digests.json"
+
+    def digest():
+        return Digests(script.parent, library, memory).of("stage")
+
+    first = digest()
+    assert first == code_digest(script, library)
+    with monkeypatch.context() as patch:
+        patch.setattr("lung4d.digest.code_digest", None)  # not asked again
+        assert digest() == first
+    script.write_text(SCRIPT.replace("nested", "changed"))
+    assert digest() != first
+    memory.write_text("half a fi")
+    assert digest() == fresh_digest(script, library)

@@ -16,9 +16,10 @@ from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.models import REMEMBERED, Remembering, decoder_of, forecaster_of
 from lung4d.evaluation.places import CohortChange
 from lung4d.evaluation.trends import Trend
-from lung4d.evaluation.visits import PatientFiles, load_visits
+from lung4d.evaluation.visits import find_patients, load_visits
 from lung4d.files import read_json
 from lung4d.latents import Latents, pool_mask, save_latents
+from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.ode.decoding import MODES, decode_forecast
 from lung4d.ode.ensemble import load_ode, save_ode
 from lung4d.ode.given import Given as Seen
@@ -73,9 +74,9 @@ def write_models(folder):
 
 @torch.no_grad()
 def write_scan(folder, vqgan, subject, session, hu):
-    stem = f"sub-{subject}_ses-{session}"
-    volume = write_nifti(hu, folder / f"resample/{stem}_desc-preproc_ct.nii")
-    mask = write_nifti(lung().astype(np.uint8), folder / f"resample/{stem}_desc-lung_mask.nii.gz")
+    write_nifti(hu, scan_file(folder / "resample", subject, session, VOLUME))
+    for stage in ("segment", "resample"):
+        write_nifti(lung().astype(np.uint8), scan_file(folder / stage, subject, session, LUNG_MASK))
     continuous = vqgan.encode(torch.as_tensor(to_unit(hu, WINDOW))[None, None])
     found = vqgan.quantise(continuous)
     latents = Latents(
@@ -84,13 +85,12 @@ def write_scan(folder, vqgan, subject, session, hu):
         continuous=continuous[0].numpy(),
         mask=pool_mask(lung(), 4),
     )
-    save_latents(latents, folder / f"latents/sub-{subject}/{stem}_latents.npz")
-    return volume, mask
+    save_latents(latents, scan_file(folder / "extract_latents", subject, session, LATENTS))
 
 
 def write_truth(folder, subject, session, year):
     """A truth without motion: the field of the registration is exact where it is zero."""
-    here, stem = folder / f"truth/sub-{subject}", f"sub-{subject}_ses-{session}"
+    here, stem = folder / f"simulate/truth/sub-{subject}", f"sub-{subject}_ses-{session}"
     write_nifti(lung().astype(np.uint8), here / f"{stem}_desc-truth_mask.nii.gz")
     write_nifti(np.where(lung(), -700 + 30 * year, 40).astype(np.int16), here / f"{stem}_desc-noisefree_ct.nii.gz")
     points = np.random.default_rng(0).uniform(4, 20, (10, 3))
@@ -99,47 +99,46 @@ def write_truth(folder, subject, session, year):
     landmarks.to_csv(here / f"{stem}_desc-truth_landmarks.tsv", sep="\t", index=False)
     field = sitk.Image([16, 16, 12], sitk.sitkVectorFloat32, 3)
     field.SetSpacing((2.0, 2.0, 3.0))
-    path = folder / f"register/{stem}_from-baseline_to-native_xfm.nii.gz"
-    path.parent.mkdir(exist_ok=True)
+    path = scan_file(folder / "register", subject, session, "from-baseline_to-native_xfm.nii.gz")
+    path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(field, str(path))
-    return path
 
 
 def prepare(folder, visits=VISITS, truth=True):
     """All inputs of the stage below `folder`, as a stand-in of Snakemake's object."""
     vqgan = write_models(folder)
-    rows, volumes, masks, fields = [], [], [], []
+    rows = []
     for subject, years in visits.items():
-        (folder / f"latents/sub-{subject}").mkdir(parents=True)
+        (folder / f"extract_latents/sub-{subject}").mkdir(parents=True)
         for number, year in enumerate(years, start=1):
             session = f"{number:02d}"
-            volume, mask = write_scan(folder, vqgan, subject, session, hu_of(subject, year))
-            volumes.append(volume)
-            masks.append(mask)
+            write_scan(folder, vqgan, subject, session, hu_of(subject, year))
             rows.append((subject, session, year, SPLITS[subject]))
             if truth:
-                fields.append(write_truth(folder, subject, session, year))
-    empty = folder / "resample/sub-009_ses-01_desc-preproc_ct.nii"  # a scan that could not go on
-    empty.write_bytes(b"")
+                write_truth(folder, subject, session, year)
     write_table(pd.DataFrame(rows, columns=["subject", "session", "years", "split"]), folder / "split.tsv")
     given = Given(
         split=folder / "split.tsv",
         vqgan=folder / "vqgan.pt",
         ode=folder / "ode.pt",
-        volumes=[*volumes, empty],
-        masks=masks,
-        latents=sorted((folder / "latents").iterdir()),
     )
+    stages = ["resample", "extract_latents"]
     names = ["reconstruction", "forecast", "summary", "differences", "coverage", "codes"]
     if truth:
-        truths = sorted((folder / "truth").iterdir())
-        given |= {"truth": truths, "segment_masks": masks, "fields": fields}
+        stages += ["simulate", "segment", "register"]
         names += ["segmentation", "registration"]
     output = Given({name: folder / f"evaluate/{name}.tsv" for name in names}, words=folder / "evaluate/summary.json")
     return SimpleNamespace(
         input=Given(given),
         output=output,
-        params=SimpleNamespace(seed=1, bootstrap=50, blur_sigmas=[0.5, 1.0], slope_sigmas=[2.0, 4.0], low_pass=4.0),
+        params=SimpleNamespace(
+            seed=1,
+            bootstrap=50,
+            blur_sigmas=[0.5, 1.0],
+            slope_sigmas=[2.0, 4.0],
+            low_pass=4.0,
+            folders={stage: folder / stage for stage in stages},
+        ),
         log=[str(folder / "evaluate.log")],
         threads=1,
     )
@@ -241,19 +240,11 @@ def test_real_models_see_no_withheld_visit(tmp_path):
     made = []
     for changed in (False, True):
         folder = tmp_path / str(changed)
-        files = []
-        for number, year in enumerate(years, start=1):
-            hu = hu_of("007" if changed and number > 2 else "003", year)
-            files.append((*write_scan(folder, vqgan, "003", f"{number:02d}", hu), f"{number:02d}"))
-        patient = PatientFiles(
-            subject="003",
-            split="test",
-            sessions=tuple(session for *_, session in files),
-            years=years,
-            volumes=tuple(volume for volume, *_ in files),
-            mask=files[0][1],
-            latents=tuple(sorted((folder / "latents/sub-003").iterdir())),
-        )
+        sessions = [f"{number:02d}" for number, _ in enumerate(years, start=1)]
+        for number, (session, year) in enumerate(zip(sessions, years, strict=True), start=1):
+            write_scan(folder, vqgan, "003", session, hu_of("007" if changed and number > 2 else "003", year))
+        split = pd.DataFrame({"subject": "003", "session": sessions, "years": years, "split": "test"})
+        (patient,) = find_patients(split, folder / "resample", folder / "extract_latents")
         visits = load_visits(patient, WINDOW)
         trend = Choice({"extrapolation": Trend(4.0, 0.5)}, "", 0)
         change = CohortChange(0.01, np.full((4, 4), 0.01), 1)

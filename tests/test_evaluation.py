@@ -30,6 +30,7 @@ from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
 from lung4d.evaluation.smoothing import smooth_inside
 from lung4d.evaluation.trends import Trend
 from lung4d.latents import Latents
+from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file, scan_files
 from lung4d.ode import calibration
 from lung4d.tables import read_table, write_table
 
@@ -694,23 +695,22 @@ def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
         [("001", "b", 2.0, "test"), ("001", "a", 0.0, "test"), ("002", "a", 0.0, "train")],
         columns=["subject", "session", "years", "split"],
     )
-    volumes = [tmp_path / f"sub-{s}_ses-{v}_desc-preproc_ct.nii" for s, v in (("001", "a"), ("001", "b"), ("002", "a"))]
-    masks = [tmp_path / path.name.replace("preproc_ct.nii", "lung_mask.nii.gz") for path in volumes]
-    for subject, sessions in (("001", "ab"), ("002", "a")):
-        (tmp_path / f"sub-{subject}").mkdir()
-        for session in sessions:
-            (tmp_path / f"sub-{subject}/sub-{subject}_ses-{session}_latents.npz").write_bytes(b"")
-    folders = [tmp_path / "sub-001", tmp_path / "sub-002"]
-    first, second = visits.find_patients(split, volumes, masks, folders)
+    resampled, latents = tmp_path / "resample", tmp_path / "extract_latents"
+    for folder, ending in ((resampled, VOLUME), (resampled, LUNG_MASK), (latents, LATENTS)):
+        for path in scan_files(folder, split, ending):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    first, second = visits.find_patients(split, resampled, latents)
     assert (first.subject, first.sessions, first.years, first.split) == ("001", ("a", "b"), (0.0, 2.0), "test")
-    assert first.mask == masks[0]
+    assert first.mask == resampled / "sub-001/sub-001_ses-a_desc-lung_mask.nii.gz"
     assert visits.of_split([first, second], "test", 2) == [first]
     assert visits.of_split([first, second], "train", 2) == []
     assert (first.set, first.site) == ("test", "")
     sites = split.assign(split="external", site=["north", "north", ""])
-    assert [patient.set for patient in visits.find_patients(sites, volumes, masks, folders)] == ["north", "external"]
-    with pytest.raises(FileNotFoundError, match="subject 002, session a: usable, but has no volume"):
-        visits.find_patients(split, volumes[:2], masks, folders)
+    assert [patient.set for patient in visits.find_patients(sites, resampled, latents)] == ["north", "external"]
+    scan_file(resampled, "002", "a", VOLUME).unlink()
+    with pytest.raises(FileNotFoundError, match=r"sub-002_ses-a_desc-preproc_ct\.nii is not there"):
+        visits.find_patients(split, resampled, latents)
 
 
 # ---- bands

@@ -307,7 +307,7 @@ def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
     for session in ("01", "02", "03"):
         stem = f"sub-001_ses-{session}"
         for kind, name in (("scans", "_desc-preproc_ct.nii"), ("lungs", "_desc-lung_mask.nii.gz")):
-            image = sitk.ReadImage(str(tmp_path / "plain" / f"{stem}{name}"))
+            image = sitk.ReadImage(str(tmp_path / "plain/sub-001" / f"{stem}{name}"))
             image.SetOrigin(np.add(image.GetOrigin(), (10.0, 0, 0)).tolist())
             originals[kind].append(str(moved / f"{stem}{name}"))
             sitk.WriteImage(image, originals[kind][-1])

@@ -1,5 +1,7 @@
 """Quality table: known statuses give known rows and flags."""
 
+import itertools
+
 import pandas as pd
 
 from lung4d.files import Status, write_status
@@ -64,14 +66,15 @@ def test_lists_become_text_and_missing_numbers_flag_nothing():
 
 
 def test_script_writes_both_twins(tmp_path):
-    paths = []
-    for stage, session in (("convert", "01"), ("segment", "01"), ("convert", "02")):
+    stages = ("convert", "segment")
+    for stage, session in itertools.product(stages, ("01", "02")):
         path = tmp_path / f"{stage}/sub-001/sub-001_ses-{session}_status.json"
-        write_status(Status(session == "01", stage, "" if session == "01" else "The file is empty."), path)
-        paths.append(str(path))
+        failed = session == "02"
+        write_status(Status(not failed, "convert" if failed else stage, "The file is empty." if failed else ""), path)
     scans = [{"subject": "001", "session": s, "years": y} for s, y in (("01", 0.0), ("02", 1.0))]
     params = {"max_volume_change": 0.4, "min_dice_after": 0.9, "scans": scans}
-    run_script("qc", {"statuses": paths}, {"table": str(tmp_path / "qc.tsv")}, params, tmp_path / "qc.log")
+    params["folders"] = {stage: str(tmp_path / stage) for stage in stages}
+    run_script("qc", {}, {"table": str(tmp_path / "qc.tsv")}, params, tmp_path / "qc.log")
     for name in ("qc.tsv", "qc.parquet"):
         frame = read_table(tmp_path / name)
         assert frame["subject"].tolist() == ["001", "001"]

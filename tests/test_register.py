@@ -17,6 +17,7 @@ from lung4d import files, resampling
 from lung4d.corrfield import grid, quality, registration, replacement
 from lung4d.corrfield.align import Affine, align_masks
 from lung4d.corrfield.registration import Settings
+from one_script import Named
 from running import ROOT
 
 SCRIPT = ROOT / "workflow/scripts/register.py"
@@ -282,7 +283,7 @@ def test_lengths_in_mm_become_voxels_of_the_working_grid():
         replace(SETTINGS, alpha=(1.0,))
 
 
-def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[SimpleNamespace, files.Status]:
+def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Named, files.Status]:
     """The stage's script on a phantom that moved, with the settings of this module."""
     hu, labels = chest
     back = translation()
@@ -303,7 +304,7 @@ def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Sim
         paths[name] = str(folder / f"in_{name}.json")
         ok = not (broken == "status" and name == "status")
         files.write_status(files.Status(ok, "segment", "" if ok else "no lungs were found"), paths[name])
-    output = SimpleNamespace(
+    output = Named(
         warped=str(folder / "out/warped_ct.nii.gz"),
         field=str(folder / "out/field_xfm.nii.gz"),
         inverse=str(folder / "out/inverse_xfm.nii.gz"),

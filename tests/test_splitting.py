@@ -102,12 +102,10 @@ def test_unusable_scans_are_listed():
 @pytest.mark.parametrize("bad", [[], ["02"], ["01", "02", "03"]])
 def test_script(tmp_path, bad):
     subjects = ["01", "02", "03"]
-    paths = []
     for subject in subjects:
-        paths.append(tmp_path / f"sub-{subject}" / f"sub-{subject}_ses-01_status.json")
         failed = subject in bad
         status = Status(not failed, "convert" if failed else "resample", "The file is empty." if failed else "")
-        write_status(status, paths[-1])
+        write_status(status, tmp_path / f"sub-{subject}" / f"sub-{subject}_ses-01_status.json")
     outputs = {"split": tmp_path / "split.tsv", "unusable": tmp_path / "unusable.tsv"}
     scans = [{"subject": subject, "session": "01", "years": 0.0} for subject in subjects]
     params = {
@@ -117,12 +115,13 @@ def test_script(tmp_path, bad):
         "seed": 1,
         "val": 0.16,
         "test": 0.2,
+        "folders": {"resample": tmp_path},
     }
-    run_script("split", {"statuses": paths}, outputs, params, tmp_path / "log")
+    run_script("split", {}, outputs, params, tmp_path / "log")
     usable, unusable = read_table(outputs["split"]), read_table(outputs["unusable"])
     assert list(usable["subject"]) == [subject for subject in subjects if subject not in bad]
     assert list(unusable["subject"]) == bad
-    assert list(usable.columns) == ["subject", "session", "years", "split", "site"]
+    assert list(usable.columns) == ["subject", "session", "years", "split", "site", "digest"]
     assert list(usable["site"]) == ["north" if subject == "01" else "" for subject in usable["subject"]]
     pd.testing.assert_frame_equal(read_table(tmp_path / "unusable.parquet"), unusable, check_dtype=False)
     if "01" not in bad:

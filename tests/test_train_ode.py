@@ -249,11 +249,7 @@ def test_options_that_cannot_be_meant_are_named(tmp_path):
 
 def places(folder, paths, **changes) -> dict:
     return {
-        "input": Named(
-            split=str(paths.split),
-            vqgan=str(paths.vqgan),
-            **{name: [str(path) for path in paths[name]] for name in ("latents", "volumes", "masks")},
-        ),
+        "input": Named(split=str(paths.split), vqgan=str(paths.vqgan)),
         "output": Named(
             model=str(folder / "model.pt"),
             history=str(folder / "history.parquet"),
@@ -262,6 +258,7 @@ def places(folder, paths, **changes) -> dict:
         ),
         "params": Named(
             section("train_ode", **{"hidden": 4, "maps": 2, "epochs": 2, "members": 2, "crop": None, **changes}),
+            folders=paths.folders,
             checkpoints=str(folder / "checkpoints"),
         ),
         "resources": Named(),
@@ -277,8 +274,8 @@ def test_sequences_from_files(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     split = read_table(paths.split)
     for kind in ("continuous", "quantised"):
-        files = latent_files(split, paths.latents), paths.volumes, paths.masks
-        sequences = load_sequences(split, *files, kind, WINDOW)
+        files = latent_files(split, tmp_path)
+        sequences = load_sequences(split, files, tmp_path, kind, WINDOW)
         seen = sequences[0].visits()
         assert seen.z.shape[0] == 3 and seen.factor == 4 and seen.depth.max() > 2
         assert seen.densities[:, 0].tolist() == pytest.approx(
@@ -288,7 +285,7 @@ def test_sequences_from_files(tmp_path):
         assert [item.subject for item in usable(sequences, "train")] == ["001", "002"]
     with pytest.raises(FileNotFoundError, match="patient 005 session 03"):
         (paths.latents[-1] / "sub-005_ses-03_latents.npz").unlink()
-        latent_files(split, paths.latents)
+        latent_files(split, tmp_path)
 
 
 @pytest.mark.parametrize("latents", ["continuous", "quantised"])

@@ -20,6 +20,7 @@ import torch
 
 from lung4d import gradients
 from lung4d.latents import load_latents
+from lung4d.names import LUNG_MASK, VOLUME, scan_file
 from lung4d.training import Checkpoints, Lock, Stopper
 from lung4d.vqgan import run as running
 from lung4d.vqgan import selection, step, training
@@ -43,8 +44,8 @@ def write_scan(folder, subject, session, generator, shape=(16, 16, 16)):
     distance = np.linalg.norm(np.indices(shape) - np.array(shape)[:, None, None, None] / 2, axis=0)
     mask = distance < generator.uniform(4, 6)
     hu = np.where(mask, -800, 40) + generator.normal(0, 20, shape)
-    stem = folder / f"sub-{subject}_ses-{session}_desc"
-    files = Path(f"{stem}-preproc_ct.nii"), Path(f"{stem}-lung_mask.nii.gz")
+    files = [scan_file(folder, subject, session, ending) for ending in (VOLUME, LUNG_MASK)]
+    files[0].parent.mkdir(exist_ok=True)
     nib.save(nib.Nifti1Image(hu.astype(np.int16).T, np.eye(4)), files[0])
     nib.save(nib.Nifti1Image(mask.astype(np.uint8).T, np.eye(4)), files[1])
     return files
@@ -52,7 +53,7 @@ def write_scan(folder, subject, session, generator, shape=(16, 16, 16)):
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """Folder with two visits of four patients, an unusable scan, and split.tsv."""
+    """Folder with two visits of four patients, and split.tsv."""
     folder = tmp_path_factory.mktemp("cohort")
     generator = np.random.default_rng(0)
     rows = []
@@ -61,14 +62,12 @@ def cohort(tmp_path_factory):
             write_scan(folder, subject, session, generator)
             rows.append({"subject": subject, "session": session, "years": 0.5, "split": split})
     pd.DataFrame(rows).to_csv(folder / "split.tsv", sep="\t", index=False)
-    for name in ("sub-05_ses-01_desc-preproc_ct.nii", "sub-05_ses-01_desc-lung_mask.nii.gz"):
-        (folder / name).write_bytes(b"")
     return folder
 
 
 def scans_of(cohort):
     split = pd.read_csv(cohort / "split.tsv", sep="\t", dtype={"subject": str, "session": str})
-    return usable_scans(split, sorted(cohort.glob("*_ct.nii")), sorted(cohort.glob("*_mask.nii.gz")))
+    return usable_scans(split, cohort)
 
 
 def start(folder, cohort, **changes):
@@ -110,8 +109,8 @@ def same(a, b):
 def test_scans_are_those_of_the_table_and_a_missing_file_is_named(cohort):
     scans = scans_of(cohort)
     assert [(scan.subject, scan.session) for scan in scans[:3]] == [("01", "01"), ("01", "02"), ("02", "01")]
-    with pytest.raises(ValueError, match="patient 09, session 01"):
-        usable_scans(pd.DataFrame({"subject": ["09"], "session": ["01"], "split": ["train"]}), [], [])
+    with pytest.raises(FileNotFoundError, match="patient 09 session 01"):
+        usable_scans(pd.DataFrame({"subject": ["09"], "session": ["01"], "split": ["train"]}), cohort)
 
 
 def test_samples_depend_on_seed_and_number_alone(cohort):
@@ -394,17 +393,21 @@ PARAMS = {
 }  # fmt: skip
 
 
+class Params(dict):
+    """Stands in for Snakemake's named list: `params.key` and `params.items()`."""
+
+    __getattr__ = dict.__getitem__
+
+
 def training_job(cohort, folder, **changes):
     """What Snakemake puts into the script of train_vqgan."""
     names = {"model": "model.pt", "history": "history.parquet", "progress": "progress.png"}
     return SimpleNamespace(
-        input=SimpleNamespace(
-            split=str(cohort / "split.tsv"),
-            volumes=[str(path) for path in sorted(cohort.glob("*_ct.nii"))],
-            masks=[str(path) for path in sorted(cohort.glob("*_mask.nii.gz"))],
-        ),
+        input=SimpleNamespace(split=str(cohort / "split.tsv")),
         output=SimpleNamespace(**{key: str(folder / name) for key, name in names.items()}),
-        params={**PARAMS, "checkpoints": str(folder / "checkpoints"), **changes},
+        params=Params(
+            {**PARAMS, **changes}, checkpoints=str(folder / "checkpoints"), folders={"resample": str(cohort)}
+        ),
         log=[str(folder / "log.txt")],
         threads=1,
         resources={},
@@ -509,7 +512,7 @@ def test_two_processes_train_as_one(cohort, tmp_path):
     for processes in (1, 2):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        assert start_process(training_job(cohort, folder, **changes), folder, processes).wait(120) == 0
+        assert start_process(training_job(cohort, folder, **changes), folder, processes).wait(300) == 0
         histories.append(pd.read_parquet(folder / "history.parquet"))
     assert "training in 2 processes" in (folder / "log.txt").read_text()
     pd.testing.assert_frame_equal(*histories, check_exact=False, rtol=1e-5, atol=1e-7)

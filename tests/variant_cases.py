@@ -37,5 +37,5 @@ def compare(stage, folder, rows, **params):
     models = save_variants(folder, rows)
     outputs = {"table": folder / f"{stage}.tsv", "page": folder / f"{stage}.md"}
     inputs = {**paths, "ode": models["own"], "models": [models[name] for name in rows]}
-    run_script(stage, inputs, outputs, {**EVALUATE, **params}, folder / "log.txt")
+    run_script(stage, inputs, outputs, {**EVALUATE, "folders": paths.folders, **params}, folder / "log.txt")
     return read_table(outputs["table"]), outputs["page"].read_text()

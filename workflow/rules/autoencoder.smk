@@ -7,8 +7,7 @@ rule codebook:
     input:
         model="results/train_vqgan/model.pt",
         split="results/split/split.tsv",
-        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
+        latents=LATENTS,
     output:
         table="results/codebook/codebook.tsv",
         exemplars="results/codebook/exemplars.tsv",
@@ -21,6 +20,7 @@ rule codebook:
     threads: 4
     params:
         **stage_params("codebook"),
+        folders=folders("resample", "extract_latents"),
     script:
         "../scripts/codebook.py"
 
@@ -41,6 +41,7 @@ use rule train_vqgan as table3_train with:
         row="|".join(ROWS_OF_TABLE3),
     params:
         **{key: of_row(ROWS_OF_TABLE3, key) for key in stage_params("train_vqgan")},
+        folders=folders("resample"),
         checkpoints="results/table3/{row}/checkpoints",
 
 
@@ -56,8 +57,6 @@ rule table3:
             )
             for row in ROWS
         ],
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         table="results/table3/table3.tsv",
         page="results/table3/table3.md",
@@ -68,5 +67,6 @@ rule table3:
     threads: 8
     params:
         **stage_params("table3"),
+        folders=folders("resample"),
     script:
         "../scripts/table3.py"

@@ -7,6 +7,9 @@ from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
 SCRIPTS = ROOT / "workflow" / "scripts"
+SNAKEFILE = str(ROOT / "Snakefile")
+# How this run was told to get each rule's software, such as "conda": a Snakemake inside a job is told the same.
+SOFTWARE = ",".join(sorted(str(method) for method in workflow.deployment_settings.deployment_method))
 # The repository is not written to: no compiled Python beside the sources, compiled kernels where the run goes.
 CACHE = Path(".snakemake") / "lung4d"
 sys.dont_write_bytecode = True
@@ -22,7 +25,10 @@ from snakemake.exceptions import WorkflowError
 
 from lung4d.cohort import make_cohort, read_cohort
 from lung4d.configuration import InvalidInput, check_config, load_yaml, overlay
-from lung4d.digest import code_digest, settings_digest
+from lung4d.digest import Digests, settings_digest
+from lung4d.shards import shards_of
+
+DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json")
 
 
 def load_config(given):
@@ -58,14 +64,26 @@ def stage_params(stage, **changes):
     alone would not."""
     settings = {**config.get(stage, {}), **changes}
     version = settings.pop("version", None)
-    code = f"version {version}" if version else code_digest(SCRIPTS / f"{stage}.py", SCRIPTS / "lung4d")
+    code = f"version {version}" if version else DIGESTS.of(stage)
     return {**settings, "code": code, "settings_digest": settings_digest(settings)}
+
+
+def codes_of(stages):
+    """Digests of the code of several stages."""
+    return {stage: stage_params(stage)["code"] for stage in stages}
 
 
 def per_scan(pattern, subjects=None):
     """`pattern` filled in for every scan of the cohort, or of the patients `subjects`."""
-    scans = COHORT.scans if subjects is None else COHORT.scans[COHORT.scans["subject"].isin(subjects)]
-    return expand(pattern, zip, subject=scans["subject"], session=scans["session"])
+    subjects = COHORT.subjects if subjects is None else subjects
+    return [
+        pattern.format(subject=subject, session=session) for subject in subjects for session in COHORT.sessions(subject)
+    ]
+
+
+def folders(*stages):
+    """Where the stages' results are, for scripts that find the files of many scans by name (lung4d.names)."""
+    return {stage: f"results/{stage}" for stage in stages}
 
 
 def of_patient(pattern):
@@ -179,6 +197,18 @@ try:
 except InvalidInput as error:
     raise WorkflowError(str(error)) from None
 SUBJECTS = COHORT.subjects
+
+# What rules over the whole cohort wait for. They list no scan's files: split.tsv holds a digest of every usable scan's
+# files, so that whatever changes in a scan changes split.tsv, which those rules have as input.
+SHARDS = shards_of(SUBJECTS, config["shard"]) if config["shard"] else {}
+if SHARDS:
+    SCANS = expand("results/shards/scans/{shard}.tsv", shard=SHARDS)
+    LATENTS = expand("results/shards/latents/{shard}.tsv", shard=SHARDS)
+    GENERATED = expand("results/shards/trajectories/{shard}.tsv", shard=SHARDS)
+else:
+    SCANS = per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json")
+    LATENTS = expand("results/extract_latents/sub-{subject}", subject=SUBJECTS)
+    GENERATED = expand("results/generate_trajectories/sub-{subject}", subject=SUBJECTS)
 # What `evaluate` leaves besides its tables where there is a truth to score against.
 TRUTH_SCORES = (
     {

@@ -14,7 +14,7 @@ rule simulate_tables:
         "../envs/simulate.yaml"
     params:
         settings=config["simulate"],
-        code=code_digest(SCRIPTS / "simulate_tables.py", SCRIPTS / "lung4d"),
+        code=DIGESTS.of("simulate_tables"),
     script:
         "../scripts/simulate_tables.py"
 
@@ -31,7 +31,7 @@ rule simulate:
         "../envs/simulate.yaml"
     params:
         settings=config["simulate"],
-        code=code_digest(SCRIPTS / "simulate.py", SCRIPTS / "lung4d"),
+        code=DIGESTS.of("simulate"),
     script:
         "../scripts/simulate.py"
 
@@ -44,7 +44,7 @@ rule convert:
         sidecar="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.json",
         status="results/convert/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
-        "results/logs/convert/sub-{subject}_ses-{session}.log",
+        "results/logs/convert/sub-{subject}/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/convert.yaml"
     params:

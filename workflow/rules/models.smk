@@ -7,8 +7,6 @@
 rule train_vqgan:
     input:
         split="results/split/split.tsv",
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         model="results/train_vqgan/model.pt",
         history="results/train_vqgan/history.parquet",
@@ -22,6 +20,7 @@ rule train_vqgan:
         processes=1,  # that train together, one a GPU
     params:
         **stage_params("train_vqgan"),
+        folders=folders("resample"),
         checkpoints="results/train_vqgan/checkpoints",
     script:
         "../scripts/train_vqgan.py"
@@ -49,9 +48,7 @@ rule train_ode:
     input:
         split="results/split/split.tsv",
         vqgan="results/train_vqgan/model.pt",
-        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        latents=LATENTS,
     output:
         model="results/train_ode/model.pt",
         history="results/train_ode/history.parquet",
@@ -66,6 +63,7 @@ rule train_ode:
         processes=1,  # that train together, one a GPU
     params:
         **stage_params("train_ode"),
+        folders=folders("resample", "extract_latents"),
         checkpoints="results/train_ode/checkpoints",
     script:
         "../scripts/train_ode.py"

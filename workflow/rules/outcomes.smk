@@ -8,16 +8,6 @@ rule evaluate:
         split="results/split/split.tsv",
         vqgan="results/train_vqgan/model.pt",
         ode="results/train_ode/model.pt",
-        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        truth=if_simulated(expand("results/simulate/truth/sub-{subject}", subject=SUBJECTS)),
-        segment_masks=if_simulated(
-            per_scan("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz")
-        ),
-        fields=if_simulated(
-            per_scan("results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz")
-        ),
     output:
         **TRUTH_SCORES,
         reconstruction="results/evaluate/reconstruction.tsv",
@@ -34,6 +24,7 @@ rule evaluate:
     threads: 8
     params:
         **stage_params("evaluate"),
+        folders=folders("resample", "extract_latents", *if_simulated(["simulate", "segment", "register"])),
     script:
         "../scripts/evaluate.py"
 
@@ -41,11 +32,7 @@ rule evaluate:
 rule biomarkers:
     input:
         split="results/split/split.tsv",
-        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-        generated=expand("results/generate_trajectories/sub-{subject}", subject=SUBJECTS),
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        lungs=per_scan("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        generated=GENERATED,
     output:
         table="results/biomarkers/biomarkers.tsv",
         readouts="results/biomarkers/readouts.tsv",
@@ -55,6 +42,7 @@ rule biomarkers:
         "../envs/biomarkers.yaml"
     params:
         **stage_params("biomarkers"),
+        folders=folders("segment", "resample", "extract_latents", "generate_trajectories"),
     script:
         "../scripts/biomarkers.py"
 

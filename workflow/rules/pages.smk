@@ -4,12 +4,7 @@
 
 rule qc:
     input:
-        statuses=[
-            *per_scan("results/convert/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
-            *per_scan("results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
-            *per_scan("results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
-            *per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
-        ],
+        SCANS,
     output:
         table="results/qc/qc.tsv",
     log:
@@ -19,6 +14,7 @@ rule qc:
     params:
         **stage_params("qc"),
         scans=scan_records(),
+        folders=folders("convert", "segment", "register", "resample"),
     script:
         "../scripts/qc.py"
 
@@ -46,13 +42,6 @@ rule report:
         risk="results/survival/risk.tsv",
         kaplan_meier="results/survival/kaplan_meier.tsv",
         survival_words="results/survival/summary.json",
-        cts=per_scan("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
-        lung_masks=per_scan("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        warped=per_scan("results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz"),
-        volumes=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-        masks=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        latents=expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-        generated=expand("results/generate_trajectories/sub-{subject}", subject=SUBJECTS),
     output:
         index="results/report/index.html",
         map="results/README.md",
@@ -62,6 +51,7 @@ rule report:
         "../envs/report.yaml"
     params:
         **stage_params("report"),
+        folders=folders("convert", "segment", "register", "resample", "extract_latents", "generate_trajectories"),
         config=config,
         simulated=SIMULATED,
         participants=participant_records(),

@@ -13,7 +13,7 @@ rule segment:
         mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
-        "results/logs/segment/sub-{subject}_ses-{session}.log",
+        "results/logs/segment/sub-{subject}/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/segment.yaml"
     params:
@@ -37,7 +37,7 @@ rule register:
         log_jacobian="results/register/sub-{subject}/sub-{subject}_ses-{session}_desc-logjacobian_map.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
-        "results/logs/register/sub-{subject}_ses-{session}.log",
+        "results/logs/register/sub-{subject}/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/register.yaml"
     params:
@@ -59,7 +59,7 @@ rule resample:
         mask="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
-        "results/logs/resample/sub-{subject}_ses-{session}.log",
+        "results/logs/resample/sub-{subject}/sub-{subject}_ses-{session}.log",
     conda:
         "../envs/resample.yaml"
     params:
@@ -70,7 +70,7 @@ rule resample:
 
 rule split:
     input:
-        statuses=per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
+        SCANS,
     output:
         split="results/split/split.tsv",
         unusable="results/split/unusable.tsv",
@@ -81,6 +81,7 @@ rule split:
     params:
         **stage_params("split"),
         scans=scan_records(),
+        folders=folders("resample"),
         assigned=assigned_splits(),
         sites=participant_sites(),
     script:

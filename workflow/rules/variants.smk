@@ -11,9 +11,6 @@ WITHHELD = {
     "split": "results/split/split.tsv",
     "vqgan": "results/train_vqgan/model.pt",
     "ode": "results/train_ode/model.pt",
-    "latents": expand("results/extract_latents/sub-{subject}", subject=SUBJECTS),
-    "volumes": per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
-    "masks": per_scan("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
 }
 
 
@@ -29,6 +26,7 @@ use rule train_ode as table1_train with:
         row="|".join(ROWS_OF_TABLE1),
     params:
         **{key: of_row(ROWS_OF_TABLE1, key) for key in stage_params("train_ode")},
+        folders=folders("resample", "extract_latents"),
         checkpoints="results/table1/{row}/checkpoints",
 
 
@@ -47,6 +45,7 @@ rule table1:
     threads: 8
     params:
         **stage_params("table1", **config["evaluate"]),
+        folders=folders("resample", "extract_latents"),
     script:
         "../scripts/table1.py"
 
@@ -63,6 +62,7 @@ use rule train_ode as ablation_train with:
         row="|".join(ROWS_OF_ABLATION),
     params:
         **{key: of_row(ROWS_OF_ABLATION, key) for key in stage_params("train_ode")},
+        folders=folders("resample", "extract_latents"),
         checkpoints="results/ablation/{row}/checkpoints",
 
 
@@ -71,7 +71,6 @@ rule ablation:
     input:
         **WITHHELD,
         models=variant_models(ABLATION, "ablation"),
-        truth=if_simulated(expand("results/simulate/truth/sub-{subject}", subject=SUBJECTS)),
     output:
         table="results/ablation/ablation.tsv",
         page="results/ablation/ablation.md",
@@ -82,5 +81,6 @@ rule ablation:
     threads: 8
     params:
         **stage_params("ablation", **config["evaluate"]),
+        folders=folders("resample", "extract_latents", *if_simulated(["simulate"])),
     script:
         "../scripts/ablation.py"

@@ -7,6 +7,7 @@ from lung4d.ablation import as_page, fill_table, scored_decodings
 from lung4d.evaluation.models import Remembering, forecaster_of
 from lung4d.evaluation.rivals import Rival, score_rivals
 from lung4d.evaluation.scoring import Ruler
+from lung4d.evaluation.truth import truth_folders
 from lung4d.evaluation.tuning import fit
 from lung4d.evaluation.visits import find_patients, load_visits
 from lung4d.files import write_text
@@ -18,6 +19,7 @@ from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = logs.start(snakemake.log[0])
 files, params, output = snakemake.input, snakemake.params, snakemake.output
+folders = params.folders
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 window, stage_1 = vqgan.settings.window, parameter_hash(vqgan)
@@ -26,13 +28,14 @@ paths = {OWN: files.ode} | {row.name: path for row, path in zip(ABLATION, files.
 models = {name: load_ode(path, device, stage_1) for name, path in paths.items()}
 rivals = {name: Rival(ode, scored_decodings(ode.settings)) for name, ode in models.items()}
 
-patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
+patients = find_patients(read_table(files.split), folders["resample"], folders["extract_latents"])
 load, forecast = (
     partial(load_visits, window=window),
     forecaster_of(Remembering(vqgan), models[OWN], ("pure", "residual")),
 )
 fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
-forecasts = score_rivals(patients, rivals, vqgan, fitted, Ruler(window, params.low_pass), files.get("truth", []))
+ruler, truths = Ruler(window, params.low_pass), truth_folders(folders.get("simulate"), patients)
+forecasts = score_rivals(patients, rivals, vqgan, fitted, ruler, truths)
 
 table = fill_table(forecasts, params.bootstrap, params.seed)
 page = as_page(table)

@@ -1,14 +1,14 @@
 """The codebook: how much each code is used, each code decoded, and real patches that it stands for."""
 
 from collections import defaultdict
-from pathlib import Path
+from functools import partial
 
 from lung4d import logs
 from lung4d.codebook import PATCH, Tally, cut_patch, most_used, usage_table, with_decoded
 from lung4d.figures.codes import DECODED, WITH_PATCHES, decoded_figure, exemplar_figure
 from lung4d.files import atomic
 from lung4d.latents import load_codes, load_latents
-from lung4d.names import scan_of
+from lung4d.names import LATENTS, VOLUME, scan_file
 from lung4d.tables import read_table, write_table
 from lung4d.training import choose_device
 from lung4d.volumes import open_volume
@@ -20,25 +20,25 @@ files, output = snakemake.input, snakemake.output
 model = load_vqgan(files.model, choose_device(snakemake.threads))
 settings = model.settings
 
-volumes = {scan_of(path): path for path in files.volumes}
-latents = {scan_of(path): path for folder in files.latents for path in Path(folder).glob("*_latents.npz")}
+volume_of = partial(scan_file, snakemake.params.folders["resample"], ending=VOLUME)
+latents_of = partial(scan_file, snakemake.params.folders["extract_latents"], ending=LATENTS)
 tally = Tally(settings.codes, settings.compression)
 scans = list(read_table(files.split)[["subject", "session", "split"]].itertuples(index=False))
 for subject, session, split in logs.progress(scans, len(scans), "scans"):
     scan = (subject, session)
-    tally.add(scan, split, *load_codes(latents[scan]), open_volume(volumes[scan]))
+    tally.add(scan, split, *load_codes(latents_of(*scan)), open_volume(volume_of(*scan)))
 
 table = usage_table(tally)
 codes = table.loc[table["rank"] <= DECODED, "code"].to_numpy()
 first = next((subject, session) for subject, session, split in scans if split == "train")
-blocks = decode_codes(model, codes, load_latents(latents[first]).embeddings)
+blocks = decode_codes(model, codes, load_latents(latents_of(*first)).embeddings)
 table = with_decoded(table, codes, blocks)
 
 places = tally.places.drop(columns="draw")
 
 patches = defaultdict(list)
 for place in places[places["code"].isin(most_used(table, WITH_PATCHES)["code"])].itertuples():
-    hu = open_volume(volumes[place.subject, place.session])
+    hu = open_volume(volume_of(place.subject, place.session))
     patches[place.code].append(cut_patch(hu, (place.z, place.y, place.x), PATCH * settings.compression))
 
 write_table(table, output.table)

@@ -20,4 +20,4 @@ else:
     write_json(scan.facts, snakemake.output.sidecar)
     status = Status(ok=True, stage="convert", metrics=ct.metrics_of(scan.facts), flags=scan.flags)
     logger.info("%s, %s voxels, %s mm", scan.facts["format"], scan.facts["size"], scan.facts["spacing_mm"])
-write_status(status, snakemake.output.status)
+write_status(status, snakemake.output.status, snakemake.output)

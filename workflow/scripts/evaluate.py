@@ -15,6 +15,7 @@ from lung4d.evaluation.summary import compare, summarise
 from lung4d.evaluation.tuning import fit
 from lung4d.evaluation.visits import find_patients, load_visits, of_split
 from lung4d.files import write_json
+from lung4d.names import LUNG_MASK, scan_files
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.tables import read_table, write_table
@@ -23,6 +24,7 @@ from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = logs.start(snakemake.log[0])
 files, params, output = snakemake.input, snakemake.params, snakemake.output
+folders = params.folders
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 ode = load_ode(files.ode, device, parameter_hash(vqgan))
@@ -30,11 +32,12 @@ calibration = Calibration.from_record(load_calibration(files.ode))
 remembering, window = Remembering(vqgan), vqgan.settings.window
 decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
-patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
+split = read_table(files.split)
+patients = find_patients(split, folders["resample"], folders["extract_latents"])
 load = partial(load_visits, window=window)
 fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 
-truths = files.get("truth", [])
+truths = truth.truth_folders(folders.get("simulate"), patients)
 noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_extents(truths)
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
@@ -72,9 +75,10 @@ said += words.rival_words(differences) + words.blur_words(differences, unchanged
 
 if output.get("segmentation"):  # a cohort with a truth to score against
     baselines = [(patient.subject, patient.sessions[0]) for patient in patients]
-    segmentation = truth.segmentation_table(files.segment_masks, truth.truth_files(files.truth, "truth_mask"))
-    landmarks = truth.truth_files(files.truth, "truth_landmarks")
-    registration = truth.registration_table(files.fields, landmarks, baselines)
+    lungs = scan_files(folders["segment"], split, LUNG_MASK)
+    segmentation = truth.segmentation_table(lungs, truth.truth_files(truths, "truth_mask"))
+    fields = scan_files(folders["register"], split, "from-baseline_to-native_xfm.nii.gz")
+    registration = truth.registration_table(fields, truth.truth_files(truths, "truth_landmarks"), baselines)
     tables |= {output.segmentation: segmentation, output.registration: registration}
     said += words.truth_words(segmentation, registration)
 

@@ -19,7 +19,7 @@ folder.mkdir(parents=True, exist_ok=True)
 
 model = load_vqgan(snakemake.input.model, choose_device(snakemake.threads))
 split = read_table(snakemake.input.split).query("subject == @subject")
-for scan in usable_scans(split, snakemake.input.volumes, snakemake.input.masks):
+for scan in usable_scans(split, snakemake.params.folders["resample"]):
     latents, reconstruction = extract_latents(model, scan)
     stem = f"sub-{subject}_ses-{scan.session}"
     save_latents(latents, folder / f"{stem}_latents.npz")

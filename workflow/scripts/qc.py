@@ -2,15 +2,16 @@
 
 from lung4d import logs
 from lung4d.files import read_status
-from lung4d.names import scan_of
+from lung4d.names import STATUS, scan_file
 from lung4d.qc import Thresholds, flatten
 from lung4d.tables import write_table
 
 logger = logs.start(snakemake.log[0])
 params = snakemake.params
 
-statuses = [(*scan_of(path), read_status(path)) for path in snakemake.input.statuses]
-years = {(scan["subject"], scan["session"]): float(scan["years"]) for scan in params.get("scans", [])}
+years = {(scan["subject"], scan["session"]): float(scan["years"]) for scan in params.scans}
+places = [(folder, *scan) for folder in params.folders.values() for scan in years]
+statuses = [(*scan, read_status(scan_file(folder, *scan, STATUS))) for folder, *scan in places]
 table = flatten(statuses, Thresholds(params.max_volume_change, params.min_dice_after), years)
 write_table(table, snakemake.output.table)
 flagged = int((table["flags"] != "").sum())

@@ -36,4 +36,4 @@ status = run()
 logger.info("%s", status)
 if not status.ok:
     files.leave_empty(output.warped, output.field, output.inverse, output.log_jacobian)
-files.write_status(status, output.status)
+files.write_status(status, output.status, output, [source.status, source.baseline_status])

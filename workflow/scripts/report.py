@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from lung4d import logs
 from lung4d.files import read_json, write_text
-from lung4d.names import scan_of
+from lung4d.names import CT, LUNG_MASK, VOLUME, patient_folders, scan_files, scan_of
 from lung4d.site.folder import folder_map
 from lung4d.site.report import report
 from lung4d.site.results import Images, Results, Tables
@@ -14,24 +16,21 @@ logger = logs.start(snakemake.log[0])
 files, params = snakemake.input, snakemake.params
 
 
-def many(name):
-    """Paths of an input that may be absent, one file or several; empty files stand for scans that stopped before."""
-    paths = files.get(name) or []
-    paths = [paths] if isinstance(paths, str) else paths
-    return [path for path in map(Path, paths) if path.is_dir() or (path.is_file() and path.stat().st_size)]
+def one(name, read):
+    """The input `name` as `read` gives it, or None where there is none."""
+    path = files.get(name)
+    return read(path) if path and Path(path).is_file() else None
 
 
-def by_scan(paths):
-    return {scan_of(path): path for path in paths}
+def by_scan(stage, ending):
+    """A stage's files of the scans that can be used."""
+    return {scan_of(path): path for path in scan_files(params.folders[stage], scans, ending) if path.is_file()}
 
 
-def words(name):
-    return next((read_json(path) for path in many(name)), {})
-
-
-tables = {name: next((read_table(path) for path in many(name)), None) for name in Tables.__dataclass_fields__}
-images = {name: by_scan(many(name)) for name in ("cts", "lung_masks", "warped", "volumes", "masks")}
-drawn = [path for folder in many("latents") for path in sorted(folder.glob("*_desc-reconstruction_ct.nii*"))]
+tables = {name: one(name, read_table) for name in Tables.__dataclass_fields__}
+scans = pd.DataFrame(columns=["subject", "session"]) if tables["split"] is None else tables["split"]
+generated = patient_folders(params.folders["generate_trajectories"], scans["subject"])
+pictures = {name: one(name, Path) for name in ("codes_decoded", "code_exemplars")}
 results = Results(
     title=params.title,
     shown=params.patients,
@@ -41,13 +40,17 @@ results = Results(
     excluded=[dict(row) for row in params.get("excluded", [])],
     tables=Tables(**tables),
     images=Images(
-        **images,
-        codebook={path.stem: path for name in ("codes_decoded", "code_exemplars") for path in many(name)},
-        reconstructions=by_scan(drawn),
-        generated={folder.name.removeprefix("sub-"): folder for folder in many("generated")},
+        cts=by_scan("convert", CT),
+        lung_masks=by_scan("segment", LUNG_MASK),
+        warped=by_scan("register", "space-baseline_ct.nii.gz"),
+        volumes=by_scan("resample", VOLUME),
+        masks=by_scan("resample", LUNG_MASK),
+        codebook={path.stem: path for path in pictures.values() if path},
+        reconstructions=by_scan("extract_latents", "desc-reconstruction_ct.nii.gz"),
+        generated={folder.name.removeprefix("sub-"): folder for folder in generated if folder.is_dir()},
     ),
-    evaluate_words=words("evaluate_words"),
-    survival_words=words("survival_words"),
+    evaluate_words=one("evaluate_words", read_json) or {},
+    survival_words=one("survival_words", read_json) or {},
 )
 page = report(results)
 write_text(page, snakemake.output.index)

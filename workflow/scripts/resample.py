@@ -29,4 +29,4 @@ else:
     flags = [f"{100 * result.outside:.1f} % of the lung lies beyond this scan's edge."] if result.outside > 0.01 else []
     status = Status(ok=True, stage="resample", metrics=metrics, flags=flags)
     logger.info("grid %s, spacing %s mm", result.volume.GetSize(), spacing)
-write_status(status, snakemake.output.status)
+write_status(status, snakemake.output.status, snakemake.output, [source.status])

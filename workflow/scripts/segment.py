@@ -34,4 +34,4 @@ if status is None:
 if not status.ok:
     logger.warning("unusable since %s: %s", status.stage, status.reason)
     leave_empty(snakemake.output.mask)
-write_status(status, snakemake.output.status)
+write_status(status, snakemake.output.status, snakemake.output, [snakemake.input.status])

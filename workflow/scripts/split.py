@@ -4,7 +4,7 @@ import pandas as pd
 
 from lung4d import logs
 from lung4d.files import read_status
-from lung4d.names import scan_of
+from lung4d.names import STATUS, scan_file
 from lung4d.splitting import one_set_each, split_scans
 from lung4d.tables import write_table
 
@@ -12,12 +12,16 @@ logger = logs.start(snakemake.log[0])
 params = snakemake.params
 
 scans = pd.DataFrame(params.scans, columns=["subject", "session", "years"]).astype({"subject": str, "session": str})
-statuses = {scan_of(path): read_status(path) for path in snakemake.input.statuses}
+statuses = {
+    scan: read_status(scan_file(params.folders["resample"], *scan, STATUS))
+    for scan in zip(scans["subject"], scans["session"], strict=True)
+}
 failures = {scan: (status.stage, status.reason) for scan, status in statuses.items() if not status.ok}
 assigned = one_set_each(params.assigned.items())
 
 usable, unusable = split_scans(scans, failures, assigned, params.seed, params.val, params.test)
 usable["site"] = usable["subject"].map(params.sites).fillna("")
+usable["digest"] = [statuses[scan].digest for scan in zip(usable["subject"], usable["session"], strict=True)]
 write_table(usable, snakemake.output.split)
 write_table(unusable, snakemake.output.unusable)
 

@@ -18,6 +18,7 @@ from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = logs.start(snakemake.log[0])
 files, params, output = snakemake.input, snakemake.params, snakemake.output
+folders = params.folders
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 window, stage_1 = vqgan.settings.window, parameter_hash(vqgan)
@@ -28,7 +29,7 @@ rivals = {
 }
 rivals[OWN] = Rival(own, decodings_of(own))
 
-patients = find_patients(read_table(files.split), files.volumes, files.masks, files.latents)
+patients = find_patients(read_table(files.split), folders["resample"], folders["extract_latents"])
 load, forecast = partial(load_visits, window=window), forecaster_of(Remembering(vqgan), own, ("pure", "residual"))
 fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 ruler = Ruler(window, params.low_pass)

@@ -14,7 +14,7 @@ files, output = snakemake.input, snakemake.output
 device = choose_device(snakemake.threads)
 
 split = read_table(files.split)
-scans = usable_scans(split[split["split"].isin(SETS)], files.volumes, files.masks)
+scans = usable_scans(split[split["split"].isin(SETS)], snakemake.params.folders["resample"])
 scores = {}
 for row, path in zip(ROWS, files.models, strict=True):
     logger.info("%s", row.name)

@@ -26,12 +26,10 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # the test patients stay unseen
     vqgan = load_vqgan(snakemake.input.vqgan)
     stage_1, window = parameter_hash(vqgan), vqgan.settings.window
-    latents = latent_files(split, snakemake.input.latents)
-    sequences = load_sequences(
-        split, latents, snakemake.input.volumes, snakemake.input.masks, params["latents"], window
-    )
+    resampled, latents = params["folders"]["resample"], latent_files(split, params["folders"]["extract_latents"])
+    sequences = load_sequences(split, latents, resampled, params["latents"], window)
     settings = ODESettings.of({**params, "channels": vqgan.settings.embedding, "factor": vqgan.settings.compression})
-    scans = usable_scans(split, snakemake.input.volumes, snakemake.input.masks)
+    scans = usable_scans(split, resampled)
     read = [snakemake.input.vqgan, *latents, *(file for scan in scans for file in (scan.volume, scan.mask))]
     digest = digest_of(params, split, read)
     training = start_training(settings, Options.of(params), sequences, device, output.history, ranks)

@@ -21,7 +21,7 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
         launch(processes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
-    scans = usable_scans(split, snakemake.input.volumes, snakemake.input.masks)
+    scans = usable_scans(split, params["folders"]["resample"])
     digest = digest_of(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
     run = start_run(Settings.of(params), Options.of(params), scans, device, snakemake.output.history, ranks)
     chosen = train(run, scans, Checkpoints(params["checkpoints"], digest), stopper, lock, snakemake.output.progress)

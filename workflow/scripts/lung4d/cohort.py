@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,25 @@ class Cohort:
 
     @property
     def subjects(self) -> list[str]:
-        return list(self.scans["subject"].unique())
+        return list(self._by_patient)
 
     def sessions(self, subject: str) -> list[str]:
         """Sessions of a patient in the order of time; the first is the baseline."""
-        return list(self.scans.loc[self.scans["subject"] == subject, "session"])
+        return list(self._by_patient[subject])
+
+    def scans_of(self, subject: str) -> list[dict[str, Any]]:
+        return list(self._by_patient[subject].values())
 
     def scan(self, subject: str, session: str) -> dict[str, Any]:
-        rows = self.scans[(self.scans["subject"] == subject) & (self.scans["session"] == session)]
-        return rows.iloc[0].to_dict()
+        return self._by_patient[subject][session]
+
+    @cached_property
+    def _by_patient(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The rows of `scans` by subject and session: asked for once a job, of which there are tens of thousands."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in self.scans.to_dict("records"):
+            found.setdefault(row["subject"], {})[row["session"]] = row
+        return found
 
 
 def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Cohort:

@@ -10,15 +10,46 @@ import hashlib
 import io
 import json
 import tokenize
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from lung4d.files import read_json, write_json
 
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 # From Python 3.12 on an f-string is several tokens; its source text keeps the digest the same across versions.
 _FSTRING_START = getattr(tokenize, "FSTRING_START", None)
 _FSTRING_END = getattr(tokenize, "FSTRING_END", None)
+
+
+class Digests:
+    """Code digests of the scripts in a folder, kept in the file `memory` for as long as no file of the folder changes
+    its time or size: reading all the code takes seconds, and every job on a cluster asks for it."""
+
+    def __init__(self, scripts: Path, library: Path, memory: Path):
+        self.scripts, self.library, self.memory = scripts, library, memory
+        files = sorted(path for path in scripts.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        stats = [(path.relative_to(scripts).as_posix(), path.stat()) for path in files]
+        facts = repr([(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats])
+        self._state = hashlib.sha256((facts + str(scripts)).encode()).hexdigest()
+        self._known = self._remembered()
+
+    def of(self, stage: str) -> str:
+        """Digest of the stage's script and of what it imports."""
+        if stage not in self._known:
+            self._known[stage] = code_digest(self.scripts / f"{stage}.py", self.library)
+            with suppress(OSError):  # a folder that cannot be written to costs time, no more
+                write_json({"state": self._state, "digests": self._known}, self.memory)
+        return self._known[stage]
+
+    def _remembered(self) -> dict[str, str]:
+        try:
+            kept = read_json(self.memory)
+            return kept["digests"] if kept["state"] == self._state else {}
+        except (OSError, ValueError, KeyError):
+            return {}
 
 
 def code_digest(script: Path, library: Path) -> str:

@@ -1,10 +1,11 @@
 """Files that are whole or absent: atomic writing, JSON, and the status file of a scan."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Status:
 
     `stage` is where it failed, or the stage that wrote a good status. `metrics` holds the stage's quality numbers
     (plain floats, ints, strings or None) and `flags` the sentences a person should read although the scan goes on.
+    `digest` stands for the content of all files that this stage and those before it left of the scan.
     """
 
     ok: bool
@@ -65,10 +67,26 @@ class Status:
     reason: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    digest: str = ""
 
 
-def write_status(status: Status, path: str | Path) -> None:
-    write_json(asdict(status), path)
+def write_status(
+    status: Status, path: str | Path, left: Iterable[str | Path] = (), before: Iterable[str | Path] = ()
+) -> None:
+    """Write `status` with its digest: of the files that the stage `left` and of the statuses `before` it."""
+    digest = hashlib.sha256()
+    for file in left:
+        if Path(file) != Path(path):
+            digest.update(digest_of_file(file).encode())
+    for earlier in before:
+        digest.update(read_status(earlier).digest.encode())
+    write_json(asdict(replace(status, digest=digest.hexdigest()[:16])), path)
+
+
+def digest_of_file(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_status(path: str | Path) -> Status:

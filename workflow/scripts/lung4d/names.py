@@ -1,7 +1,17 @@
 """File names in the style of BIDS: `sub-001_ses-02_desc-preproc_ct.nii`."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
+
+# How the files of a scan end that others than the next stage read.
+CT = "ct.nii.gz"  # of convert
+LUNG_MASK = "desc-lung_mask.nii.gz"  # of segment, and on the patient's grid of resample
+VOLUME = "desc-preproc_ct.nii"  # of resample
+LATENTS = "latents.npz"  # of extract_latents
+STATUS = "status.json"  # of the four stages a scan goes through
 
 
 def parse_name(path: str | Path) -> dict[str, str]:
@@ -18,6 +28,25 @@ def scan_of(path: str | Path) -> tuple[str, str]:
     """(subject, session) of a file that belongs to one scan."""
     entities = parse_name(path)
     return entities["sub"], entities["ses"]
+
+
+def scan_file(folder: str | Path, subject: str, session: str, ending: str) -> Path:
+    """`<folder>/sub-001/sub-001_ses-02_<ending>`: where a stage's folder holds a scan's file."""
+    return patient_folder(folder, subject) / f"sub-{subject}_ses-{session}_{ending}"
+
+
+def scan_files(folder: str | Path, scans: pd.DataFrame, ending: str) -> list[Path]:
+    """A stage's files of the rows of `scans` (subject, session), in that order."""
+    return [scan_file(folder, *scan, ending) for scan in zip(scans["subject"], scans["session"], strict=True)]
+
+
+def patient_folder(folder: str | Path, subject: str) -> Path:
+    return Path(folder) / f"sub-{subject}"
+
+
+def patient_folders(folder: str | Path, subjects: Iterable[str]) -> list[Path]:
+    """A stage's folders of patients, each once, in the order in which they come first."""
+    return [patient_folder(folder, subject) for subject in dict.fromkeys(subjects)]
 
 
 def forecast_stem(subject: str, given: list[str], years: float) -> str:

@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 
 from lung4d.checkpoints import Checkpoints, Lock
+from lung4d.files import digest_of_file
 from lung4d.history import History, plot_progress
 
 __all__ = [
@@ -45,7 +46,9 @@ __all__ = [
 GB = 1e9
 INTERRUPTED = 75  # exit status "try again" (EX_TEMPFAIL): the job was stopped and may be started again
 # Parameters that do not change what is trained. The digest of all settings is among them: each counts by itself here.
-NOT_SETTINGS = ("version", "checkpoints", "settings_digest", "fits", "checkpointing", "tensorboard", "save_every")
+NOT_SETTINGS = (
+    "version", "checkpoints", "folders", "settings_digest", "fits", "checkpointing", "tensorboard", "save_every",
+)  # fmt: skip
 
 logger = logging.getLogger("lung4d")
 
@@ -178,18 +181,14 @@ def digest_of(settings: Mapping[str, Any], rows: pd.DataFrame, files: Iterable[s
     """
     kept = {key: value for key, value in settings.items() if key not in NOT_SETTINGS}
     of_settings = _short(json.dumps(kept, sort_keys=True, default=list).encode())
+    rows = rows.drop(columns="digest", errors="ignore")  # of the files, which count by themselves
     of_rows = _short(rows.to_csv(index=False, float_format="%.6g").encode())
     paths = sorted(map(Path, files), key=lambda path: path.name)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        contents = list(pool.map(_content, paths))
+        contents = list(pool.map(digest_of_file, paths))
     named = [f"{path.name} {content}" for path, content in zip(paths, contents, strict=True)]
     return "-".join([of_settings, of_rows, _short("\n".join(named).encode())])
 
 
 def _short(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
-
-
-def _content(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from lung4d.evaluation.visits import PatientFiles
 from lung4d.files import read_json
 from lung4d.metrics import dice
-from lung4d.names import parse_name, scan_of
+from lung4d.names import parse_name, patient_folders, scan_of
 from lung4d.resampling import sample
 from lung4d.tables import read_table
 from lung4d.volumes import to_unit
@@ -28,6 +28,12 @@ REGISTRATION_COLUMNS = [
 ]
 
 Scan = tuple[str, str]  # subject, session
+
+
+def truth_folders(simulated: str | Path | None, patients: Iterable[PatientFiles]) -> list[Path]:
+    """The patients' truth folders below that of stage simulate; none where the cohort is not simulated (None)."""
+    subjects = [patient.subject for patient in patients]
+    return patient_folders(Path(simulated) / "truth", subjects) if simulated else []
 
 
 def truth_files(folders: Iterable[str | Path], kind: str) -> dict[Scan, Path]:

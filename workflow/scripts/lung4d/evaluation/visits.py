@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lung4d.latents import Latents, load_latents
-from lung4d.names import scan_of
+from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
 Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
@@ -67,27 +67,18 @@ class Visits:
         return len(self.sessions)
 
 
-def find_patients(
-    split: pd.DataFrame,
-    volumes: Iterable[str | Path],
-    masks: Iterable[str | Path],
-    latent_folders: Iterable[str | Path],
-) -> list[PatientFiles]:
-    """Match the usable scans of `split` (subject, session, years, split, maybe site) with their files, by patient.
+def find_patients(split: pd.DataFrame, resampled: str | Path, latents: str | Path) -> list[PatientFiles]:
+    """The usable scans of `split` (subject, session, years, split, maybe site) by patient, with their files.
 
-    Raises FileNotFoundError naming the scan where a usable scan lacks a file.
+    resampled, latents: folders of the stages resample and extract_latents. Raises FileNotFoundError naming the scan
+    where a usable scan lacks a file.
     """
-    latents = [path for folder in latent_folders for path in sorted(Path(folder).glob("*_latents.npz"))]
-    by_kind = {
-        kind: {scan_of(path): Path(path) for path in paths}
-        for kind, paths in (("volume", volumes), ("mask", masks), ("latents", latents))
-    }
 
-    def of(kind: str, subject: str, session: str) -> Path:
-        try:
-            return by_kind[kind][subject, session]
-        except KeyError:
-            raise FileNotFoundError(f"subject {subject}, session {session}: usable, but has no {kind}") from None
+    def of(folder: str | Path, ending: str, subject: str, session: str) -> Path:
+        path = scan_file(folder, subject, session, ending)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there, though split.tsv has the scan; run its stage again")
+        return path
 
     patients = []
     for subject, scans in split.sort_values(["subject", "years", "session"]).groupby("subject", sort=True):
@@ -98,9 +89,9 @@ def find_patients(
                 split=scans["split"].iloc[0],
                 sessions=sessions,
                 years=tuple(scans["years"].astype(float)),
-                volumes=tuple(of("volume", subject, session) for session in sessions),
-                mask=of("mask", subject, sessions[0]),
-                latents=tuple(of("latents", subject, session) for session in sessions),
+                volumes=tuple(of(resampled, VOLUME, subject, session) for session in sessions),
+                mask=of(resampled, LUNG_MASK, subject, sessions[0]),
+                latents=tuple(of(latents, LATENTS, subject, session) for session in sessions),
                 site=(scans["site"].iloc[0] or "") if "site" in scans else "",
             )
         )

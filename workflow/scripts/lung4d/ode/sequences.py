@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from lung4d.latents import load_latents
-from lung4d.names import scan_of
+from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_files
 from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.times import as_years
 from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
@@ -65,41 +65,42 @@ class Task:
     asked: np.ndarray
 
 
-def latent_files(split: pd.DataFrame, folders: Iterable[str | Path]) -> list[Path]:
-    """The latents' file of every row of `split` (subject, session), in that order.
+def latent_files(split: pd.DataFrame, folder: str | Path) -> list[Path]:
+    """The latents' file of every row of `split` (subject, session), in that order, in the folder of extract_latents.
 
-    folders: the patients', with `*_latents.npz` files. Raises FileNotFoundError for a scan without latents.
+    Raises FileNotFoundError naming the scans without latents.
     """
-    paths = {scan_of(path): path for folder in folders for path in Path(folder).glob("*_latents.npz")}
-    scans = list(zip(split["subject"], split["session"], strict=True))
-    missing = [f"patient {subject} session {session}" for subject, session in scans if (subject, session) not in paths]
+    paths = scan_files(folder, split, LATENTS)
+    missing = [
+        f"patient {row.subject} session {row.session}"
+        for row, path in zip(split.itertuples(), paths, strict=True)
+        if not path.is_file()
+    ]
     if missing:
         raise FileNotFoundError(f"no latents of {', '.join(missing)}; run extract_latents again")
-    return [paths[scan] for scan in scans]
+    return paths
 
 
 def load_sequences(
     split: pd.DataFrame,
     latents: Iterable[str | Path],
-    volumes: Iterable[str | Path],
-    masks: Iterable[str | Path],
+    resampled: str | Path,
     kind: str,
     window: tuple[float, float],
 ) -> list[Sequence]:
     """One sequence a patient, by subject.
 
     split: table with subject, session, years, split, one row a usable scan; latents: the files of its rows, in their
-    order; volumes, masks: files of all scans, those that are not listed are not read. kind: "continuous" or
-    "quantised"; window: HU of the latents' model. The baseline's lung mask holds for all visits.
+    order; resampled: the folder of stage resample. kind: "continuous" or "quantised"; window: HU of the latents'
+    model. The baseline's lung mask holds for all visits.
     """
-    volume_of, mask_of = ({scan_of(path): path for path in paths} for paths in (volumes, masks))
     sequences = []
     for subject, rows in split.assign(file=list(latents)).groupby("subject", sort=True):
         rows = rows.sort_values(["years", "session"])
-        keys = list(zip(rows["subject"], rows["session"], strict=True))
         loaded = [load_latents(path) for path in rows["file"]]
-        scans = tuple(open_volume(volume_of[key]) for key in keys)
-        region = open_mask(mask_of[keys[0]])
+        volumes = scan_files(resampled, rows, VOLUME)
+        scans = tuple(open_volume(path) for path in volumes)
+        region = open_mask(scan_files(resampled, rows, LUNG_MASK)[0])
         sequences.append(
             Sequence(
                 subject=subject,
@@ -110,7 +111,7 @@ def load_sequences(
                 volumes=scans,
                 window=window,
                 region=region,
-                depth=depth_of(region, read_spacing(volume_of[keys[0]])).astype(np.float16),
+                depth=depth_of(region, read_spacing(volumes[0])).astype(np.float16),
                 height=height_of(region),
                 densities=torch.cat([_densities(scan, region, window) for scan in scans]),
             )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lung4d.names import scan_of
+from lung4d.names import LUNG_MASK, VOLUME, scan_file
 from lung4d.volumes import open_mask, open_volume, to_unit
 
 CENTRES = 4096  # lung voxels of a scan that are remembered as centres of crops
@@ -24,19 +24,25 @@ class Scan:
     mask: Path
 
 
-def usable_scans(split: pd.DataFrame, volumes: list[str], masks: list[str]) -> list[Scan]:
-    """The scans of the split table in its order, each with its files; files of unusable scans are left out.
+def usable_scans(split: pd.DataFrame, resampled: str | Path) -> list[Scan]:
+    """The scans of the split table in its order, each with its files in `resampled`, the folder of stage resample.
 
-    Raises ValueError naming the scan where the table has one without files.
+    Raises FileNotFoundError naming the scans without files.
     """
-    volume_of = {scan_of(path): Path(path) for path in volumes}
-    mask_of = {scan_of(path): Path(path) for path in masks}
-    scans = []
-    for row in split.itertuples():
-        key = (row.subject, row.session)
-        if key not in volume_of or key not in mask_of:
-            raise ValueError(f"split.tsv: patient {key[0]}, session {key[1]} has no preprocessed volume and mask")
-        scans.append(Scan(*key, row.split, volume_of[key], mask_of[key]))
+    scans = [
+        Scan(
+            row.subject,
+            row.session,
+            row.split,
+            scan_file(resampled, row.subject, row.session, VOLUME),
+            scan_file(resampled, row.subject, row.session, LUNG_MASK),
+        )
+        for row in split.itertuples()
+    ]
+    missing = [scan for scan in scans if not (scan.volume.is_file() and scan.mask.is_file())]
+    if missing:
+        named = ", ".join(f"patient {scan.subject} session {scan.session}" for scan in missing)
+        raise FileNotFoundError(f"{resampled} has no volume or no mask of {named}; run resample again for them")
     return scans
 
 

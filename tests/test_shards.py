@@ -1,0 +1,63 @@
+"""Many patients a job: who is in which shard, and a finished run that goes on with shards."""
+
+import shutil
+from collections import Counter
+
+import pytest
+
+from lung4d.shards import digest_of, shards_of
+from running import ROOT, jobs_of, snakemake, times
+
+SUBJECTS = [f"{number:04d}" for number in range(1000)]
+
+
+def test_every_patient_is_in_one_shard():
+    shards = shards_of(SUBJECTS, 10)
+    assert sorted(subject for members in shards.values() for subject in members) == SUBJECTS
+    assert len(shards) == 128 and next(iter(shards)) == "001-of-128"
+    assert max(map(len, shards.values())) < 25
+
+
+@pytest.mark.parametrize(("patients", "size", "shards"), [(1, 8, 1), (8, 8, 1), (0, 8, 0)])
+def test_small_cohorts(patients, size, shards):
+    assert len(shards_of(SUBJECTS[:patients], size)) == shards
+
+
+def test_a_patient_more_changes_one_shard():
+    before, after = shards_of(SUBJECTS[:999], 10), shards_of(SUBJECTS, 10)
+    changed = [name for name in after if after[name] != before.get(name)]
+    assert len(changed) == 1 and set(after[changed[0]]) - set(before[changed[0]]) == {SUBJECTS[-1]}
+
+
+def test_digest_of_files_and_folders(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a").write_text("1")
+    (tmp_path / "b").write_text("1")
+    folder = digest_of(tmp_path)
+    (tmp_path / "sub/a").touch()
+    assert digest_of(tmp_path) == folder and digest_of(tmp_path / "sub/a") == digest_of(tmp_path / "b")
+    (tmp_path / "sub/a").rename(tmp_path / "a")
+    assert digest_of(tmp_path) != folder
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_with_shards(tiny_run, tmp_path):
+    """No scan is done again, and the models that come out are the same, because nothing that they depend on changed."""
+    folder = shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
+    kept = ("simulate", "convert", "segment", "register", "resample")
+    before = {name: time for name, time in times(folder / "results").items() if name.split("/")[0] in kept}
+    models = [folder / f"results/{stage}/model.pt" for stage in ("train_vqgan", "train_ode")]
+    weights = [model.read_bytes() for model in models]
+    run = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), "--config", "shard=2")
+
+    jobs = jobs_of(snakemake(*run, folder=folder))
+    assert not set(jobs) & {*kept, "extract_latents", "generate_trajectories"}
+    assert Counter(jobs)["shard_scans"] == len(list((folder / "results/shards/scans").iterdir())) > 1
+    after = times(folder / "results")
+    assert {name: after[name] for name in before} == before
+    assert [model.read_bytes() for model in models] == weights
+    assert "going on from checkpoint" in (folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+
+    assert not jobs_of(snakemake(*run, folder=folder))
+    sorted((folder / "results/shards/latents").iterdir())[0].unlink()
+    assert jobs_of(snakemake(*run, "--dry-run", folder=folder))["shard_latents"] == 1

@@ -1,0 +1,46 @@
+"""The jobs of one shard's patients, run by a Snakemake inside this job; what is up to date already is left alone.
+
+A job that was stopped by a time limit therefore goes on with the scans that are not done.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lung4d import logs
+from lung4d.files import write_json, write_text
+from lung4d.shards import digest_of
+
+logger = logs.start(snakemake.log[0])
+params, threads = snakemake.params, snakemake.threads
+
+
+def command(settings: Path) -> list[str]:
+    # The locks are those of the run that started this job, as for all its jobs.
+    words = [sys.executable, "-m", "snakemake", "--snakefile", params.snakefile, "--configfile", str(settings)]
+    words += ["--cores", str(threads), "--nolock", "--keep-going", "--quiet", "reason", "progress"]
+    words += ["--allowed-rules", *params.rules]
+    if params.alone:
+        words += ["--set-threads", *(f"{rule}={threads}" for rule in params.rules)]
+    if snakemake.resources.software:
+        words += ["--software-deployment-method", *snakemake.resources.software.split(",")]
+    return [*words, "--", *params.targets]
+
+
+environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
+with TemporaryDirectory() as temporary, Path(snakemake.log[0]).open("ab") as log:
+    settings = Path(temporary) / "config.json"
+    write_json(params.config, settings)
+    process = subprocess.Popen(command(settings), stdout=log, stderr=log, env=environment)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signal_number, _: process.send_signal(signal_number))
+    status = process.wait()
+if status:
+    raise SystemExit(f"{len(params.targets)} results of this shard were asked for; not all could be made, see the log")
+
+rows = [f"{target}\t{digest_of(target)}\n" for target in params.targets]
+write_text("".join(["target\tdigest\n", *rows]), snakemake.output.table)
+logger.info("%d results", len(rows))
