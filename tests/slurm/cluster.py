@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from filelock import FileLock
 
 from slurm_conf import NODES, make_device, write_configuration
@@ -131,6 +132,7 @@ class Cluster:
         return sorted(({**row, "id": int(row["id"])} for row in rows), key=lambda row: row["id"])
 
     def state(self, job: int) -> str:
+        """One long word, such as PENDING; a job that used too much memory is FAILED."""
         return self.history(job)["JobState"]
 
     def history(self, job: int) -> dict[str, str]:
@@ -153,7 +155,7 @@ class Cluster:
         self.wait_for(lambda: self.state(job) in ENDED, seconds)
         return self.state(job)
 
-    def cancel(self, *jobs: int) -> None:
+    def scancel(self, *jobs: int) -> None:
         self.run("scancel", *map(str, jobs))
 
     def requeue(self, job: int) -> None:
@@ -165,11 +167,11 @@ class Cluster:
         self.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
 
     def fail(self, node: str) -> None:
-        """Let a node break down with the jobs that it has."""
+        """Let a node break down with the jobs that it has. It is found to be alive, and back, within seconds."""
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def resume(self, node: str) -> None:
-        """Use a node again after `drain` or `fail`."""
+        """Give a drained node jobs again."""
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def processes(self) -> dict[int, str]:
@@ -194,7 +196,8 @@ class Cluster:
         name = name or command[0]
         with (self.folder / f"log/{name}.err").open("wb") as log:
             self.daemons[name] = subprocess.Popen(
-                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                ["setpriv", "--pdeathsig", "TERM", *command],  # no daemon survives the tests, were they killed
+                env=self.environment(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # Ctrl-C of the tests is not for them
             )  # fmt: skip
 
@@ -252,11 +255,9 @@ def _end(process: subprocess.Popen) -> None:
 def _of_jobs(folder: Path) -> dict[int, str]:
     """Process numbers and names of the jobs of the cluster below `folder`, by their environment."""
     found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            environment, name = (entry / "environ").read_bytes(), (entry / "comm").read_text().strip()
-        except OSError:
-            continue  # ended meanwhile
-        if bytes(folder) in environment and (name == "slurmstepd" or b"\0SLURM_JOB_ID=" in b"\0" + environment):
-            found[int(entry.name)] = name
+    for process in psutil.process_iter(["name", "environ"]):
+        name, environment = process.info["name"], process.info["environ"] or {}
+        of_job = name == "slurmstepd" or "SLURM_JOB_ID" in environment
+        if of_job and any(str(folder) in value for value in environment.values()):
+            found[process.pid] = name
     return found

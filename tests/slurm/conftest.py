@@ -6,7 +6,7 @@ from cluster import Cluster, missing
 
 
 def pytest_collection_modifyitems(items):
-    """All tests of this folder are slow, and by pytest-xdist's marks stay together."""
+    """All tests of this folder are slow."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
