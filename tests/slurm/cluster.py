@@ -58,7 +58,11 @@ def _install() -> str:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
         done = subprocess.run(
-            ["apt-get", "-qq", *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
     if _installed():
         return ""
@@ -70,7 +74,7 @@ class Cluster:
 
     Its nodes are those of `slurm_conf.NODES`: cpu1 in the partition cpu (the default), gpu1 and gpu2 with two GPUs
     each, of which there is nothing but the number, in the partition a100. All daemons run on this host as children of
-    this process and end with the context, as do all jobs. Raises RuntimeError where the cluster does not come up.
+    this process and end with the context, as do all jobs. Raises RuntimeError or TimeoutError where it fails to.
     """
 
     def __init__(self, folder: Path):
@@ -90,11 +94,13 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if "slurmctld" in self.daemons:
-            self._end_jobs()
-        for name in reversed(self.daemons):
-            _end(self.daemons[name])
-        self.daemons.clear()
+        try:
+            if "slurmctld" in self.daemons:
+                self._end_jobs()
+        finally:
+            for name in reversed(self.daemons):
+                _end(self.daemons[name])
+            self.daemons.clear()
 
     def environment(self) -> dict[str, str]:
         """The environment for what talks to this cluster: this process's, without names of another's."""

@@ -1,17 +1,26 @@
 """The test cluster itself: known answers of a real SLURM, and of Snakemake's way to it."""
 
+import os
 import sys
 
 import psutil
 import pytest
 
-from cluster import Cluster
+from cluster import Cluster, missing
 from running import ROOT, snakemake
 from slurm_profile import write_profile
 
 
 def started(cluster, *jobs):
     cluster.wait_for(lambda: {cluster.state(job) for job in jobs} == {"RUNNING"}, 30)
+
+
+def test_what_a_cluster_lacks_is_said_in_words(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.getaddrinfo", lambda *_: [(None, None, None, None, ("192.0.2.1", 0))])
+        assert os.geteuid() != 0 or "must stand for 127.0.0.1" in missing()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert "need root" in missing()
 
 
 def test_both_partitions_run_a_job(cluster):
