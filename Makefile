@@ -1,6 +1,6 @@
 # make demo      the whole workflow on the built-in cohort, 2 cores, no GPU, no data
 # make test      unit tests and a tiny workflow
-# make test-all  the slow tests
+# make test-all  the slow tests; as root on Debian also those on a SLURM cluster, whose packages they install
 # Each sets up .venv by itself from the pinned requirements.
 PYTHON ?= python3.11
 CORES ?= 2

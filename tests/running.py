@@ -6,17 +6,25 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
 def snakemake(
-    *arguments: str, folder: Path, repository: Path = ROOT, check: bool = True
+    *arguments: str,
+    folder: Path,
+    repository: Path = ROOT,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
-    """Run `snakemake` on the workflow of `repository` with everything written below `folder`."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = {key: value for key, value in environment.items() if not key.startswith(("SLURM_", "PYTEST_"))}
+    """Run `snakemake` on the workflow of `repository` with everything written below `folder`.
+
+    `environment` is added to that of the tests, such as a cluster's.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "PYTEST_"))}
+    environment = {**inherited, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
     command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *arguments]
     done = subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True)
     if check and done.returncode != 0:

@@ -1,5 +1,7 @@
 """Processes that train together: their shares and how they are started. That they train as one: test_train_vqgan.py."""
 
+import socket
+
 import pytest
 import torch
 
@@ -22,19 +24,18 @@ def test_one_process_is_alone(monkeypatch):
 
 
 def test_processes_on_one_node_are_started_by_the_launcher_of_torch():
-    command = launch_command(4, "stage.py", {})
+    command = launch_command(4, 1, "stage.py", {})
     assert command[1:4] == ["-m", "torch.distributed.run", "--nproc-per-node=4"]
     assert command[4:] == ["--standalone", "stage.py"]
 
 
 def test_processes_on_several_nodes_are_started_through_srun():
-    job = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "30017", "SLURMD_NODENAME": "gpu3", "SLURM_JOB_NODELIST": "x"}
-    command = launch_command(8, "stage.py", job)
-    assert command[:4] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
-    assert {"--nproc-per-node=4", "--nnodes=2", "--rdzv-endpoint=gpu3:30017"} <= set(command)
+    command = launch_command(8, 2, "stage.py", {"SLURM_JOB_ID": "30017"})
+    assert command[:5] == ["srun", "--overlap", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
+    assert {"--nproc-per-node=4", "--nnodes=2", f"--rdzv-endpoint={socket.gethostname()}:30017"} <= set(command)
     assert command[-1] == "stage.py"
 
 
 def test_nodes_that_do_not_divide_the_processes_are_refused():
     with pytest.raises(ValueError, match="3 processes cannot be spread evenly over the 2 nodes"):
-        launch_command(3, "stage.py", {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "1"})
+        launch_command(3, 2, "stage.py", {"SLURM_JOB_ID": "1"})

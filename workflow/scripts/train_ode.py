@@ -17,11 +17,11 @@ from lung4d.vqgan.model import load_vqgan, parameter_hash
 ranks = join()
 logger = logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params, output = dict(snakemake.params.items()), snakemake.output
-processes = snakemake.resources.get("processes", 1)
+processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 
 with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
     if ranks.count < processes:
-        launch(processes, stopper, lock)  # this script once more in each of them; ends here
+        launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # the test patients stay unseen
     vqgan = load_vqgan(snakemake.input.vqgan)

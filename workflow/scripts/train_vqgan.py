@@ -14,11 +14,11 @@ from lung4d.vqgan.training import train
 ranks = join()
 logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params = dict(snakemake.params.items())
-processes = snakemake.resources.get("processes", 1)
+processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 
 with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
     if ranks.count < processes:
-        launch(processes, stopper, lock)  # this script once more in each of them; ends here
+        launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
     scans = usable_scans(split, params["folders"]["resample"])
