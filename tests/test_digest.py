@@ -83,6 +83,7 @@ def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, mon
     memory = tmp_path_factory.mktemp("memory") / "digests.json"
 
     def digest():
+        fresh_digest(script, library)  # as in a new process, nothing is known
         return Digests(script.parent, library, memory).of("stage")
 
     first = digest()
