@@ -25,6 +25,7 @@ localrules:
     all,
     scans,
     models,
+    preflight,
 
 
 rule all:
@@ -32,6 +33,11 @@ rule all:
     input:
         "results/report/index.html",
         if_simulated(["results/simulate/scans.tsv"]),
+
+
+onsuccess:
+    if "preflight" not in sys.argv:
+        print_disk_use()
 
 
 # Stops after resampling: every scan segmented, registered and on the grid, with its quality numbers.

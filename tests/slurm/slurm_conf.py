@@ -8,7 +8,7 @@ from pathlib import Path
 
 NODES = {"cpu1": "cpu", "gpu1": "a100", "gpu2": "a100"}  # the nodes and their partitions
 GPUS = 2  # of each node of the partition a100
-CPUS = 4  # that a node claims to have, however many there are
+CPUS = 8  # that a node claims to have, however many there are
 MEMORY = 32000  # that a node claims to have, MB
 
 # Waits are short. A finished job stays in the queue's list for MinJobAge seconds: it is read from there, as nothing

@@ -23,6 +23,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from snakemake.exceptions import WorkflowError
 
+from lung4d import disk
 from lung4d.cohort import make_cohort, read_cohort
 from lung4d.configuration import InvalidInput, check_config, load_yaml, overlay
 from lung4d.digest import Digests, settings_digest
@@ -188,6 +189,12 @@ def excluded_records():
 def if_simulated(files):
     """`files` where the cohort is the built-in one and so has a truth to score against, else nothing."""
     return files if SIMULATED else []
+
+
+def print_disk_use():
+    """What every stage's results take, after a run."""
+    there = disk.used("results")
+    print(f"results/ now takes {disk.in_words(sum(there.values()))}:", *disk.table({}, there), sep="\n")
 
 
 try:

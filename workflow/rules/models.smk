@@ -40,6 +40,7 @@ rule extract_latents:
         "../envs/extract_latents.yaml"
     params:
         **stage_params("extract_latents"),
+        folders=folders("resample"),
     script:
         "../scripts/extract_latents.py"
 

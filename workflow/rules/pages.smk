@@ -1,5 +1,6 @@
 # What people look at: one quality table over all scans, and the report.
 # Needs: everything before. Leaves: results/qc, results/report/index.html, results/README.md (a map of the folder).
+# And `preflight`, which says what a run would do.
 
 
 rule qc:
@@ -17,6 +18,19 @@ rule qc:
         folders=folders("convert", "segment", "register", "resample"),
     script:
         "../scripts/qc.py"
+
+
+# snakemake preflight: before a long run. Looks at everything, changes nothing.
+rule preflight:
+    params:
+        arguments=sys.argv[1:],
+        started_in=str(workflow.rundir),
+        config=config,
+        patients=len(SUBJECTS),
+        scans=len(COHORT.scans),
+        sources=[] if SIMULATED else list(COHORT.scans["path"]),
+    script:
+        "../scripts/preflight.py"
 
 
 rule report:

@@ -16,13 +16,14 @@ from lung4d.shards import digest_of
 
 logger = logs.start(snakemake.log[0])
 params, threads = snakemake.params, snakemake.threads
+# What the Snakemake inside says names the user's files, which stay out of results/.
+said = Path(".snakemake/log") / f"{snakemake.rule}_{snakemake.wildcards.shard}.log"
 
 
 def command(settings: Path) -> list[str]:
     # The locks are those of the run that started this job, as for all its jobs.
     words = [sys.executable, "-m", "snakemake", "--snakefile", params.snakefile, "--configfile", str(settings)]
-    words += ["--cores", str(threads), "--nolock", "--keep-going", "--quiet", "reason", "progress"]
-    words += ["--allowed-rules", *params.rules]
+    words += ["--cores", str(threads), "--nolock", "--no-hooks", "--keep-going", "--allowed-rules", *params.rules]
     if params.alone:
         words += ["--set-threads", *(f"{rule}={threads}" for rule in params.rules)]
     if snakemake.resources.software:
@@ -31,15 +32,18 @@ def command(settings: Path) -> list[str]:
 
 
 environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
-with TemporaryDirectory() as temporary, Path(snakemake.log[0]).open("ab") as log:
+said.parent.mkdir(parents=True, exist_ok=True)
+with TemporaryDirectory() as temporary, said.open("wb") as output:
     settings = Path(temporary) / "config.json"
     write_json(params.config, settings)
-    process = subprocess.Popen(command(settings), stdout=log, stderr=log, env=environment)
+    process = subprocess.Popen(command(settings), stdout=output, stderr=output, env=environment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signal_number, _: process.send_signal(signal_number))
     status = process.wait()
 if status:
-    raise SystemExit(f"{len(params.targets)} results of this shard were asked for; not all could be made, see the log")
+    missing = [target for target in params.targets if not Path(target).exists()]
+    logger.error("could not be made: %s", ", ".join(missing) or "no result is missing, but one is out of date")
+    raise SystemExit(f"the logs of the stages say why, in results/logs; what Snakemake says is in {said}")
 
 rows = [f"{target}\t{digest_of(target)}\n" for target in params.targets]
 write_text("".join(["target\tdigest\n", *rows]), snakemake.output.table)

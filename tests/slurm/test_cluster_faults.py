@@ -1,0 +1,161 @@
+"""What a cluster does to a training, and that it ends as if nothing had happened: see docs/faults.md."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from trainings import Training, kill
+
+STEPS = 400
+
+
+@pytest.fixture(scope="module")
+def new(cluster, tiny_run, tmp_path_factory):
+    """Make a training of its own."""
+
+    def make(steps=STEPS, **rules):
+        folder = tmp_path_factory.mktemp("fault") / "run"
+        return Training(cluster, tiny_run, folder, steps, {"train_vqgan": rules} if rules else None)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new):
+    """Weights of a training that nothing happened to."""
+    training = new()
+    training.run()
+    assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
+    return training.weights()
+
+
+def went_on(training, undisturbed) -> bool:
+    """Whether the training ended as an undisturbed one, from a checkpoint and not from the start."""
+    assert training.weights() == undisturbed
+    assert not list((training.folder / "results/train_vqgan").rglob("lock*.json"))
+    return "going on from checkpoint" in training.log()
+
+
+def test_time_limit(new):
+    training = new(steps=20 * STEPS, runtime=2)
+    training.run()
+    states = [job["state"] for job in training.jobs()]
+    assert len(states) > 1 and states[-1] == "COMPLETED"
+    assert [training.cluster.history(job["id"])["ExitCode"] for job in training.jobs()[:-1]] == ["75:0"] * (
+        len(states) - 1
+    )
+    assert "going on from checkpoint" in training.log()
+    assert sorted(set(training.steps())) == list(range(1, 20 * STEPS + 1))
+
+
+def test_scancel(new, undisturbed):
+    training = new()
+    master = training.start()
+    training.cluster.scancel(training.job())
+    training.finish(master)
+    assert [job["state"] for job in training.jobs()] == ["CANCELLED", "COMPLETED"]
+    assert went_on(training, undisturbed)
+
+
+@pytest.mark.parametrize("event", ["requeue", "fail"])
+def test_requeue_and_node_failure(new, undisturbed, event):
+    training = new()
+    master = training.start()
+    job = training.job()
+    node = training.cluster.history(job)["NodeList"]
+    getattr(training.cluster, event)(job if event == "requeue" else node)
+    training.finish(master)
+    (only,) = training.jobs()  # no retry is spent
+    assert only["state"] == "COMPLETED" and training.cluster.history(job)["Restarts"] == "1"
+    assert went_on(training, undisturbed)
+
+
+def test_drained_nodes(new, undisturbed):
+    training = new()
+    for node in ("gpu1", "gpu2"):
+        training.cluster.drain(node)
+    master = training.start()
+    training.cluster.wait_for(training.jobs, 60)
+    job = training.jobs()[0]["id"]
+    training.cluster.wait_for(lambda: "gpu" in training.cluster.history(job)["Reason"], 30)
+    assert training.cluster.state(job) == "PENDING"
+    for node in ("gpu1", "gpu2"):
+        training.cluster.resume(node)
+    training.finish(master)
+    assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
+    assert training.weights() == undisturbed
+
+
+def test_out_of_memory_once(new, undisturbed):
+    training = new(mem_mb="300 if attempt == 1 else 8000")
+    training.run()
+    assert [job["state"] for job in training.jobs()] == ["FAILED", "COMPLETED"]
+    assert training.weights() == undisturbed
+
+
+def test_an_error_once(new, undisturbed, tmp_path):
+    """The first process that trains ends with status 1 when Python starts."""
+    training = new()
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"if 'train_vqgan' in ' '.join(sys.orig_argv[1:2]) and not os.path.exists({str(tmp_path / 'once')!r}):\n"
+        f"    open({str(tmp_path / 'once')!r}, 'w').close()\n"
+        "    os._exit(1)\n"
+    )
+    training.environment["PYTHONPATH"] = str(tmp_path)
+    training.run()
+    assert (tmp_path / "once").exists()
+    assert [job["state"] for job in training.jobs()] == ["FAILED", "COMPLETED"]
+    assert training.weights() == undisturbed
+
+
+def test_killed_at_random_points(new, undisturbed):
+    training, generator = new(), random.Random(0)
+    master, step = training.start(), 0
+    for _ in range(3):
+        training.job(beyond=step)
+        step = training.step()
+        training.cluster.wait_for(training.process, 60)
+        time.sleep(generator.random())
+        kill(training.process())
+    training.finish(master)
+    assert [job["state"] for job in training.jobs()] == ["FAILED"] * 3 + ["COMPLETED"]
+    assert went_on(training, undisturbed)
+
+
+def test_the_master_is_interrupted(new, undisturbed):
+    training = new()
+    master = training.start()
+    job = training.job()
+    master.send_signal(signal.SIGINT)
+    assert master.wait(120) != 0
+    assert training.cluster.wait_for_end(job) == "CANCELLED"
+    training.run()
+    assert went_on(training, undisturbed)
+
+
+def test_the_master_is_asked_to_end(new, undisturbed):
+    """It starts no more jobs and waits for those that it has."""
+    training = new()
+    master = training.start()
+    job = training.job()
+    master.send_signal(signal.SIGTERM)
+    master.wait(300)
+    assert training.cluster.state(job) == "COMPLETED"
+    training.run()
+    assert training.weights() == undisturbed
+
+
+def test_the_master_is_killed_and_started_again_beside_its_job(new, undisturbed):
+    training = new()
+    master = training.start()
+    job = training.job()
+    kill(master)
+    assert training.start().wait(120) != 0 and "--unlock" in training.said()
+    training.unlock()
+    training.run()
+    first, second = training.jobs()
+    assert first["id"] == job and second["state"] == "COMPLETED"
+    assert went_on(training, undisturbed)

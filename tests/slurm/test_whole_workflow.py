@@ -1,0 +1,63 @@
+"""The whole workflow as a cluster user runs it, with the 3D-VQ-GAN trained by two processes on two nodes."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from running import ROOT, faulty_scans, jobs_of, snakemake, times
+from slurm_profile import write_profile
+
+ON_A_GPU = {"shard_latents", "shard_trajectories", "train_vqgan", "train_ode", "evaluate"}
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    profile = write_profile(tmp_path_factory.mktemp("profile"), minutes=30)
+    return ("--profile", str(profile), "--configfile", str(ROOT / "tests/tiny.yaml"))
+
+
+@pytest.fixture(scope="module")
+def environment(cluster):
+    sites = {"LUNG4D_CPU_PARTITION": "cpu", "LUNG4D_PROCESSES": "2", "LUNG4D_NODES": "2"}
+    return cluster.environment() | sites
+
+
+@pytest.fixture(scope="module")
+def run(environment, options, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workflow")
+    snakemake(*options, folder=folder, environment=environment)
+    return folder
+
+
+def test_every_stage_leaves_its_results_and_bad_scans_stop_nothing(run):
+    results = run / "results"
+    assert (results / "report/index.html").stat().st_size > 100_000
+    unusable = pd.read_csv(results / "split/unusable.tsv", sep="\t", dtype=str)
+    assert set(zip(unusable["subject"], unusable["session"], strict=True)) == faulty_scans(run)
+    assert "training in 2 processes" in (results / "logs/train_vqgan/train_vqgan.log").read_text()
+    model = (results / "train_vqgan/model.pt").stat()
+    assert model.st_size > 0 and not list((results / "train_vqgan/checkpoints").glob("lock.json"))
+
+
+def test_jobs_are_few_and_run_where_the_profile_says(run, cluster):
+    jobs = [job for job in cluster.jobs() if job["comment"].startswith("rule_")]
+    assert {job["state"] for job in jobs} == {"COMPLETED"}
+    rules = [
+        re.match(r"rule_([a-z]+(?:_(?:tables|scans|latents|trajectories|vqgan|ode))?)", job["comment"])[1]
+        for job in jobs
+    ]
+    scans = pd.read_csv(run / "results/simulate/scans.tsv", sep="\t")
+    assert rules.count("shard_scans") == 2 and len(jobs) < len(scans)
+    for rule, job in zip(rules, jobs, strict=True):
+        asked = cluster.history(job["id"])
+        assert (asked["Partition"] == "a100") == (rule in ON_A_GPU), rule
+        assert ("gpu" in asked.get("TresPerNode", "")) == (rule in ON_A_GPU), rule
+    (training,) = (job for rule, job in zip(rules, jobs, strict=True) if rule == "train_vqgan")
+    assert cluster.history(training["id"])["NumNodes"] == "2"
+
+
+def test_a_second_run_submits_nothing(run, options, environment):
+    before = times(run / "results")
+    assert not jobs_of(snakemake(*options, folder=run, environment=environment))
+    assert times(run / "results") == before

@@ -1,0 +1,100 @@
+"""One training of the 3D-VQ-GAN under Snakemake on the test cluster, to be disturbed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import yaml
+
+from cluster import Cluster
+from running import ROOT
+from slurm_profile import write_profile
+
+RULE = "rule_train_vqgan"
+SAVE_EVERY = 25  # steps
+
+
+class Training:
+    """`snakemake --profile ... results/train_vqgan/model.pt` in a copy of a finished run that has no model yet.
+
+    `steps` is how long it trains, `rules` changes resources of the profile as in `slurm_profile.write_profile`.
+    """
+
+    def __init__(self, cluster: Cluster, finished: Path, folder: Path, steps: int, rules: Mapping | None = None):
+        self.cluster, self.folder = cluster, shutil.copytree(finished, folder, symlinks=True)
+        shutil.rmtree(folder / "results/train_vqgan")
+        self.known = {job["id"] for job in cluster.jobs()}
+        self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"}
+        settings = {"steps": steps, "gan_start": steps // 2, "save_every": SAVE_EVERY, "validate_every": steps}
+        (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
+        profile = write_profile(folder / "profile", minutes=20, rules=rules)
+        self.command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--profile", str(profile)]
+        self.command += ["--configfile", str(ROOT / "tests/tiny.yaml"), str(folder / "longer.yaml")]
+        self.command += ["--config", "shard=0"]
+
+    def start(self, *targets: str) -> subprocess.Popen:
+        """A Snakemake that sees to the training, in the background; what it says is added to master.txt."""
+        with (self.folder / "master.txt").open("ab") as log:
+            return subprocess.Popen(
+                [*self.command, "--", *(targets or ["results/train_vqgan/model.pt"])],
+                cwd=ROOT, env=self.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def run(self) -> None:
+        """The same to the end, which must be a good one."""
+        self.finish(self.start())
+
+    def finish(self, master: subprocess.Popen) -> None:
+        assert master.wait(600) == 0, self.said()
+
+    def unlock(self) -> None:
+        subprocess.run([*self.command, "--unlock"], cwd=ROOT, env=self.environment, check=True, capture_output=True)
+
+    def said(self) -> str:
+        return (self.folder / "master.txt").read_text()[-6000:]
+
+    def jobs(self) -> list[dict]:
+        """The training's jobs so far."""
+        return [job for job in self.cluster.jobs() if job["comment"] == RULE and job["id"] not in self.known]
+
+    def job(self, beyond: int = 0) -> int:
+        """Wait for a running job that has written a checkpoint after step `beyond`; its number."""
+        self.cluster.wait_for(lambda: self.step() > beyond and self._running(), 180)
+        return self._running()
+
+    def _running(self) -> int | None:
+        return next((job["id"] for job in reversed(self.jobs()) if job["state"] == "RUNNING"), None)
+
+    def step(self) -> int:
+        """Of the newest checkpoint, 0 where there is none."""
+        names = [path.name for path in (self.folder / "results/train_vqgan/checkpoints").glob("step-*.pt")]
+        return max((int(name.split("_")[0].removeprefix("step-")) for name in names), default=0)
+
+    def process(self) -> psutil.Process | None:
+        """The process that trains, where there is one."""
+        scripts = str(self.folder / ".snakemake/scripts")
+        for process in psutil.process_iter(["cmdline"]):
+            if any(word.startswith(scripts) and "train_vqgan" in word for word in process.info["cmdline"] or []):
+                return process
+        return None
+
+    def weights(self) -> bytes:
+        return (self.folder / "results/train_vqgan/model.pt").read_bytes()
+
+    def steps(self) -> list[int]:
+        """Steps in the history, in its order."""
+        return pd.read_parquet(self.folder / "results/train_vqgan/history.parquet")["step"].tolist()
+
+    def log(self) -> str:
+        return (self.folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+
+
+def kill(process: subprocess.Popen | psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
