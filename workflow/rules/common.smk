@@ -122,6 +122,13 @@ def variant_models(rows, folder):
     ]
 
 
+def weights_file(stage, key, **used_where):
+    """The user's file of weights, where the stage's settings are those in which it is used; a new file counts."""
+    settings = config[stage]
+    used = all(settings[name] == value for name, value in used_where.items())
+    return settings[key] if used and settings[key] else []
+
+
 def chest_files(wildcards):
     """The real CT and masks that a simulated patient's chest may come from; Snakemake watches their times."""
     real = config["simulate"]["real_anatomy"]

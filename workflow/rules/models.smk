@@ -7,6 +7,7 @@
 rule train_vqgan:
     input:
         split="results/split/split.tsv",
+        weights=weights_file("train_vqgan", "perceptual_weights", perceptual="vgg"),
     output:
         model="results/train_vqgan/model.pt",
         history="results/train_vqgan/history.parquet",

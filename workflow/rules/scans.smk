@@ -9,6 +9,7 @@ rule segment:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         status="results/convert/sub-{subject}/sub-{subject}_ses-{session}_status.json",
         mask=scan_mask,
+        weights=weights_file("segment", "weights", method="lungmask"),
     output:
         mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
