@@ -56,7 +56,7 @@ def _shorter(resources: Mapping[str, object], minutes: int, warning: int) -> dic
 
 
 def _divided(memory: int | str) -> int | str:
-    """A number of MB, or an expression that begins with it such as "16000 * attempt", by `MEMORY_SHARE`."""
+    """A number of MB, or an expression with such numbers ("16000 * attempt"), by `MEMORY_SHARE`."""
     if isinstance(memory, int):
         return memory // MEMORY_SHARE
-    return re.sub(r"^\d+", lambda number: str(int(number[0]) // MEMORY_SHARE), memory)
+    return re.sub(r"\d{4,}", lambda number: str(int(number[0]) // MEMORY_SHARE), memory)

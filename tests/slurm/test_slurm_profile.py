@@ -29,6 +29,6 @@ def test_times_and_sizes_are_those_of_the_test(tmp_path):
     profile = written(tmp_path, minutes=2, warning=20, rules={"train_ode": {"runtime": 1}})
     training = profile["set-resources"]["train_vqgan"]
     assert training["runtime"] == profile["default-resources"]["runtime"] == 2
-    assert training["mem_mb"] == 8000 and training["slurm_extra"] == "'--signal=TERM@20'"
+    assert training["mem_mb"] == "8000 if attempt == 1 else 12000" and training["slurm_extra"] == "'--signal=TERM@20'"
     assert profile["set-resources"]["register"]["mem_mb"] == "2000 * attempt"
     assert profile["set-resources"]["train_ode"]["runtime"] == 1

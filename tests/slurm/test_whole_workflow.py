@@ -14,7 +14,8 @@ ON_A_GPU = {"shard_latents", "shard_trajectories", "train_vqgan", "train_ode", "
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
     profile = write_profile(tmp_path_factory.mktemp("profile"), minutes=30)
-    return ("--profile", str(profile), "--configfile", str(ROOT / "tests/tiny.yaml"))
+    settings = [str(ROOT / "tests/tiny.yaml"), str(ROOT / "tests/slurm/two_processes.yaml")]
+    return ("--profile", str(profile), "--configfile", *settings)
 
 
 @pytest.fixture(scope="module")
