@@ -7,12 +7,25 @@ import pytest
 from running import ROOT, snakemake
 
 GPU_RULES = {
-    "train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "evaluate", "table3", "table3_train",
-    "table1", "table1_train", "ablation", "ablation_train",
-}  # fmt: skip
+    "train_vqgan",
+    "train_ode",
+    "extract_latents",
+    "generate_trajectories",
+    "evaluate",
+    "table3",
+    "table3_train",
+    "table1",
+    "table1_train",
+    "ablation",
+    "ablation_train",
+    "shard_latents",
+    "shard_trajectories",
+}
+PER_SCAN = {"convert", "segment", "register", "resample", "extract_latents", "generate_trajectories"}
+SHARDS = {"shard_scans", "shard_latents", "shard_trajectories"}  # fmt: skip
 
 
-def dry_run(tmp_path, monkeypatch, **environment):
+def dry_run(tmp_path, monkeypatch, *words, **environment):
     for name in (
         "LUNG4D_PARTITION",
         "LUNG4D_CPU_PARTITION",
@@ -20,6 +33,7 @@ def dry_run(tmp_path, monkeypatch, **environment):
         "LUNG4D_GRES",
         "LUNG4D_TRAIN_GRES",
         "LUNG4D_PROCESSES",
+        "LUNG4D_NODES",
     ):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -27,13 +41,15 @@ def dry_run(tmp_path, monkeypatch, **environment):
     done = snakemake(
         "--profile",
         str(ROOT / "profiles/slurm"),
+        "--configfile",
+        str(ROOT / "tests/tiny.yaml"),
+        *words,
         "--dry-run",
+        "--",
         "all",
         "table3",
         "table1",
         "ablation",
-        "--configfile",
-        str(ROOT / "tests/tiny.yaml"),
         folder=tmp_path,
     )
     text = done.stdout + done.stderr
@@ -54,8 +70,9 @@ def dry_run(tmp_path, monkeypatch, **environment):
     ],
 )
 def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu, cpu, gres):
-    resources = dry_run(tmp_path, monkeypatch, **environment)
-    assert len(resources) > 14
+    small_steps = (SHARDS, ()) if "LUNG4D_PARTITION" in environment else (PER_SCAN, ("--config", "shard=0"))
+    resources = dry_run(tmp_path, monkeypatch, *small_steps[1], **environment)
+    assert len(resources) > 14 and set(resources) & (SHARDS | PER_SCAN) == small_steps[0]
     for rule, asked in resources.items():
         if rule in ("all", "scans", "models"):
             continue
@@ -67,9 +84,10 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
 
 
 def test_several_gpus_are_asked_for_by_the_training_alone(tmp_path, monkeypatch):
-    resources = dry_run(tmp_path, monkeypatch, LUNG4D_TRAIN_GRES="gpu:a100:4", LUNG4D_PROCESSES="4")
+    resources = dry_run(tmp_path, monkeypatch, LUNG4D_TRAIN_GRES="gpu:a100:4", LUNG4D_PROCESSES="8", LUNG4D_NODES="2")
     for rule in ("train_vqgan", "table3_train"):
-        assert resources[rule]["gres"] == "gpu:a100:4" and resources[rule]["processes"] == "4"
+        assert resources[rule]["gres"] == "gpu:a100:4" and resources[rule]["processes"] == "8"
+        assert resources[rule]["nodes"] == "2"
     assert resources["train_ode"]["gres"] == "gpu:a100:1" and resources["train_ode"]["processes"] == "1"
 
 

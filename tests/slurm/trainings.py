@@ -32,6 +32,7 @@ class Training:
         self.known = {job["id"] for job in cluster.jobs()}
         self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"}
         settings = {"steps": steps, "gan_start": steps // 2, "save_every": SAVE_EVERY, "validate_every": steps}
+        settings["perceptual"] = "none"  # its network would take most of the time
         (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
         profile = write_profile(folder / "profile", minutes=20, rules=rules)
         self.command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--profile", str(profile)]
