@@ -8,7 +8,7 @@ import pytest
 
 from trainings import Training, kill
 
-STEPS = 400
+STEPS = 150
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from running import ROOT
 from slurm_profile import write_profile
 
 RULE = "rule_train_vqgan"
-SAVE_EVERY = 25  # steps
+SAVE_EVERY = 10  # steps
 
 
 class Training:
