@@ -39,6 +39,8 @@ rule shard_scans:
         table="results/shards/scans/{shard}.tsv",
     log:
         "results/logs/shards/scans/{shard}.log",
+    container:
+        None
     threads: 8
     resources:
         software=SOFTWARE,
@@ -62,6 +64,8 @@ rule shard_latents:
         table="results/shards/latents/{shard}.tsv",
     log:
         "results/logs/shards/latents/{shard}.log",
+    container:
+        None
     threads: 4
     resources:
         software=SOFTWARE,
@@ -86,6 +90,8 @@ rule shard_trajectories:
         table="results/shards/trajectories/{shard}.tsv",
     log:
         "results/logs/shards/trajectories/{shard}.log",
+    container:
+        None
     threads: 4
     resources:
         software=SOFTWARE,
