@@ -29,11 +29,12 @@ class Named(list):
 
 def strangers(scripts):
     """Files of loaded modules that come neither from the environment, nor from Python, nor from the scripts."""
-    homes = [Path(sys.prefix), Path(scripts), *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
-    files = [Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
-    shared = [file for file in files if not any(file.is_relative_to(home) for home in homes)]
-    packages = [file for file in files if {"site-packages", "dist-packages"} & set(file.parts)]
-    return {str(file) for file in [*shared, *packages] if not file.is_relative_to(sys.prefix)} - {__file__}
+    python = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    files = [Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
+    files = [file for file in files if file.is_absolute() and not file.is_relative_to(sys.prefix)]
+    packages = [file for file in files if {"site-packages", "dist-packages"} & set(file.parts)]  # inside Python's own
+    others = [file for file in files if not any(file.is_relative_to(home) for home in (scripts, *python))]
+    return {str(file) for file in [*packages, *others]} - {__file__}
 
 
 def main(job_file, scripts):

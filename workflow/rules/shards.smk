@@ -44,6 +44,7 @@ rule shard_scans:
     threads: 8
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=SCAN_RULES,
@@ -69,6 +70,7 @@ rule shard_latents:
     threads: 4
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=["extract_latents"],
@@ -95,6 +97,7 @@ rule shard_trajectories:
     threads: 4
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=["generate_trajectories"],
