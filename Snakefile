@@ -5,6 +5,12 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+
+
+# For --sdm apptainer alone: every stage's packages in one image, built by hand from workflow/envs/lung4d.def.
+container: str(ROOT / "workflow" / "envs" / "lung4d.sif")
+
+
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/scans.smk"
 include: "workflow/rules/models.smk"

@@ -10,6 +10,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 SNAKEFILE = str(ROOT / "Snakefile")
 # How this run was told to get each rule's software, such as "conda": a Snakemake inside a job is told the same.
 SOFTWARE = ",".join(sorted(str(method) for method in workflow.deployment_settings.deployment_method))
+APPTAINER_ARGS = workflow.deployment_settings.apptainer_args
 # The repository is not written to: no compiled Python beside the sources, compiled kernels where the run goes.
 CACHE = Path(".snakemake") / "lung4d"
 sys.dont_write_bytecode = True

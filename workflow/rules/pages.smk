@@ -22,6 +22,8 @@ rule qc:
 
 # snakemake preflight: before a long run. Looks at everything, changes nothing.
 rule preflight:
+    container:
+        None
     params:
         arguments=sys.argv[1:],
         started_in=str(workflow.rundir),

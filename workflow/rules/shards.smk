@@ -39,9 +39,12 @@ rule shard_scans:
         table="results/shards/scans/{shard}.tsv",
     log:
         "results/logs/shards/scans/{shard}.log",
+    container:
+        None
     threads: 8
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=SCAN_RULES,
@@ -62,9 +65,12 @@ rule shard_latents:
         table="results/shards/latents/{shard}.tsv",
     log:
         "results/logs/shards/latents/{shard}.log",
+    container:
+        None
     threads: 4
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=["extract_latents"],
@@ -86,9 +92,12 @@ rule shard_trajectories:
         table="results/shards/trajectories/{shard}.tsv",
     log:
         "results/logs/shards/trajectories/{shard}.log",
+    container:
+        None
     threads: 4
     resources:
         software=SOFTWARE,
+        apptainer_args=APPTAINER_ARGS,
     params:
         snakefile=SNAKEFILE,
         rules=["generate_trajectories"],

@@ -28,6 +28,7 @@ def command(settings: Path) -> list[str]:
         words += ["--set-threads", *(f"{rule}={threads}" for rule in params.rules)]
     if snakemake.resources.software:
         words += ["--software-deployment-method", *snakemake.resources.software.split(",")]
+        words += [f"--apptainer-args={snakemake.resources.apptainer_args}"]
     return [*words, "--", *params.targets]
 
 

@@ -1,0 +1,46 @@
+"""What a script's code imports from outside the project: its own and the library's modules, read and not run."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lung4d.digest import imported_modules
+from running import ROOT
+
+SCRIPTS = ROOT / "workflow/scripts"
+BESIDE_SNAKEMAKE = {"preflight", "shard"}  # call Snakemake, and run where it does
+SCRIPT_NAMES = sorted({path.stem for path in SCRIPTS.glob("*.py")} - BESIDE_SNAKEMAKE)
+
+
+def files_of(script: str) -> set[Path]:
+    """The script and the library modules that it imports, directly or not."""
+    seen, queue = set(), [SCRIPTS / f"{script}.py"]
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue.extend(imported_modules(path, SCRIPTS / "lung4d"))
+    return seen
+
+
+def modules_of(script: str) -> set[str]:
+    """Modules outside the standard library and the project that must be there, those of functions too."""
+    found = set()
+    for path in files_of(script):
+        for node in required(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    known = {*sys.stdlib_module_names, "lung4d", "snakemake"}
+    return {name for name in found if name.split(".")[0] not in known}
+
+
+def required(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below `node`, without what is tried and may be missing."""
+    if isinstance(node, ast.Try) and any("ImportError" in ast.unparse(handler) for handler in node.handlers):
+        return
+    yield node
+    for inner in ast.iter_child_nodes(node):
+        yield from required(inner)

@@ -1,0 +1,112 @@
+"""Every script runs to its end in a bare environment made from its stage's file, on a real job of the workflow."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bare_environment import make_bare, packages_in, run_bare
+from code_imports import SCRIPT_NAMES, SCRIPTS, modules_of
+from pins import OF_THE_BUILD, given, pip_part
+from running import ROOT, faulty_scans
+
+pytestmark = pytest.mark.slow
+TESTS = Path(__file__).parent
+TARGETS = ("all", "table1", "table3", "ablation")
+# Scripts that compare models trained on demand, and the run's own model that stands here for each of those.
+COMPARED = {"table1": "train_ode", "ablation": "train_ode", "table3": "train_vqgan"}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run, tmp_path_factory):
+    """A finished run of this module's own: jobs are done again in it."""
+    return shutil.copytree(tiny_run / "results", tmp_path_factory.mktemp("isolation") / "results").parent
+
+
+@pytest.fixture(scope="module")
+def jobs(run):
+    """A job for every script, as Snakemake would hand it over."""
+    command = [sys.executable, TESTS / "real_jobs.py", run, ROOT / "tests/tiny.yaml", *TARGETS]
+    every = pickle.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
+    faulty = faulty_scans(run)
+    return {script: choose(every, script, faulty) for script in SCRIPT_NAMES}
+
+
+def choose(jobs, script, faulty):
+    """The script's job for the last usable scan of the last patient: a DICOM series, and a follow-up."""
+
+    def scan(job):
+        return tuple(job["wildcards"]["names"].get(key, "") for key in ("subject", "session"))
+
+    return max((job for job in jobs if job["rule"] == job["script"] == script and scan(job) not in faulty), key=scan)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The Python of an environment; environments with equal pins are one."""
+    made = {}
+
+    def python_with(pinned):
+        key = tuple(sorted(pinned.items()))
+        if key not in made:
+            made[key] = make_bare(tmp_path_factory.mktemp("bare"), pinned)
+        return made[key]
+
+    return python_with
+
+
+def run_job(job, python, run, check=True):
+    """Do the job again in `run` with a bare environment's Python."""
+    for path in map(Path, [*job["output"]["values"], *job["params"]["names"].get("checkpoints", "").split()]):
+        shutil.rmtree(run / path) if (run / path).is_dir() else (run / path).unlink(missing_ok=True)
+    for path in job["input"]["values"]:
+        if job["script"] in COMPARED and not (run / path).exists():
+            (run / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(run / f"results/{COMPARED[job['script']]}/model.pt", run / path)
+    (run / "job.pickle").write_bytes(pickle.dumps({**job, "imports": sorted(modules_of(job["script"]))}))
+    return run_bare(python, str(TESTS / "bare_driver.py"), "job.pickle", str(SCRIPTS), folder=run, check=check)
+
+
+@pytest.mark.parametrize("script", SCRIPT_NAMES)
+def test_a_script_runs_in_the_bare_environment_of_its_stage(script, run, jobs, bare):
+    job, pinned = jobs[script], given(jobs[script]["environment"])
+    python = bare(pinned)
+    held = packages_in(python, run)
+    assert {name: held[name] for name in held if not name.startswith(OF_THE_BUILD)} == pinned
+    run_job(job, python, run)
+    for path in (run / path for path in job["output"]["values"]):
+        assert any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0, path
+
+
+def test_the_jobs_are_those_that_leave_no_step_out(jobs):
+    assert not jobs["register"]["params"]["names"]["is_baseline"]
+    assert Path(jobs["convert"]["params"]["names"]["path"]).suffix == ""  # a DICOM folder
+
+
+@pytest.mark.parametrize("absent", ["pandas", "pyarrow"])  # pandas needs pyarrow when it writes, at the script's end
+def test_a_missing_package_would_be_noticed(absent, run, jobs, bare):
+    pinned = {name: version for name, version in given("qc").items() if name != absent}
+    done = run_job(jobs["qc"], bare(pinned), run, check=False)
+    assert done.returncode != 0 and "Error" in done.stderr and absent in done.stderr
+    assert not (run / jobs["qc"]["output"]["names"]["table"]).exists()
+
+
+def test_pip_makes_of_an_environment_file_what_is_linked_here(bare, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "made"], check=True)
+    python = tmp_path / "made/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", *pip_part("convert")], check=True)
+    assert {**packages_in(python, tmp_path), **given("convert")}.keys() == {*given("convert"), "pip", "setuptools"}
+    linked, made = (files_below(one.parent.parent) for one in (bare(given("convert")), python))
+    assert linked == made
+
+
+def files_below(environment):
+    """The code and data of an environment's packages, by size; not what an installer notes, nor Python's own two."""
+    site = next(environment.glob("lib/python*/site-packages"))
+    files = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
+    own = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
+    kept = [file for file in files if ".dist-info" not in file.parts[0] and file.suffix != ".pyc"]
+    return {str(file): (site / file).stat().st_size for file in kept if file.parts[0] not in own}
