@@ -1,6 +1,7 @@
 """What a script's code imports from outside the project: its own and the library's modules, read and not run."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,13 @@ from lung4d.digest import imported_modules
 from running import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
-BESIDE_SNAKEMAKE = {"preflight", "shard"}  # call Snakemake, and run where it does
-SCRIPT_NAMES = sorted({path.stem for path in SCRIPTS.glob("*.py")} - BESIDE_SNAKEMAKE)
+CALL_SNAKEMAKE = {"preflight", "shard"}  # in the environment `snakemake`
+SCRIPT_NAMES = sorted({path.stem for path in SCRIPTS.glob("*.py")} - CALL_SNAKEMAKE)
 
 
-def files_of(script: str) -> set[Path]:
-    """The script and the library modules that it imports, directly or not."""
-    seen, queue = set(), [SCRIPTS / f"{script}.py"]
+def files_of(*first: Path) -> set[Path]:
+    """These files and the library modules that they import, directly or not."""
+    seen, queue = set(), list(first)
     while queue:
         path = queue.pop()
         if path not in seen:
@@ -26,8 +27,20 @@ def files_of(script: str) -> set[Path]:
 
 def modules_of(script: str) -> set[str]:
     """Modules outside the standard library and the project that must be there, those of functions too."""
+    return outside(files_of(SCRIPTS / f"{script}.py"))
+
+
+def modules_of_rules() -> set[str]:
+    """The same of what the Snakefile and its rules import from the library."""
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    names = [f"{package}.{module}" for package, module in re.findall(r"from (lung4d) import (\w+)", text)]
+    names += re.findall(r"from (lung4d\.[\w.]+) import", text)
+    return outside(files_of(*((SCRIPTS / name.replace(".", "/")).with_suffix(".py") for name in names)))
+
+
+def outside(files: set[Path]) -> set[str]:
     found = set()
-    for path in files_of(script):
+    for path in files:
         for node in required(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found.update(alias.name for alias in node.names)

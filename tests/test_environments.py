@@ -6,7 +6,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from code_imports import BESIDE_SNAKEMAKE, SCRIPT_NAMES, modules_of
+from code_imports import CALL_SNAKEMAKE, SCRIPT_NAMES, modules_of, modules_of_rules
 from pins import ENVIRONMENTS, STAGES, asked, brought_by, dependencies, given, locked, pip_part
 from running import ROOT
 
@@ -21,21 +21,27 @@ PACKAGES = {
 
 
 def scripts_of(stage: str) -> list[str]:
-    return [stage, "simulate_tables"] if stage == "simulate" else [stage]
+    """The scripts that run in an environment: the stage's own, as a rule."""
+    return {"simulate": ["simulate", "simulate_tables"], "snakemake": sorted(CALL_SNAKEMAKE)}.get(stage, [stage])
 
 
 def packages_of(stage: str) -> set[str]:
-    """Packages that the stage's code imports."""
-    names = {module.split(".")[0] for script in scripts_of(stage) for module in modules_of(script)}
+    """Packages that the stage's code imports; for scripts that call Snakemake, those of the rules as well."""
+    modules = {module for script in scripts_of(stage) for module in modules_of(script)}
+    modules |= {"snakemake", *modules_of_rules()} if stage == "snakemake" else set()
+    names = {module.split(".")[0] for module in modules}
     return {canonicalize_name(PACKAGES.get(name, name)) for name in names}
 
 
 def test_every_rule_has_an_environment_and_every_environment_a_script():
-    assert sorted(script for stage in STAGES for script in scripts_of(stage)) == SCRIPT_NAMES
+    assert sorted(script for stage in STAGES for script in scripts_of(stage)) == sorted(
+        [*SCRIPT_NAMES, *CALL_SNAKEMAKE]
+    )
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     used = re.findall(r'conda:\n\s+"\.\./envs/(\w+)\.yaml"', rules)
-    beside = re.findall(rf'container:\n\s+None\n(?:(?!rule ).*\n)*?.*/({"|".join(BESIDE_SNAKEMAKE)})\.py"', rules)
-    assert set(used) == set(STAGES) and len(used) + len(beside) == rules.count("script:\n")
+    assert set(used) == set(STAGES) and len(used) == rules.count("script:\n")
+    outside = re.findall(r'envs/snakemake\.yaml"\n\s+container:\n\s+None\n', rules)  # of the image
+    assert len(outside) == used.count("snakemake")
 
 
 def test_requirements_hold_what_is_asked_for_and_all_that_it_brings():

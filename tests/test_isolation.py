@@ -81,6 +81,13 @@ def test_a_script_runs_in_the_bare_environment_of_its_stage(script, run, jobs, b
         assert any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0, path
 
 
+def test_snakemake_reads_the_workflow_in_the_environment_of_the_rules_that_call_it(run, bare):
+    python = bare(given("snakemake"))
+    words = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(run), "--cores", "1", "--dry-run", "--nolock")
+    done = run_bare(python, "-m", "snakemake", *words, "--configfile", str(ROOT / "tests/tiny.yaml"), folder=run)
+    assert "Job stats" in done.stdout + done.stderr or "Nothing to be done" in done.stdout + done.stderr
+
+
 def test_the_jobs_are_those_that_leave_no_step_out(jobs):
     assert not jobs["register"]["params"]["names"]["is_baseline"]
     assert Path(jobs["convert"]["params"]["names"]["path"]).suffix == ""  # a DICOM folder

@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
 SCRIPTS = ROOT / "workflow" / "scripts"
-SNAKEFILE = str(ROOT / "Snakefile")
 # How this run was told to get each rule's software, such as "conda": a Snakemake inside a job is told the same.
 SOFTWARE = ",".join(sorted(str(method) for method in workflow.deployment_settings.deployment_method))
 APPTAINER_ARGS = workflow.deployment_settings.apptainer_args
@@ -197,6 +196,35 @@ def excluded_records():
 def if_simulated(files):
     """`files` where the cohort is the built-in one and so has a truth to score against, else nothing."""
     return files if SIMULATED else []
+
+
+def sections(rules):
+    """The config sections that jobs of these rules depend on."""
+    names = ["cohort", "simulate", "shard", *rules]
+    return {name: config[name] for name in names if name in config}
+
+
+def of_shard(pattern):
+    """Parameter function: `pattern` for every patient of the shard, or for every scan where it says a session."""
+
+    def files(wildcards):
+        subjects = SHARDS[wildcards.shard]
+        return per_scan(pattern, subjects) if "{session}" in pattern else expand(pattern, subject=subjects)
+
+    return files
+
+
+def shard_sources(wildcards):
+    """A digest of the shard's rows of the tables, and of the times of the user's files and folders that they name.
+
+    As inputs of the rule tens of thousands of files would take Snakemake longer than all the rest.
+    """
+    scans = [scan for subject in SHARDS[wildcards.shard] for scan in COHORT.scans_of(subject)]
+    real = config["simulate"]["real_anatomy"]
+    named = [*real["scans"], *real["masks"]] if SIMULATED else [s[key] for s in scans for key in ("path", "mask")]
+    named.append(weights_file("segment", "weights", method="lungmask"))
+    times = {path: os.stat(path).st_mtime_ns for path in named if path and os.path.exists(path)}
+    return settings_digest({"scans": scans, "times": times})
 
 
 def print_disk_use():

@@ -22,6 +22,10 @@ rule qc:
 
 # snakemake preflight: before a long run. Looks at everything, changes nothing.
 rule preflight:
+    log:
+        "results/logs/preflight.log",
+    conda:
+        "../envs/snakemake.yaml"
     container:
         None
     params:

@@ -2,35 +2,6 @@
 # need not know of single scans. Inside such a job Snakemake runs the same rules as without shards, on one machine.
 # Needs: what those rules need. Leaves: their results, and results/shards/*/*.tsv with a digest of each.
 
-
-# The config sections that jobs of these rules depend on.
-def sections(rules):
-    names = ["cohort", "simulate", "shard", *rules]
-    return {name: config[name] for name in names if name in config}
-
-
-def of_shard(pattern):
-    """Parameter function: `pattern` for every patient of the shard, or for every scan where it says a session."""
-
-    def files(wildcards):
-        subjects = SHARDS[wildcards.shard]
-        return per_scan(pattern, subjects) if "{session}" in pattern else expand(pattern, subject=subjects)
-
-    return files
-
-
-def shard_sources(wildcards):
-    """A digest of the shard's rows of the tables, and of the times of the user's files and folders that they name.
-
-    As inputs of the rule tens of thousands of files would take Snakemake longer than all the rest.
-    """
-    scans = [scan for subject in SHARDS[wildcards.shard] for scan in COHORT.scans_of(subject)]
-    real = config["simulate"]["real_anatomy"]
-    named = [*real["scans"], *real["masks"]] if SIMULATED else [s[key] for s in scans for key in ("path", "mask")]
-    times = {path: os.stat(path).st_mtime_ns for path in named if path and os.path.exists(path)}
-    return settings_digest({"scans": scans, "times": times})
-
-
 SCAN_RULES = [*if_simulated(["simulate"]), "convert", "segment", "register", "resample"]
 
 
@@ -39,6 +10,8 @@ rule shard_scans:
         table="results/shards/scans/{shard}.tsv",
     log:
         "results/logs/shards/scans/{shard}.log",
+    conda:
+        "../envs/snakemake.yaml"
     container:
         None
     threads: 8
@@ -46,7 +19,6 @@ rule shard_scans:
         software=SOFTWARE,
         apptainer_args=APPTAINER_ARGS,
     params:
-        snakefile=SNAKEFILE,
         rules=SCAN_RULES,
         targets=of_shard("results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
         config=sections(SCAN_RULES),
@@ -65,6 +37,8 @@ rule shard_latents:
         table="results/shards/latents/{shard}.tsv",
     log:
         "results/logs/shards/latents/{shard}.log",
+    conda:
+        "../envs/snakemake.yaml"
     container:
         None
     threads: 4
@@ -72,7 +46,6 @@ rule shard_latents:
         software=SOFTWARE,
         apptainer_args=APPTAINER_ARGS,
     params:
-        snakefile=SNAKEFILE,
         rules=["extract_latents"],
         targets=of_shard("results/extract_latents/sub-{subject}"),
         config=sections(["extract_latents"]),
@@ -92,6 +65,8 @@ rule shard_trajectories:
         table="results/shards/trajectories/{shard}.tsv",
     log:
         "results/logs/shards/trajectories/{shard}.log",
+    conda:
+        "../envs/snakemake.yaml"
     container:
         None
     threads: 4
@@ -99,7 +74,6 @@ rule shard_trajectories:
         software=SOFTWARE,
         apptainer_args=APPTAINER_ARGS,
     params:
-        snakefile=SNAKEFILE,
         rules=["generate_trajectories"],
         targets=of_shard("results/generate_trajectories/sub-{subject}"),
         config=sections(["generate_trajectories"]),

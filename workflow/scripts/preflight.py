@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lung4d import checks, disk, plan
+from lung4d.files import write_text
 
 params = snakemake.params
 
@@ -33,7 +34,9 @@ else:
 if wanted > free:
     problems.append(f"{disk.in_words(wanted)} will be written, {disk.in_words(free)} are free; make room")
 
-print("\n".join(lines))
+lines += ["", *(f"Problem: {problem}." for problem in problems)] if problems else ["", "Nothing stands in the way."]
+text = "\n".join(lines)
+write_text(text + "\n", snakemake.log[0])
+print(text)
 if problems:
-    raise SystemExit("\n".join(["", f"{len(problems)} problems:", *(f"  - {problem}" for problem in problems)]))
-print("\nNothing stands in the way.")
+    raise SystemExit(1)

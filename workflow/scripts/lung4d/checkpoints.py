@@ -35,8 +35,8 @@ class Checkpoints:
     def save(self, state: dict[str, Any], step: int) -> Path:
         """Write `state` (tensors, numbers, text, lists, dicts) whole or not at all, then drop the oldest."""
         path = self.folder / f"step-{step:08d}_digest-{self.digest}.pt"
-        with atomic(path) as temporary:
-            torch.save(state, temporary)
+        with atomic(path) as temporary, temporary.open("wb") as stream:
+            torch.save(state, stream)  # not by name, which would be in the file
         for old in self._own()[self.keep :]:
             old.unlink(missing_ok=True)
         return path

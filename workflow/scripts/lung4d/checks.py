@@ -58,7 +58,8 @@ def _said(asked: Mapping[str, str]) -> str:
 
 
 def find_gpu() -> str:
-    """In words, the GPU that torch would use here, "" where there is none."""
-    import torch  # seconds, which only this check takes
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    """In words, the NVIDIA cards of this machine, "" where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    listed = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], **RUN)
+    return "; ".join(listed.stdout.split("\n")).strip("; ") if listed.returncode == 0 else ""

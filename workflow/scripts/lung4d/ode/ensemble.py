@@ -77,8 +77,8 @@ def save_ode(
     """Write settings, the members' weights, the hash of the stage-1 parameters behind the latents, and the record of
     a `lung4d.ode.calibration.Calibration`."""
     state = {"settings": asdict(settings), "members": list(weights), "vqgan_hash": vqgan_hash}
-    with atomic(path) as temporary:
-        torch.save({**state, "calibration": dict(calibration)}, temporary)
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        torch.save({**state, "calibration": dict(calibration)}, stream)  # not by name, which would be in the file
 
 
 def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: str | None = None) -> Ensemble:

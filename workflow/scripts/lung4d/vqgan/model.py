@@ -86,8 +86,8 @@ def save_vqgan(model: VQGAN, path: str | Path, **records: Any) -> None:
         "window": tuple(model.settings.window),
         **records,
     }
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)  # not by name, which would be in the file
 
 
 def load_vqgan(path: str | Path, device: torch.device | str = "cpu") -> VQGAN:
