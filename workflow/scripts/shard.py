@@ -22,7 +22,7 @@ said = Path(".snakemake/log") / f"{snakemake.rule}_{snakemake.wildcards.shard}.l
 
 def command(settings: Path) -> list[str]:
     # The locks are those of the run that started this job, as for all its jobs.
-    snakefile = Path(snakemake.scriptdir).parents[1] / "Snakefile"
+    snakefile = Path(snakemake.scriptdir).resolve().parents[1] / "Snakefile"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(settings)]
     words += ["--cores", str(threads), "--nolock", "--no-hooks", "--keep-going", "--allowed-rules", *params.rules]
     if params.alone:
