@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,16 @@ def test_a_cohort_without_any_scan_left_is_told(tmp_path):
 def test_marks_that_a_spreadsheet_leaves_are_no_error(tmp_path):
     cohort = cohort_of(tmp_path, "\ufeffsubject | session | years | path\n1 | 1 | 0 | a.nii | \n1 | 2 | 1 | b.nii | \n")
     assert cohort.sessions("1") == ["1", "2"]
+
+
+def test_a_file_from_the_future_is_told(tmp_path):
+    """Snakemake would fail the job that reads it, run after run, until that time has come."""
+    cohort_of(tmp_path, "subject | session | years | path\n1 | 1 | 0 | a.nii\n")
+    os.utime(tmp_path / "a.nii", (time.time() + 3600,) * 2)
+    with pytest.raises(InvalidInput, match=r"row 2, patient 1: path was changed 60 minutes in the future"):
+        read_cohort(tmp_path, SCHEMAS, tmp_path)
+    os.utime(tmp_path / "a.nii", (time.time() + 30,) * 2)
+    assert read_cohort(tmp_path, SCHEMAS, tmp_path).subjects == ["1"]
 
 
 def test_years_and_dates_of_a_patient_are_not_mixed(tmp_path):

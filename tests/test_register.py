@@ -17,6 +17,7 @@ from lung4d import files, resampling
 from lung4d.corrfield import grid, quality, registration, replacement
 from lung4d.corrfield.align import Affine, align_masks
 from lung4d.corrfield.registration import Settings
+from lung4d.nifti import write_image
 from one_script import Named
 from running import ROOT
 
@@ -230,7 +231,7 @@ def test_written_field_maps_points_as_before(chest, tmp_path):
     alignment = Affine(np.diag([1.02, 0.97, 1.0]), np.array([3.0, -4.0, 35.0]))
     field = grid.displacement_field(baseline, working, flow, alignment, 3.0)
     path = tmp_path / "sub-01_xfm.nii.gz"
-    replacement.write_image(field, path)
+    write_image(field, path)
     before, after = (
         sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
         for image in (field, sitk.ReadImage(str(path)))

@@ -25,7 +25,7 @@ from snakemake.exceptions import WorkflowError
 
 from lung4d import disk
 from lung4d.cohort import make_cohort, read_cohort
-from lung4d.configuration import InvalidInput, check_config, load_yaml, overlay
+from lung4d.configuration import InvalidInput, check_config, check_writable, load_yaml, overlay
 from lung4d.digest import Digests, settings_digest
 from lung4d.shards import shards_of
 
@@ -234,6 +234,8 @@ def print_disk_use():
 
 
 try:
+    if workflow.is_main_process:
+        check_writable(Path(), results=not workflow.dryrun)
     config = load_config(config)
     SIMULATED = config["cohort"] == "simulated"
     COHORT = load_cohort()

@@ -3,7 +3,8 @@
 import SimpleITK as sitk
 
 from lung4d import ct, logs
-from lung4d.files import Status, UnusableScan, atomic, leave_empty, write_json, write_status
+from lung4d.files import Status, UnusableScan, leave_empty, write_json, write_status
+from lung4d.nifti import write_image
 
 logger = logs.start(snakemake.log[0])
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings repeat paths and header values
@@ -15,8 +16,7 @@ except UnusableScan as reason:
     leave_empty(snakemake.output.ct, snakemake.output.sidecar)
     status = Status(ok=False, stage="convert", reason=str(reason))
 else:
-    with atomic(snakemake.output.ct) as temporary:
-        sitk.WriteImage(scan.image, str(temporary), useCompression=True, compressionLevel=1)
+    write_image(scan.image, snakemake.output.ct, level=1)
     write_json(scan.facts, snakemake.output.sidecar)
     status = Status(ok=True, stage="convert", metrics=ct.metrics_of(scan.facts), flags=scan.flags)
     logger.info("%s, %s voxels, %s mm", scan.facts["format"], scan.facts["size"], scan.facts["spacing_mm"])

@@ -1,10 +1,9 @@
 """Bring one scan to its patient's baseline: the displacement field, a warped scan to look at, and the numbers."""
 
-import SimpleITK as sitk
-
 from lung4d import files, logs
 from lung4d.corrfield import quality, registration, replacement
 from lung4d.corrfield.registration import Settings
+from lung4d.nifti import read_image, write_image
 
 logger = logs.start(snakemake.log[0])
 source, output = snakemake.input, snakemake.output
@@ -15,8 +14,8 @@ def run() -> files.Status:
     failure = files.first_failure(source.baseline_status, source.status)
     if failure:
         return failure
-    baseline, baseline_mask = sitk.ReadImage(source.baseline_ct), sitk.ReadImage(source.baseline_mask)
-    scan, mask = sitk.ReadImage(source.ct), sitk.ReadImage(source.mask)
+    baseline, baseline_mask = read_image(source.baseline_ct), read_image(source.baseline_mask)
+    scan, mask = read_image(source.ct), read_image(source.mask)
     settings = Settings.from_params(snakemake.params)
     try:
         if snakemake.params.is_baseline:
@@ -25,10 +24,10 @@ def run() -> files.Status:
             found = registration.register(baseline, baseline_mask, scan, mask, settings)
     except files.UnusableScan as reason:
         return files.Status(ok=False, stage="register", reason=str(reason))
-    replacement.write_image(replacement.replace_non_lung(scan, found.field, baseline, baseline_mask), output.warped)
-    replacement.write_image(found.field, output.field)
-    replacement.write_image(found.inverse, output.inverse)
-    replacement.write_image(quality.log_jacobian(found.field, baseline_mask), output.log_jacobian)
+    write_image(replacement.replace_non_lung(scan, found.field, baseline, baseline_mask), output.warped)
+    write_image(found.field, output.field)
+    write_image(found.inverse, output.inverse)
+    write_image(quality.log_jacobian(found.field, baseline_mask), output.log_jacobian)
     return files.Status(ok=True, stage="register", metrics=found.metrics, flags=found.flags)
 
 

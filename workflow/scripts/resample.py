@@ -1,9 +1,8 @@
 """resample: the original scan, sampled once through its displacement field, on the patient's grid."""
 
-import SimpleITK as sitk
-
 from lung4d import logs
-from lung4d.files import Status, atomic, first_failure, leave_empty, write_status
+from lung4d.files import Status, first_failure, leave_empty, write_status
+from lung4d.nifti import read_image, write_image
 from lung4d.resampling import resample_visit
 
 logger = logs.start(snakemake.log[0])
@@ -14,15 +13,11 @@ if status is not None:
     logger.warning("unusable since %s: %s", status.stage, status.reason)
     leave_empty(snakemake.output.volume, snakemake.output.mask)
 else:
-    scan, baseline, baseline_mask = (
-        sitk.ReadImage(str(path)) for path in (source.ct, source.baseline_ct, source.baseline_mask)
-    )
+    scan, baseline, baseline_mask = map(read_image, (source.ct, source.baseline_ct, source.baseline_mask))
     margin = params.margin if params.field_of_view == "lung" else None
-    result = resample_visit(scan, sitk.ReadImage(str(source.field)), baseline, baseline_mask, params.shape, margin)
-    with atomic(snakemake.output.volume) as temporary:
-        sitk.WriteImage(result.volume, str(temporary))
-    with atomic(snakemake.output.mask) as temporary:
-        sitk.WriteImage(result.mask, str(temporary), useCompression=True)
+    result = resample_visit(scan, read_image(source.field), baseline, baseline_mask, params.shape, margin)
+    write_image(result.volume, snakemake.output.volume, compress=False)
+    write_image(result.mask, snakemake.output.mask)
     spacing = [round(value, 4) for value in result.volume.GetSpacing()]
     metrics = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
     metrics["lung_outside_percent"] = round(100 * result.outside, 3)

@@ -3,7 +3,8 @@
 import SimpleITK as sitk
 
 from lung4d import logs, lung_network, lung_quality, lungs
-from lung4d.files import Status, UnusableScan, atomic, first_failure, leave_empty, write_status
+from lung4d.files import Status, UnusableScan, first_failure, leave_empty, write_status
+from lung4d.nifti import read_image, write_image
 
 logger = logs.start(snakemake.log[0])
 params, given = snakemake.params, snakemake.input.get("mask")
@@ -19,7 +20,7 @@ def segment(scan: sitk.Image) -> lungs.Segmentation:
 
 status = first_failure(snakemake.input.status)
 if status is None:
-    scan = sitk.ReadImage(str(snakemake.input.ct))
+    scan = read_image(snakemake.input.ct)
     try:
         found = segment(scan)
         numbers = lung_quality.quality(scan, found.mask)
@@ -27,8 +28,7 @@ if status is None:
     except UnusableScan as reason:
         status = Status(ok=False, stage="segment", reason=str(reason))
     else:
-        with atomic(snakemake.output.mask) as temporary:
-            sitk.WriteImage(found.mask, str(temporary), useCompression=True)
+        write_image(found.mask, snakemake.output.mask)
         status = Status(ok=True, stage="segment", metrics=numbers, flags=flags)
         logger.info("lungs %s", numbers)
 if not status.ok:

@@ -8,11 +8,10 @@ Radiology 228(2), 2003: both fall as fibrosis grows), and the lung's volume.
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from lung4d.latents import load_codes
-from lung4d.volumes import open_mask, open_volume
+from lung4d.volumes import open_mask, open_volume, read_affine
 
 HIGH_ATTENUATION = (-600.0, -250.0)  # HU, as in the MESA lung study (Lederer 2009)
 
@@ -61,15 +60,13 @@ def lung_volume(mask_path: str | Path) -> float:
     Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
     generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year.
     """
-    image = nib.load(mask_path)
-    return float(np.count_nonzero(np.asanyarray(image.dataobj)) * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
+    return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
 
 
 def measure(codes_path: str | Path, volume_path: str | Path, mask_path: str | Path) -> dict[str, object]:
     """Biomarkers of one scan from its codes (.npz), its HU volume and its lung mask (NIfTI, same grid)."""
-    volume_path, mask = Path(volume_path), open_mask(mask_path)
-    # a compressed volume cannot be memory-mapped: read it once, it is indexed by the whole mask anyway
-    hu = np.asanyarray(nib.load(volume_path).dataobj).T if volume_path.suffix == ".gz" else open_volume(volume_path)
+    mask = open_mask(mask_path)
+    hu = open_volume(volume_path)
     mean, high = lung_density(hu, mask)
     skewness, kurtosis = histogram_shape(hu, mask)
     return {

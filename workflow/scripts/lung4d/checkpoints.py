@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,12 @@ class Lock:
             handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return False
-        with os.fdopen(handle, "w") as stream:
-            stream.write(self._text(0))
+        try:
+            with os.fdopen(handle, "w") as stream:
+                stream.write(self._text(0))
+        except OSError:  # a full disk: without its text, the next process would wait for it
+            self.path.unlink()
+            raise
         return True
 
     def _text(self, beats: int) -> str:
@@ -183,7 +188,7 @@ class Lock:
                 self.lost = True
                 return
             beats += 1
-            with atomic(self.path) as temporary:
+            with suppress(OSError), atomic(self.path) as temporary:  # a disk that is full now may have room later
                 temporary.write_text(self._text(beats))
 
 

@@ -6,7 +6,8 @@ is raised.
 """
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -18,6 +19,7 @@ import pandas as pd
 from lung4d.configuration import InvalidInput
 
 DAYS_PER_YEAR = 365.25
+SKEW = 60  # seconds that the clocks of two machines may differ
 SCAN_COLUMNS = ["subject", "session", "years", "path", "mask", "series", "kernel", "site"]
 
 
@@ -214,15 +216,27 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
         sessions.setdefault(session, row["row"])
         if row.get("exclude"):
             continue
-        for column in ("path", "mask"):
-            if row.get(column) and not (root / row[column]).exists():
-                errors.append(f"{place}: {column} names no file or folder that exists; mend it, or exclude the scan")
+        errors += [f"{place}: {column} {problem}" for column, problem in _file_problems(row, root)]
         source = (row.get("path"), row.get("series"))
         if source[0] and source in sources:
             errors.append(
                 f"{place}: path and series are those of row {sources[source]} already; give each scan its own"
             )
         sources.setdefault(source, row["row"])
+
+
+def _file_problems(row: Mapping[str, Any], root: Path) -> Iterator[tuple[str, str]]:
+    """What is wrong with the files that a row names. Snakemake fails every job whose input is newer than its output."""
+    for column in ("path", "mask"):
+        if not row.get(column):
+            continue
+        try:
+            ahead = (root / row[column]).stat().st_mtime - time.time()
+        except OSError:
+            yield column, "names no file or folder that exists; mend it, or exclude the scan"
+        else:
+            if ahead > SKEW:
+                yield column, f"was changed {ahead / 60:.0f} minutes in the future; set the clock right, or `touch` it"
 
 
 def _check_participants(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InvalidInput([f"{Path(path).name} is not valid YAML: {error}"]) from error
+
+
+def check_writable(folder: Path, results: bool) -> None:
+    """Raise InvalidInput where a run in `folder` could not write to it or, with `results`, to the results there."""
+    wanted = [folder, folder / ".snakemake"]
+    if results:
+        wanted += [folder / "results", *(path for path in sorted((folder / "results").glob("*")) if path.is_dir())]
+    errors = [
+        f"{path.resolve()} cannot be written to; mend its permissions or its disk, or run in a folder of your own"
+        for path in wanted
+        if path.exists() and not os.access(path, os.W_OK | os.X_OK)
+    ]
+    if errors:
+        raise InvalidInput(errors)
 
 
 def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

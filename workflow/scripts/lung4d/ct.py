@@ -4,9 +4,7 @@ What comes out carries nothing that names a person: pixel data, geometry, and a 
 Everything that makes a scan unusable raises `UnusableScan` with a sentence for the report.
 """
 
-import gzip
 import tempfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from lung4d import dicom
 from lung4d.archives import unpack
 from lung4d.dicom_volume import read_series
 from lung4d.files import UnusableScan
+from lung4d.nifti import is_whole
 from lung4d.series import choose_series
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
@@ -139,7 +136,7 @@ def _read_file(path: Path, series: str | None) -> tuple[sitk.Image, dict, list[s
         return _read_lone_dicom(path, series)
     name, reader = next(FORMATS[key] for key in FORMATS if suffix.startswith(key))
     damaged = UnusableScan(f"The file cannot be read as {name}: it is cut short or damaged; copy it again.")
-    if name == "NIfTI" and not _whole_nifti(path):
+    if name == "NIfTI" and not is_whole(path):
         raise damaged
     flags = [NO_ORIENTATION] if name == "NIfTI" and _has_no_orientation(path) else []
     try:
@@ -163,19 +160,6 @@ def _read_lone_dicom(path: Path, series: str | None) -> tuple[sitk.Image, dict, 
 def _has_no_orientation(path: Path) -> bool:
     header = nib.load(path).header
     return int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0
-
-
-def _whole_nifti(path: Path) -> bool:
-    """Whether the file holds as many bytes as its header promises: ITK fills what is missing with zeros, silently."""
-    try:
-        header = nib.load(path).header
-        promised = int(header.get_data_offset()) + int(np.prod(header.get_data_shape())) * int(header["bitpix"]) // 8
-        if path.suffix.lower() != ".gz":
-            return path.stat().st_size >= promised
-        with gzip.open(path) as stream:
-            return sum(map(len, iter(lambda: stream.read(2**22), b""))) >= promised
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error):
-        return False
 
 
 def _read_nearly_orthogonal(path: Path) -> sitk.Image:

@@ -1,20 +1,62 @@
 """Files that are whole or absent: atomic writing, JSON, and the status file of a scan."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # disk, quota, limit on the size of a file
+
+
+class DamagedFile(ValueError):
+    """A file of the results that cannot be used: its name, what is wrong with it, and what to do."""
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Any error of the block becomes a DamagedFile that names `path` and the remedy, but that there is no such file."""
+    try:
+        yield
+    except (FileNotFoundError, DamagedFile):
+        raise
+    except Exception as error:  # a file that is cut short fails in many ways
+        said = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+        raise DamagedFile(f"{path} cannot be used ({said}): {remedy_for(path)}") from error
+
+
+def remedy_for(path: str | Path) -> str:
+    """What makes a file of the results anew: what to delete, so that the same command makes it again.
+
+    A scan's files go together with its status, on which the stages after it wait; a patient's as the folder that the
+    stage declares.
+    """
+    path = Path(path)
+    scan = re.match(r"sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+_", path.name)
+    stage = path.parent.parent.name
+    if path.parent.name.startswith("sub-") and stage == "truth":
+        stage = path.parent.parent.parent
+        what = f"the folders {path.parent} and {stage / path.parent.name}"
+    elif path.parent.name.startswith("sub-"):
+        in_files = scan and stage in ("convert", "segment", "register", "resample")
+        what = f"{path.parent / scan.group()}*" if in_files else f"the folder {path.parent}"
+    else:
+        what = f"{path}"
+    shards = next((folder / "shards" for folder in path.parents if (folder / "shards").is_dir()), None)
+    return f"delete {what}{f' and {shards}' if shards else ''}, then run the same command again"
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same suffixes) that is renamed to `path` when the block succeeds.
 
-    A reader never sees half a file; after an error the temporary file is removed and `path` is as it was.
+    A reader never sees half a file; after an error the temporary file is removed and `path` is as it was. An OSError
+    says so where there is no room for the file, whatever the block itself made of that.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,8 +66,31 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except Exception as error:
+        if number := _no_room(error, temporary):
+            raise OSError(
+                number,
+                f"there is no room to write {path}: make room on the disk or in the quota, then run the same command "
+                "again. What was there before is whole",
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _no_room(error: Exception, temporary: Path) -> int | None:
+    """The number of the error where a full disk is why writing failed. Libraries that write by themselves do not always
+    say that; one more attempt to write does."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return error.errno
+    if not temporary.exists():
+        return None
+    try:
+        with temporary.open("ab") as stream:
+            stream.write(bytes(2**20))
+    except OSError as found:
+        return found.errno if found.errno in NO_ROOM else None
+    return None
 
 
 def write_text(text: str, path: str | Path) -> None:
@@ -39,7 +104,9 @@ def write_json(data: Any, path: str | Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The content of a JSON file; raises DamagedFile where it is none."""
+    with reading(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def leave_empty(*paths: str | Path) -> None:
@@ -90,7 +157,9 @@ def digest_of_file(path: str | Path) -> str:
 
 
 def read_status(path: str | Path) -> Status:
-    return Status(**read_json(path))
+    """The status at `path`, also an older version's, without the newer fields; raises DamagedFile for anything else."""
+    with reading(path):
+        return Status(**read_json(path))
 
 
 def first_failure(*paths: str | Path) -> Status | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lung4d.files import atomic
+from lung4d.files import atomic, reading
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def save_latents(latents: Latents, path: str | Path) -> None:
 
 
 def load_latents(path: str | Path) -> Latents:
-    with np.load(path) as arrays:
+    with reading(path), np.load(path) as arrays:
         return Latents(**arrays)
 
 
@@ -34,7 +34,7 @@ def save_codes(codes: np.ndarray, mask: np.ndarray, path: str | Path) -> None:
 
 def load_codes(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Codes int16 (d, h, w) and mask bool (d, h, w) of a real or generated scan."""
-    with np.load(path) as arrays:
+    with reading(path), np.load(path) as arrays:
         return arrays["codes"], arrays["mask"]
 
 

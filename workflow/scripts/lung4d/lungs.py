@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from lung4d import lung_sides, thorax
 from lung4d import morphology as mm
 from lung4d.files import UnusableScan
+from lung4d.nifti import is_whole
 from lung4d.working_grid import SPACING, working_grid
 
 RIGHT, LEFT = 1, 2
@@ -39,6 +40,8 @@ def read_mask(path: str | Path) -> sitk.Image:
         mask = sitk.ReadImage(str(path))
     except RuntimeError:
         raise UnusableScan("The mask given cannot be read; give NIfTI, MHA or NRRD.") from None
+    if Path(path).name.lower().endswith((".nii", ".nii.gz")) and not is_whole(Path(path)):
+        raise UnusableScan("The mask given is cut short; copy it again.")
     if mask.GetDimension() != 3 or mask.GetNumberOfComponentsPerPixel() != 1:
         raise UnusableScan("The mask given is not one volume of labels.")
     return mask

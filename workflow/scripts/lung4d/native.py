@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from lung4d.morphology import bounding_box
+from lung4d.nifti import read_image
 from lung4d.resampling import sample, transform_of
 
 
@@ -21,7 +22,7 @@ class NativeVisit:
 
 
 def read_visit(scan: str | Path, lung: str | Path, inverse: str | Path) -> NativeVisit:
-    return NativeVisit(*(sitk.ReadImage(str(path)) for path in (scan, lung, inverse)))
+    return NativeVisit(*map(read_image, (scan, lung, inverse)))
 
 
 def visits_named(native: str, given: list[str]) -> list[str]:

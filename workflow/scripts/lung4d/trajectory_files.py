@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from lung4d.latents import save_codes
 from lung4d.names import forecast_stem
 from lung4d.native import NativeVisit, on_visit
+from lung4d.nifti import read_image
 from lung4d.ode.trajectories import Generated, to_hu
 from lung4d.synthetic import Forecast, Placed, write_spread, write_synthetic
 from lung4d.synthetic_dicom import write_synthetic_series
@@ -36,7 +37,7 @@ class Grids:
     @cached_property
     def image(self) -> sitk.Image:
         """The baseline's volume, read once for all scans that are brought to other grids."""
-        return sitk.ReadImage(str(self.baseline))
+        return read_image(self.baseline)
 
 
 def write_scan(scan: Generated, forecast: Forecast, grids: Grids, folder: Path, dicom: bool) -> str:

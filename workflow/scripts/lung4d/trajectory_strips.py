@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
@@ -39,10 +38,7 @@ def write_strips(
     # read only what the strip has columns for: at full size a volume takes a second and 12 MB
     years = strip_years([year for _, year in visits], rows["years"].tolist(), MOST)
     wanted = sorted({int((rows["years"] - year).abs().idxmin()) for year in years})
-    generated = [
-        Moment(float(row.years), np.asanyarray(nib.load(folder / row.file).dataobj).T)
-        for row in rows.loc[wanted].itertuples()
-    ]
+    generated = [Moment(float(row.years), open_volume(folder / row.file)) for row in rows.loc[wanted].itertuples()]
     real = [Moment(year, np.asarray(open_volume(volumes[session])), session in given) for session, year in visits]
     subject = table["subject"].iloc[0]
     for plane in PLANES:

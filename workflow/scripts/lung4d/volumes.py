@@ -8,22 +8,27 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from lung4d.files import atomic
+from lung4d.files import atomic, reading
 
 
 def open_volume(path: str | Path) -> np.ndarray:
-    """Memory-map an uncompressed int16 NIfTI volume as (D, H, W) HU; nothing is read until it is indexed."""
-    return np.asanyarray(nib.load(path).dataobj).T
+    """A NIfTI volume as (D, H, W) HU. An uncompressed one is mapped to memory: nothing is read until it is indexed.
+
+    Raises DamagedFile, as does `open_mask`, where the file is cut short.
+    """
+    with reading(path):
+        return np.asanyarray(nib.load(path).dataobj).T
 
 
 def open_mask(path: str | Path) -> np.ndarray:
     """Read a mask as bool (D, H, W): True in the lung."""
-    return np.ascontiguousarray(np.asanyarray(nib.load(path).dataobj).T > 0)
+    return np.ascontiguousarray(open_volume(path) > 0)
 
 
 def read_affine(path: str | Path) -> np.ndarray:
     """The 4 x 4 affine of a NIfTI file, voxel (x, y, z) to RAS mm."""
-    return nib.load(path).affine
+    with reading(path):
+        return nib.load(path).affine
 
 
 def read_spacing(path: str | Path) -> tuple[float, float, float]:

@@ -1,13 +1,10 @@
 """A follow-up through its displacement field on its baseline's grid, with everything outside the lung taken from the
 baseline."""
 
-from pathlib import Path
-
 import numpy as np
 import SimpleITK as sitk
 
 from lung4d.corrfield.grid import LOWEST_HU
-from lung4d.files import atomic
 
 
 def replace_non_lung(
@@ -30,9 +27,3 @@ def replace_non_lung(
     image = sitk.GetImageFromArray(out)
     image.CopyInformation(baseline)
     return image
-
-
-def write_image(image: sitk.Image, path: str | Path) -> None:
-    """Write an image, compressed, whole or not at all."""
-    with atomic(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)

@@ -16,6 +16,7 @@ from lung4d.evaluation.visits import PatientFiles
 from lung4d.files import read_json
 from lung4d.metrics import dice
 from lung4d.names import parse_name, patient_folders, scan_of
+from lung4d.nifti import read_image
 from lung4d.resampling import sample
 from lung4d.tables import read_table
 from lung4d.volumes import to_unit
@@ -63,8 +64,8 @@ def segmentation_table(masks: Iterable[str | Path], truth: Mapping[Scan, Path]) 
     for path in map(Path, masks):
         scan = scan_of(path)
         if scan in truth and path.stat().st_size:
-            mask = sitk.ReadImage(str(path)) > 0
-            true = sitk.Resample(sitk.ReadImage(str(truth[scan])) > 0, mask, sitk.Transform(), sitk.sitkNearestNeighbor)
+            mask = read_image(path) > 0
+            true = sitk.Resample(read_image(truth[scan]) > 0, mask, sitk.Transform(), sitk.sitkNearestNeighbor)
             overlap = dice(sitk.GetArrayViewFromImage(mask) > 0, sitk.GetArrayViewFromImage(true) > 0)
             rows.append((*scan, overlap))
     return _table(rows, SEGMENTATION_COLUMNS)
@@ -82,7 +83,7 @@ def registration_table(
     for path in map(Path, fields):
         scan = scan_of(path)
         if scan in truth and scan not in skipped and path.stat().st_size:
-            before, after = landmark_errors(sitk.ReadImage(str(path)), read_table(truth[scan]))
+            before, after = landmark_errors(read_image(path), read_table(truth[scan]))
             statistics = [statistic(errors) for errors in (before, after) for statistic in STATISTICS.values()]
             rows.append((*scan, len(before), *statistics))
     return _table(rows, REGISTRATION_COLUMNS)
@@ -106,7 +107,7 @@ def noisefree_on_grid(path: str | Path, like: str | Path, window: tuple[float, f
 
     It takes the path of a real scan of the baseline: low-pass matched to the grid, one sampling, no displacement.
     """
-    sampled = sample(sitk.ReadImage(str(path)), None, sitk.ReadImage(str(like)))
+    sampled = sample(read_image(path), None, read_image(like))
     return to_unit(sitk.GetArrayViewFromImage(sampled), window)
 
 

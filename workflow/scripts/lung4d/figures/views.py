@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from lung4d.nifti import read_image
+
 Spacing = tuple[float, float, float]  # (z, y, x) mm
 AIR = -1024.0  # HU shown where a scan ends
 
@@ -24,7 +26,7 @@ class View:
 
 
 def read(path: str | Path) -> sitk.Image:
-    return sitk.ReadImage(str(path))
+    return read_image(path)
 
 
 def view_of(image: sitk.Image, mask: sitk.Image, spacing: float = 1.5, margin: float = 20.0) -> View:

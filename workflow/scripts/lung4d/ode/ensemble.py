@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lung4d.files import atomic
+from lung4d.files import atomic, reading
 from lung4d.ode.drawing import dtype_for
 from lung4d.ode.given import Given
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
@@ -83,7 +83,8 @@ def save_ode(
 
 def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: str | None = None) -> Ensemble:
     """A trained ensemble, in eval mode and frozen. Raises ValueError where it belongs to another stage 1."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    with reading(path):
+        state = torch.load(path, map_location="cpu", weights_only=True)
     if vqgan_hash is not None and state["vqgan_hash"] != vqgan_hash:
         raise ValueError(f"{Path(path).name} was trained on the latents of another 3D-VQ-GAN; train stage 2 again")
     return as_ensemble(ODESettings.of(state["settings"]), state["members"], device)
@@ -91,4 +92,5 @@ def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: s
 
 def load_calibration(path: str | Path) -> dict[str, Any]:
     """The calibration of a model file, as it was saved."""
-    return torch.load(path, map_location="cpu", weights_only=True)["calibration"]
+    with reading(path):
+        return torch.load(path, map_location="cpu", weights_only=True)["calibration"]

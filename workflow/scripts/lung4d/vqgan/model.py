@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lung4d.files import atomic
+from lung4d.files import atomic, reading
 from lung4d.sections import Section
 from lung4d.vqgan.layers import lay_out
 from lung4d.vqgan.networks import Decoder, Encoder, ResidualBlock
@@ -92,9 +92,10 @@ def save_vqgan(model: VQGAN, path: str | Path, **records: Any) -> None:
 
 def load_vqgan(path: str | Path, device: torch.device | str = "cpu") -> VQGAN:
     """The generator stored at `path`, in evaluation mode and frozen."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    model = VQGAN(Settings.of(content["settings"]))
-    model.load_state_dict(content["state_dict"])
+    with reading(path):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        model = VQGAN(Settings.of(content["settings"]))
+        model.load_state_dict(content["state_dict"])
     return model.to(device).eval().requires_grad_(False)
 
 

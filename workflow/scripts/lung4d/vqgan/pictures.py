@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import torch
 
 from lung4d.figures.scans import reconstruction_figure
 from lung4d.figures.slices import voxel_spacing
 from lung4d.files import atomic
-from lung4d.volumes import from_unit, open_volume
+from lung4d.volumes import from_unit, open_volume, read_affine
 from lung4d.vqgan.data import Scan, read_scan
 from lung4d.vqgan.run import Run
 
@@ -20,7 +19,7 @@ def draw_reconstruction(run: Run, scan: Scan, folder: Path) -> None:
     window = run.model.settings.window
     volume, mask = read_scan(scan, window)
     result = from_unit(run.model(volume.to(run.device))[0][0, 0].float().cpu().numpy(), window)
-    spacing = voxel_spacing(nib.load(scan.volume).affine)
+    spacing = voxel_spacing(read_affine(scan.volume))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(folder / f"step-{run.step:08d}.png") as temporary:
         name = f"sub-{scan.subject}\nses-{scan.session}"

@@ -1,0 +1,253 @@
+"""Faults of a whole run: a folder that cannot be written to, clocks that differ, older results, two runs at once.
+
+docs/faults.md says what a person does. Every case works on a copy of one finished run.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lung4d.files import DamagedFile, read_status
+from lung4d.latents import load_latents
+from lung4d.nifti import read_image
+from lung4d.tables import read_table
+from lung4d.vqgan.model import load_vqgan
+from running import ROOT, jobs_of, snakemake, times
+from small_disk import read_only
+
+pytestmark = pytest.mark.slow
+
+RUN = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"))
+MODEL = "results/train_vqgan/model.pt"
+HOUR = 3600
+
+
+@pytest.fixture
+def folder(tiny_run, tmp_path):
+    return shutil.copytree(tiny_run, tmp_path / "run", symlinks=True)
+
+
+def settings(folder, **sections):
+    (folder / "config").mkdir(exist_ok=True)
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(sections))
+
+
+def shift(path, seconds):
+    """Set a file's time to now and `seconds` more."""
+    os.utime(path, (time.time() + seconds,) * 2)
+
+
+def planned(folder, *targets):
+    return jobs_of(snakemake(*RUN, "--dry-run", *targets, folder=folder))
+
+
+def log_of_training(folder):
+    return (folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+
+
+# Files that are cut short
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def follow(remedy):
+    """Delete what the message says."""
+    said = re.search(r": delete (.*), then run the same command again$", remedy).group(1)
+    for words in said.replace("the folders ", "").replace("the folder ", "").split(" and "):
+        found = sorted(Path("/").glob(words.removeprefix("/")))
+        assert found, words
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_the_remedy_that_a_message_names_makes_the_file_again(folder):
+    results = folder / "results"
+    scan = next(path for path in sorted(results.glob("resample/*/*_status.json")) if read_status(path).ok)
+    subject, stem = scan.parent.name, scan.name.removesuffix("_status.json")
+    damaged = {
+        "convert": (results / f"convert/{subject}/{stem}_ct.nii.gz", read_image),
+        "resample": (scan, read_status),
+        "extract_latents": (results / f"extract_latents/{subject}/{stem}_latents.npz", load_latents),
+        "simulate": (next((results / f"simulate/truth/{subject}").glob("*.nii.gz")), read_image),
+        "evaluate": (results / "evaluate/summary.tsv", read_table),
+        "train_vqgan": (folder / MODEL, load_vqgan),
+    }
+    for path, read in damaged.values():
+        with pytest.raises(DamagedFile) as caught:
+            read(cut(path))
+        follow(str(caught.value))
+        assert not path.exists()
+    jobs = planned(folder)
+    assert set(damaged) <= set(jobs)
+    assert jobs["simulate"] == jobs["train_vqgan"] == 1
+
+
+def test_a_stage_ends_with_the_name_of_the_file_that_is_cut_short(folder):
+    """Through Snakemake: the job fails, the log says why, and after the remedy the run comes to its end."""
+    path = cut(next((folder / "results/extract_latents").glob("*/*_latents.npz")))
+    (folder / "results/codebook/codebook.tsv").unlink()
+    done = snakemake(*RUN, "results/codebook/codebook.tsv", folder=folder, check=False)
+    assert done.returncode == 1 and not (folder / "results/codebook/codebook.tsv").exists()
+    said = re.search(r"DamagedFile: (.*)", (folder / "results/logs/codebook/codebook.log").read_text()).group(1)
+    assert said.startswith(f"{path.relative_to(folder)} cannot be used (")
+    assert said.endswith(f": delete the folder {path.parent.relative_to(folder)}, then run the same command again")
+    shutil.rmtree(path.parent)
+    snakemake(*RUN, "results/codebook/codebook.tsv", folder=folder)
+
+
+# Folders that cannot be written to
+
+
+@pytest.mark.parametrize("name", ["results", "results/survival", "."])
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_starts(folder, name):
+    settings(folder, survival={"ridge": 0.2})
+    before = times(folder / "results")
+    with read_only(folder / name):
+        done = snakemake(*RUN, folder=folder, check=False)
+        assert done.returncode == 1
+        said = done.stdout + done.stderr
+        assert f"{(folder / name).resolve()} cannot be written to; mend its permissions" in said
+        assert "nothing was started" in said and "Traceback" not in said
+        if name != ".":
+            assert planned(folder)["survival"] == 1  # looking is allowed
+    assert times(folder / "results") == before
+    snakemake(*RUN, "results/survival/summary.json", folder=folder)
+
+
+# Clocks
+
+
+def test_results_from_the_future_that_have_not_changed_run_nothing(folder):
+    for name in ("results/split/split.tsv", MODEL):
+        shift(folder / name, HOUR)
+    assert not planned(folder)
+
+
+def test_a_training_whose_input_is_from_the_future_fails_and_is_not_lost(folder):
+    """Snakemake takes the model away, because its input is newer; the checkpoint stays, until the clock is right."""
+    settings(folder, train_vqgan={"lr": 0.00031})
+    split = folder / "results/split/split.tsv"
+    shift(split, HOUR)
+    for started in ("anew", "from its end"):
+        done = snakemake(*RUN, MODEL, folder=folder, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and not (folder / MODEL).exists()
+        assert re.search(r"older modification time.*than input results/split/split.tsv.*clock skew", said), said[-3000:]
+        assert ("going on from checkpoint step-00000012" in log_of_training(folder)) == (started == "from its end")
+    shift(split, 0)
+    snakemake(*RUN, MODEL, folder=folder)
+    assert "going on from checkpoint step-00000012" in log_of_training(folder)
+    assert not planned(folder, MODEL)
+
+
+def test_results_from_the_past_are_made_again_once(folder):
+    """The clock was an hour behind when the split was written: it runs again, and what comes out is the same."""
+    split, model = folder / "results/split/split.tsv", (folder / MODEL).read_bytes()
+    table = split.read_bytes()
+    shift(split, -24 * HOUR)
+    snakemake(*RUN, MODEL, folder=folder)
+    assert split.read_bytes() == table and (folder / MODEL).read_bytes() == model
+    assert not planned(folder, MODEL)
+
+
+# Results and settings of an older version
+
+
+def test_results_of_an_older_version_are_taken_on(folder):
+    """Without the memory of how they were made, without digests and sites, and with logs where they were once."""
+    shutil.rmtree(folder / ".snakemake")
+    (folder / "logs").mkdir()
+    (folder / "logs/convert.log").write_text("of an older version")
+    when = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    for path in folder.glob("results/*/*/*_status.json"):
+        status = json.loads(path.read_text())
+        del status["digest"]
+        path.write_text(json.dumps(status))
+    split = folder / "results/split/split.tsv"
+    older = read_table(split).drop(columns=["site", "digest"])
+    older.to_csv(split, sep="\t", index=False, na_rep="n/a")
+    older.to_parquet(split.with_suffix(".parquet"), index=False)
+    for path, stat in when.items():
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    for name in ("evaluate/summary.tsv", "survival/summary.json", "qc/qc.tsv"):
+        (folder / "results" / name).unlink()
+    snakemake(*RUN, folder=folder)
+    scans = list(folder.glob("results/convert/*/*_status.json"))
+    assert len(read_table(folder / "results/qc/qc.tsv")) == len(scans) > 20
+    assert not planned(folder)
+
+
+def test_a_key_that_is_no_more_is_named_with_the_nearest(folder):
+    settings(folder, train_vqgan={"learning_rat": 0.1}, segmentation={})
+    done = snakemake(*RUN, folder=folder, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said and "2 problems in the input; nothing was started" in said
+    assert "config, train_vqgan: unknown key 'learning_rat', known are" in said or "did you mean" in said
+    assert "config: unknown key 'segmentation'" in said
+
+
+# Two runs
+
+
+def start(folder, *arguments):
+    """Start a run and return its process, in a group of its own."""
+    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *RUN, *arguments]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for(path, process):
+    end = time.monotonic() + 300
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < end, f"waited in vain for {path.name}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["nolock", "killed and unlocked"])
+def test_two_runs_at_once_leave_the_model_of_one(folder, killed):
+    """The second is refused by Snakemake's lock; past that lock, one training waits for the other.
+
+    A master that was killed leaves its training behind, which goes on by itself.
+    """
+    expected = (folder / MODEL).read_bytes()
+    shutil.rmtree(folder / "results/train_vqgan")
+    first = start(folder, MODEL)
+    try:
+        wait_for(folder / "results/train_vqgan/checkpoints/lock.json", first)
+        before = {name: time for name, time in times(folder / "results").items() if "train_vqgan" not in name}
+        done = snakemake(*RUN, MODEL, folder=folder, check=False)
+        assert done.returncode == 1 and first.poll() is None
+        assert "Directory cannot be locked" in done.stdout + done.stderr
+        assert {name: time for name, time in times(folder / "results").items() if "train_vqgan" not in name} == before
+        if killed:
+            first.kill()
+            first.wait()
+            snakemake(*RUN, "--unlock", folder=folder)
+            snakemake(*RUN, MODEL, folder=folder)
+        else:
+            snakemake(*RUN, "--nolock", MODEL, folder=folder)
+            first.wait(300)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
+    if not (folder / MODEL).exists():  # the first run's end may have taken away what the second had made
+        snakemake(*RUN, MODEL, folder=folder)
+    assert (folder / MODEL).read_bytes() == expected
+    assert not list(folder.glob("results/train_vqgan/.tmp-*")) and not list(folder.rglob("lock.json"))
+    assert not planned(folder, MODEL)
