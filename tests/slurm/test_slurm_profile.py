@@ -21,7 +21,8 @@ def test_only_times_and_sizes_are_changed(tmp_path):
             assert name in SHORTENED or ours["set-resources"][rule][name] == value, (rule, name)
     assert list(ours["default-resources"]) == list(theirs["default-resources"])
     assert ours["set-threads"] == theirs["set-threads"]
-    changed = {"set-resources", "default-resources", "set-threads", "latency-wait"}
+    changed = {"set-resources", "default-resources", "set-threads", "latency-wait", "config"}
+    assert set(ours["config"]) == set(theirs["config"])
     assert all(ours[key] == value for key, value in theirs.items() if key not in changed)
 
 
