@@ -18,7 +18,7 @@ test: .venv/.ready
 	$(PYTEST) -m "not slow"
 
 test-all: .venv/.ready
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --durations=40
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -32,18 +32,18 @@ class Training:
         self.known = {job["id"] for job in cluster.jobs()}
         self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"}
         settings = {"steps": steps, "gan_start": steps // 2, "save_every": SAVE_EVERY, "validate_every": steps}
-        settings["perceptual"] = "none"  # its network would take most of the time
+        settings |= {"perceptual": "none", "crop": [8, 8, 8], "batch": 1}  # many steps in little time
         (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
         profile = write_profile(folder / "profile", minutes=20, rules=rules)
         self.command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--profile", str(profile)]
         self.command += ["--configfile", str(ROOT / "tests/tiny.yaml"), str(folder / "longer.yaml")]
         self.command += ["--config", "shard=0"]
 
-    def start(self, *targets: str) -> subprocess.Popen:
+    def start(self) -> subprocess.Popen:
         """A Snakemake that sees to the training, in the background; what it says is added to master.txt."""
         with (self.folder / "master.txt").open("ab") as log:
             return subprocess.Popen(
-                [*self.command, "--", *(targets or ["results/train_vqgan/model.pt"])],
+                [*self.command, "--", "results/train_vqgan/model.pt"],
                 cwd=ROOT, env=self.environment, stdout=log, stderr=log,
             )  # fmt: skip
 
