@@ -128,7 +128,7 @@ class Cluster:
         return (self.folder / f"log/{job}.txt").read_text()
 
     def jobs(self) -> list[dict]:
-        """All jobs by number, also those that ended in the last 5 minutes: id, name, comment, state, node, reason.
+        """All jobs by number, also those that have ended: id, name, comment, state, node, reason.
 
         `comment` is "rule_<name>_wildcards_<values>" of a job that Snakemake submitted; `state` is one long word.
         """
