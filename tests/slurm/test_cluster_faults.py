@@ -39,7 +39,7 @@ def went_on(training, undisturbed) -> bool:
 
 
 def test_time_limit(new):
-    training = new(steps=20 * STEPS, runtime=2)
+    training = new(steps=6 * STEPS, runtime=2)
     training.run()
     states = [job["state"] for job in training.jobs()]
     assert len(states) > 1 and states[-1] == "COMPLETED"
@@ -47,7 +47,7 @@ def test_time_limit(new):
         len(states) - 1
     )
     assert "going on from checkpoint" in training.log()
-    assert sorted(set(training.steps())) == list(range(1, 20 * STEPS + 1))
+    assert sorted(set(training.steps())) == list(range(1, 6 * STEPS + 1))
 
 
 def test_scancel(new, undisturbed):
