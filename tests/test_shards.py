@@ -1,6 +1,11 @@
 """Many patients a job: who is in which shard, and a finished run that goes on with shards."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 
 import pytest
@@ -61,3 +66,21 @@ def test_a_finished_run_goes_on_with_shards(tiny_run, tmp_path):
     assert not jobs_of(snakemake(*run, folder=folder))
     sorted((folder / "results/shards/latents").iterdir())[0].unlink()
     assert jobs_of(snakemake(*run, "--dry-run", folder=folder))["shard_latents"] == 1
+
+
+@pytest.mark.slow
+def test_a_shard_that_is_killed_goes_on_with_what_is_left(tmp_path):
+    options = ["--cores", "2", "--directory", str(tmp_path), "--configfile", str(ROOT / "tests/tiny.yaml")]
+    options += ["--config", "shard=8", "simulate={patients: 3, faults: []}", "--", "results/shards/scans/1-of-1.tsv"]
+    command = [sys.executable, "-m", "snakemake", *options]
+    run = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+    while not (finished := list(tmp_path.glob("results/resample/*/*_status.json"))):
+        assert run.poll() is None
+        time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    subprocess.run([*command[:3], "--unlock", *options[:6]], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(tmp_path.glob("results/resample/*/*_status.json"))) > len(before)
