@@ -198,6 +198,14 @@ def if_simulated(files):
     return files if SIMULATED else []
 
 
+def check_results_writable():
+    """Before the first job; not in a dry run, which may look at anybody's results."""
+    try:
+        check_writable(Path("results"), *sorted(Path("results").glob("*")))
+    except InvalidInput as error:
+        raise WorkflowError(str(error)) from None
+
+
 def print_disk_use():
     """What every stage's results take, after a run."""
     there = disk.used("results")
@@ -205,8 +213,7 @@ def print_disk_use():
 
 
 try:
-    if workflow.is_main_process:
-        check_writable(Path(), results=not workflow.dryrun)
+    check_writable(Path(), Path(".snakemake"))
     config = load_config(config)
     SIMULATED = config["cohort"] == "simulated"
     COHORT = load_cohort()
