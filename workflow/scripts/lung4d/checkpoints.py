@@ -22,6 +22,12 @@ PARTS = ("settings or code", "split", "data")  # of a digest, see `lung4d.traini
 logger = logging.getLogger("lung4d")
 
 
+def save_whole(state: dict[str, Any], path: str | Path) -> None:
+    """Write `state` (tensors, numbers, text, lists, dicts) whole or not at all: equal states as equal bytes."""
+    with atomic(path) as temporary, temporary.open("wb") as stream:  # torch would write a file's name into it
+        torch.save(state, stream)
+
+
 class Checkpoints:
     """Checkpoints `step-00000250_digest-<digest>.pt` in a folder, the newest `keep` of this digest.
 
@@ -36,8 +42,7 @@ class Checkpoints:
     def save(self, state: dict[str, Any], step: int) -> Path:
         """Write `state` (tensors, numbers, text, lists, dicts) whole or not at all, then drop the oldest."""
         path = self.folder / f"step-{step:08d}_digest-{self.digest}.pt"
-        with atomic(path) as temporary, temporary.open("wb") as stream:
-            torch.save(state, stream)  # not by name, which would be in the file
+        save_whole(state, path)
         for old in self._own()[self.keep :]:
             old.unlink(missing_ok=True)
         return path

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lung4d.files import atomic, reading
+from lung4d.checkpoints import save_whole
+from lung4d.files import reading
 from lung4d.ode.drawing import dtype_for
 from lung4d.ode.given import Given
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
@@ -77,8 +78,7 @@ def save_ode(
     """Write settings, the members' weights, the hash of the stage-1 parameters behind the latents, and the record of
     a `lung4d.ode.calibration.Calibration`."""
     state = {"settings": asdict(settings), "members": list(weights), "vqgan_hash": vqgan_hash}
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        torch.save({**state, "calibration": dict(calibration)}, stream)  # not by name, which would be in the file
+    save_whole({**state, "calibration": dict(calibration)}, path)
 
 
 def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: str | None = None) -> Ensemble:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lung4d.files import atomic, reading
+from lung4d.checkpoints import save_whole
+from lung4d.files import reading
 from lung4d.sections import Section
 from lung4d.vqgan.layers import lay_out
 from lung4d.vqgan.networks import Decoder, Encoder, ResidualBlock
@@ -86,8 +87,7 @@ def save_vqgan(model: VQGAN, path: str | Path, **records: Any) -> None:
         "window": tuple(model.settings.window),
         **records,
     }
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        torch.save(content, stream)  # not by name, which would be in the file
+    save_whole(content, path)
 
 
 def load_vqgan(path: str | Path, device: torch.device | str = "cpu") -> VQGAN:
