@@ -8,7 +8,7 @@ import pytest
 
 from trainings import Training, kill
 
-STEPS = 150
+STEPS = 200
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,11 @@ class Training:
     """
 
     def __init__(self, cluster: Cluster, finished: Path, folder: Path, steps: int, rules: Mapping | None = None):
-        self.cluster, self.folder = cluster, shutil.copytree(finished, folder, symlinks=True)
+        self.cluster, self.folder = cluster, folder
+        shutil.copytree(finished / ".snakemake", folder / ".snakemake", symlinks=True)
+        shutil.copytree(
+            finished / "results", folder / "results", copy_function=os.link
+        )  # files are replaced, not changed
         shutil.rmtree(folder / "results/train_vqgan")
         self.known = {job["id"] for job in cluster.jobs()}
         self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"}
