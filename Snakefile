@@ -41,6 +41,10 @@ rule all:
         if_simulated(["results/simulate/scans.tsv"]),
 
 
+onstart:
+    check_results_writable()
+
+
 onsuccess:
     if "preflight" not in sys.argv:
         print_disk_use()

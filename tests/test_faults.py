@@ -32,7 +32,7 @@ cohort = vqgan.cohort
 RNG = np.random.default_rng(0)
 SIZE = (24, 32, 40)
 SCAN = "results/{}/sub-01/sub-01_ses-02_{}"
-SCANS_OF_STAGE = "sub-01/sub-01_ses-02_*"
+FILE, FOLDER = "the file", "the folder of the patient"
 
 
 def image(size=SIZE):
@@ -125,39 +125,38 @@ def small_vqgan(path):
     save_vqgan(VQGAN(Settings(codes=16, embedding=4, width=2)), path)
 
 
-# Stage and name of a result, how it is written, who reads it, and what the remedy says to delete.
+# Stage and name of a result, how it is written, who reads it, and what the remedy asks for: the file, or the folder.
 CUT = [
-    ("convert", "ct.nii.gz", lambda path: write_image(image(), path), read_image, SCANS_OF_STAGE),
-    ("segment", "desc-lung_mask.nii.gz", lambda path: write_image(image(), path), read_image, SCANS_OF_STAGE),
-    ("resample", "desc-preproc_ct.nii", lambda path: write_image(image(), path, False), open_volume, SCANS_OF_STAGE),
-    ("resample", "desc-lung_mask.nii.gz", lambda path: write_image(image(), path), open_mask, SCANS_OF_STAGE),
-    ("register", "status.json", lambda path: write_status(Status(True, "register"), path), read_status, SCANS_OF_STAGE),
-    ("extract_latents", "latents.npz", lambda path: save_latents(latents(), path), load_latents, "the folder"),
-    ("extract_latents", "latents.npz", lambda path: save_latents(latents(), path), load_codes, "the folder"),
-    ("generate_trajectories", "ct.nii.gz", lambda path: write_image(image(), path), open_volume, "the folder"),
-    ("split", "split.tsv", lambda path: write_table(table(), path), read_table, "split.tsv"),
-    ("train_ode", "history.parquet", lambda path: write_table(table(), path), read_table, "history.parquet"),
-    ("train_vqgan", "model.pt", small_vqgan, load_vqgan, "model.pt"),
-    ("train_ode", "model.pt", small_vqgan, load_ode, "model.pt"),
-    ("train_ode", "model.pt", small_vqgan, load_calibration, "model.pt"),
+    ("convert", "ct.nii.gz", lambda path: write_image(image(), path), read_image, FILE),
+    ("segment", "desc-lung_mask.nii.gz", lambda path: write_image(image(), path), read_image, FILE),
+    ("resample", "desc-preproc_ct.nii", lambda path: write_image(image(), path, False), open_volume, FILE),
+    ("resample", "desc-lung_mask.nii.gz", lambda path: write_image(image(), path), open_mask, FILE),
+    ("register", "status.json", lambda path: write_status(Status(True, "register"), path), read_status, FILE),
+    ("extract_latents", "latents.npz", lambda path: save_latents(latents(), path), load_latents, FOLDER),
+    ("extract_latents", "latents.npz", lambda path: save_latents(latents(), path), load_codes, FOLDER),
+    ("generate_trajectories", "ct.nii.gz", lambda path: write_image(image(), path), open_volume, FOLDER),
+    ("split", "split.tsv", lambda path: write_table(table(), path), read_table, ""),
+    ("train_ode", "history.parquet", lambda path: write_table(table(), path), read_table, ""),
+    ("train_vqgan", "model.pt", small_vqgan, load_vqgan, ""),
+    ("train_ode", "model.pt", small_vqgan, load_ode, ""),
+    ("train_ode", "model.pt", small_vqgan, load_calibration, ""),
 ]
 
 
 @pytest.mark.parametrize("length", [0, 0.5, 0.99, -12])
 @pytest.mark.parametrize(
-    ("stage", "name", "write", "read", "delete"), CUT, ids=lambda value: value.__name__ if callable(value) else ""
+    ("stage", "name", "write", "read", "ask"), CUT, ids=lambda value: value.__name__ if callable(value) else ""
 )
-def test_a_result_that_is_cut_short_is_named_with_the_remedy(tmp_path, stage, name, write, read, delete, length):
-    of_scan = delete in (SCANS_OF_STAGE, "the folder")
-    path = tmp_path / (SCAN.format(stage, name) if of_scan else f"results/{stage}/{name}")
+def test_a_result_that_is_cut_short_is_named_with_the_remedy(tmp_path, stage, name, write, read, ask, length):
+    path = tmp_path / (SCAN.format(stage, name) if ask else f"results/{stage}/{name}")
     write(path)
     content = path.read_bytes()
     path.write_bytes(content[: length if length < 0 else int(length * len(content))])
     with pytest.raises(DamagedFile) as caught:
         read(path)
-    folder = {SCANS_OF_STAGE: path.parent / "sub-01_ses-02_*", "the folder": f"the folder {path.parent}"}
+    target = (path.parent if ask == FOLDER else path).relative_to(tmp_path)
     assert str(caught.value).startswith(f"{path} cannot be used (")
-    assert str(caught.value).endswith(f": delete {folder.get(delete, path)}, then run the same command again")
+    assert f": run the same command once with `--force {target}` at its end, which makes it again" in str(caught.value)
 
 
 @pytest.mark.parametrize("rows", [0, 100, 3999])
@@ -188,10 +187,20 @@ def test_whole_files_are_read(tmp_path):
         read_affine(tmp_path / "nowhere.nii")
 
 
-def test_with_shards_their_tables_are_part_of_the_remedy(tmp_path):
-    (tmp_path / "results/shards").mkdir(parents=True)
-    path = tmp_path / SCAN.format("convert", "ct.nii.gz")
-    assert remedy_for(path).startswith(f"delete {path.parent}/sub-01_ses-02_* and {tmp_path}/results/shards, then")
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("results/simulate/truth/sub-1/sub-1_ses-2_truth_landmarks.tsv", "results/simulate/truth/sub-1"),
+        ("results/simulate/sub-1/sub-1_ses-2_ct.nii.gz", "results/simulate/sub-1"),
+        ("/home/results/of/me/results/table3/paper/model.pt", "results/table3/paper/model.pt"),
+        ("results/split/split.parquet", "results/split/split.tsv"),
+        ("results/train_ode/history.parquet", "results/train_ode/history.parquet"),
+    ],
+)
+def test_the_remedy_asks_for_what_a_rule_declares(tmp_path, monkeypatch, path, target):
+    monkeypatch.chdir(tmp_path)
+    write_json([], "results/split/split.tsv")
+    assert remedy_for(path).startswith(f"run the same command once with `--force {target}` at its end")
 
 
 def test_a_mask_of_the_users_that_is_cut_short_is_no_mask(tmp_path):
@@ -209,7 +218,9 @@ def test_statuses_of_other_versions(tmp_path):
     write_json(old, path)
     assert read_status(path) == Status(True, "convert", metrics={"slices": 30})
     write_json({**old, "mood": "good"}, path)
-    with pytest.raises(DamagedFile, match=r"status.json cannot be used \(.*mood.*\): delete .*sub-01_ses-02_\*"):
+    with pytest.raises(
+        DamagedFile, match=r"status.json cannot be used \(.*mood.*\): run the same command once with `--force"
+    ):
         read_status(path)
     path.write_text(json.dumps([1, 2]))
     with pytest.raises(DamagedFile, match=r"status.json cannot be used"):

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import yaml
@@ -27,7 +26,7 @@ from small_disk import read_only
 
 pytestmark = pytest.mark.slow
 
-RUN = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"))
+RUN = ("--configfile", str(ROOT / "tests/tiny.yaml"), "--cores", "2")  # that option takes all words up to the next
 MODEL = "results/train_vqgan/model.pt"
 HOUR = 3600
 
@@ -64,17 +63,13 @@ def cut(path):
     return path
 
 
-def follow(remedy):
-    """Delete what the message says."""
-    said = re.search(r": delete (.*), then run the same command again$", remedy).group(1)
-    for words in said.replace("the folders ", "").replace("the folder ", "").split(" and "):
-        found = sorted(Path("/").glob(words.removeprefix("/")))
-        assert found, words
-        for path in found:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def asked_for(message):
+    """What the message says to ask for."""
+    return re.search(r"run the same command once with `--force (\S+)` at its end", message).group(1)
 
 
 def test_the_remedy_that_a_message_names_makes_the_file_again(folder):
+    """And nothing else but what that needs, although no stage after it is due."""
     results = folder / "results"
     scan = next(path for path in sorted(results.glob("resample/*/*_status.json")) if read_status(path).ok)
     subject, stem = scan.parent.name, scan.name.removesuffix("_status.json")
@@ -86,46 +81,55 @@ def test_the_remedy_that_a_message_names_makes_the_file_again(folder):
         "evaluate": (results / "evaluate/summary.tsv", read_table),
         "train_vqgan": (folder / MODEL, load_vqgan),
     }
+    targets = []
     for path, read in damaged.values():
         with pytest.raises(DamagedFile) as caught:
             read(cut(path))
-        follow(str(caught.value))
-        assert not path.exists()
-    jobs = planned(folder)
-    assert set(damaged) <= set(jobs)
-    assert jobs["simulate"] == jobs["train_vqgan"] == 1
+        targets.append(asked_for(str(caught.value)))
+    assert set(damaged) <= set(planned(folder, "--force", *targets))
+    assert planned(folder, "--force", targets[2]) == {"extract_latents": 1}
 
 
 def test_a_stage_ends_with_the_name_of_the_file_that_is_cut_short(folder):
     """Through Snakemake: the job fails, the log says why, and after the remedy the run comes to its end."""
     path = cut(next((folder / "results/extract_latents").glob("*/*_latents.npz")))
-    (folder / "results/codebook/codebook.tsv").unlink()
-    done = snakemake(*RUN, "results/codebook/codebook.tsv", folder=folder, check=False)
-    assert done.returncode == 1 and not (folder / "results/codebook/codebook.tsv").exists()
+    table = "results/codebook/codebook.tsv"
+    expected = (folder / table).read_bytes()
+    (folder / table).unlink()
+    done = snakemake(*RUN, table, folder=folder, check=False)
+    assert done.returncode == 1 and not (folder / table).exists()
     said = re.search(r"DamagedFile: (.*)", (folder / "results/logs/codebook/codebook.log").read_text()).group(1)
     assert said.startswith(f"{path.relative_to(folder)} cannot be used (")
-    assert said.endswith(f": delete the folder {path.parent.relative_to(folder)}, then run the same command again")
-    shutil.rmtree(path.parent)
-    snakemake(*RUN, "results/codebook/codebook.tsv", folder=folder)
+    snakemake(*RUN, "--force", asked_for(said), folder=folder)
+    snakemake(*RUN, table, folder=folder)
+    assert (folder / table).read_bytes() == expected
 
 
 # Folders that cannot be written to
 
 
-@pytest.mark.parametrize("name", ["results", "results/survival", "."])
-def test_a_folder_that_cannot_be_written_to_is_named_before_anything_starts(folder, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (".", "run cannot be written to; mend its permissions"),
+        ("results", "run/results cannot be written to; mend its permissions"),
+        ("results/survival", "Write-protected output files for rule survival"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_starts(folder, name, said):
+    target = "results/survival/summary.json"
     settings(folder, survival={"ridge": 0.2})
+    if name == "results":  # files that are there, Snakemake itself names
+        shutil.rmtree(folder / "results/survival")
     before = times(folder / "results")
     with read_only(folder / name):
-        done = snakemake(*RUN, folder=folder, check=False)
-        assert done.returncode == 1
-        said = done.stdout + done.stderr
-        assert f"{(folder / name).resolve()} cannot be written to; mend its permissions" in said
-        assert "nothing was started" in said and "Traceback" not in said
-        if name != ".":
-            assert planned(folder)["survival"] == 1  # looking is allowed
+        done = snakemake(*RUN, target, folder=folder, check=False)
+        assert done.returncode == 1 and said in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        if name == "results":
+            assert planned(folder, target) == {"survival": 1}  # looking is allowed
     assert times(folder / "results") == before
-    snakemake(*RUN, "results/survival/summary.json", folder=folder)
+    snakemake(*RUN, target, folder=folder)
 
 
 # Clocks
@@ -183,7 +187,7 @@ def test_results_of_an_older_version_are_taken_on(folder):
     older.to_parquet(split.with_suffix(".parquet"), index=False)
     for path, stat in when.items():
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    for name in ("evaluate/summary.tsv", "survival/summary.json", "qc/qc.tsv"):
+    for name in ("evaluate/summary.tsv", "survival/summary.json", "qc/qc.tsv", "report/index.html"):
         (folder / "results" / name).unlink()
     snakemake(*RUN, folder=folder)
     scans = list(folder.glob("results/convert/*/*_status.json"))

@@ -4,6 +4,7 @@ The same run then loses a scan by config/qc.tsv.
 """
 
 import gzip
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -115,6 +116,18 @@ def test_nothing_written_names_a_person_a_place_or_a_day(run):
 def test_no_result_or_log_names_a_source_path(run):
     for path in (run / "results").rglob("*"):
         assert path.is_dir() or "nachname" not in contents(path), path
+
+
+def test_shards_say_no_more(run, tmp_path):
+    """The Snakemake inside a shard's job names the user's files, which stay out of results/ with its log too."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    next((folder / "results/resample/sub-001").glob("*_status.json")).unlink()
+    snakemake("--cores", "2", "--config", "shard=1", "--", "scans", folder=folder)
+    assert len(list((folder / "results/logs/shards/scans").iterdir())) > 1
+    assert "nachname" in "".join(contents(path) for path in (folder / ".snakemake/log").iterdir())
+    for path in (folder / "results").rglob("*"):
+        text = "" if path.is_dir() else contents(path)
+        assert [planted for planted in ["nachname", *FORBIDDEN] if planted.lower() in text] == [], path
 
 
 def test_dates_become_years_and_the_damaged_scan_a_sentence(run):

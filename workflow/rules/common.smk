@@ -227,6 +227,14 @@ def shard_sources(wildcards):
     return settings_digest({"scans": scans, "times": times})
 
 
+def check_results_writable():
+    """Before the first job; not in a dry run, which may look at anybody's results."""
+    try:
+        check_writable(Path("results"), *sorted(Path("results").glob("*")))
+    except InvalidInput as error:
+        raise WorkflowError(str(error)) from None
+
+
 def print_disk_use():
     """What every stage's results take, after a run."""
     there = disk.used("results")
@@ -234,8 +242,7 @@ def print_disk_use():
 
 
 try:
-    if workflow.is_main_process:
-        check_writable(Path(), results=not workflow.dryrun)
+    check_writable(Path(), Path(".snakemake"))
     config = load_config(config)
     SIMULATED = config["cohort"] == "simulated"
     COHORT = load_cohort()

@@ -230,6 +230,9 @@ def _file_problems(row: Mapping[str, Any], root: Path) -> Iterator[tuple[str, st
     for column in ("path", "mask"):
         if not row.get(column):
             continue
+        if re.search(r"[{}\x00-\x1f\x7f]", row[column]):
+            yield column, "holds a brace or a control character, which Snakemake takes for something else; rename it"
+            continue
         try:
             ahead = (root / row[column]).stat().st_mtime - time.time()
         except OSError:

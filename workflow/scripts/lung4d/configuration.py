@@ -39,15 +39,12 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         raise InvalidInput([f"{Path(path).name} is not valid YAML: {error}"]) from error
 
 
-def check_writable(folder: Path, results: bool) -> None:
-    """Raise InvalidInput where a run in `folder` could not write to it or, with `results`, to the results there."""
-    wanted = [folder, folder / ".snakemake"]
-    if results:
-        wanted += [folder / "results", *(path for path in sorted((folder / "results").glob("*")) if path.is_dir())]
+def check_writable(*folders: Path) -> None:
+    """Raise InvalidInput naming those of `folders` that are there and cannot be written to."""
     errors = [
-        f"{path.resolve()} cannot be written to; mend its permissions or its disk, or run in a folder of your own"
-        for path in wanted
-        if path.exists() and not os.access(path, os.W_OK | os.X_OK)
+        f"{folder.resolve()} cannot be written to; mend its permissions or its disk, or run in a folder of your own"
+        for folder in folders
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
     ]
     if errors:
         raise InvalidInput(errors)

@@ -4,13 +4,13 @@ import errno
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+DECLARED_FOLDERS = ("simulate", "truth", "extract_latents", "generate_trajectories")  # of a patient, by stage
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # disk, quota, limit on the size of a file
 
 
@@ -31,24 +31,18 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def remedy_for(path: str | Path) -> str:
-    """What makes a file of the results anew: what to delete, so that the same command makes it again.
-
-    A scan's files go together with its status, on which the stages after it wait; a patient's as the folder that the
-    stage declares.
-    """
+    """What makes a file of the results anew. Snakemake makes by itself only what a job that is due declares as its
+    input; so the file is asked for, or the patient's folder that the stage declares."""
     path = Path(path)
-    scan = re.match(r"sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+_", path.name)
-    stage = path.parent.parent.name
-    if path.parent.name.startswith("sub-") and stage == "truth":
-        stage = path.parent.parent.parent
-        what = f"the folders {path.parent} and {stage / path.parent.name}"
-    elif path.parent.name.startswith("sub-"):
-        in_files = scan and stage in ("convert", "segment", "register", "resample")
-        what = f"{path.parent / scan.group()}*" if in_files else f"the folder {path.parent}"
-    else:
-        what = f"{path}"
-    shards = next((folder / "shards" for folder in path.parents if (folder / "shards").is_dir()), None)
-    return f"delete {what}{f' and {shards}' if shards else ''}, then run the same command again"
+    if "results" not in path.parts:
+        return "make it again"
+    if path.parent.name.startswith("sub-") and path.parent.parent.name in DECLARED_FOLDERS:
+        path = path.parent
+    elif path.suffix == ".parquet" and path.with_suffix(".tsv").exists():
+        path = path.with_suffix(".tsv")  # of the twins, the one that is declared
+    below = path.parts[len(path.parts) - path.parts[::-1].index("results") :]
+    target = Path("results", *below).as_posix()
+    return f"run the same command once with `--force {target}` at its end, which makes it again, and then without"
 
 
 @contextmanager
