@@ -75,9 +75,9 @@ def test_drained_nodes(new, undisturbed):
     for node in ("gpu1", "gpu2"):
         training.cluster.drain(node)
     master = training.start()
-    training.cluster.wait_for(training.jobs, 60)
+    training.cluster.wait_for(training.jobs, 180)
     job = training.jobs()[0]["id"]
-    training.cluster.wait_for(lambda: "gpu" in training.cluster.history(job)["Reason"], 30)
+    training.cluster.wait_for(lambda: "gpu" in training.cluster.history(job)["Reason"], 60)
     assert training.cluster.state(job) == "PENDING"
     for node in ("gpu1", "gpu2"):
         training.cluster.resume(node)
@@ -128,8 +128,8 @@ def test_the_master_is_interrupted(new, undisturbed):
     master = training.start()
     job = training.job()
     master.send_signal(signal.SIGINT)
-    assert master.wait(120) != 0
-    assert training.cluster.wait_for_end(job) == "CANCELLED"
+    assert master.wait(300) != 0
+    assert training.cluster.wait_for_end(job, 120) == "CANCELLED"
     training.run()
     assert went_on(training, undisturbed)
 
@@ -140,7 +140,7 @@ def test_the_master_is_asked_to_end(new, undisturbed):
     master = training.start()
     job = training.job()
     master.send_signal(signal.SIGTERM)
-    master.wait(300)
+    master.wait(600)
     assert training.cluster.state(job) == "COMPLETED"
     training.run()
     assert training.weights() == undisturbed
@@ -151,7 +151,7 @@ def test_the_master_is_killed_and_started_again_beside_its_job(new, undisturbed)
     master = training.start()
     job = training.job()
     kill(master)
-    assert training.start().wait(120) != 0 and "--unlock" in training.said()
+    assert training.start().wait(300) != 0 and "--unlock" in training.said()
     training.unlock()
     training.run()
     first, second = training.jobs()

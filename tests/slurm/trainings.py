@@ -56,7 +56,7 @@ class Training:
         self.finish(self.start())
 
     def finish(self, master: subprocess.Popen) -> None:
-        assert master.wait(600) == 0, self.said()
+        assert master.wait(1200) == 0, self.said()
 
     def unlock(self) -> None:
         subprocess.run([*self.command, "--unlock"], cwd=ROOT, env=self.environment, check=True, capture_output=True)
@@ -70,7 +70,7 @@ class Training:
 
     def job(self, beyond: int = 0) -> int:
         """Wait for a running job that has written a checkpoint after step `beyond`; its number."""
-        self.cluster.wait_for(lambda: self.step() > beyond and self._running(), 180)
+        self.cluster.wait_for(lambda: self.step() > beyond and self._running(), 400)
         return self._running()
 
     def _running(self) -> int | None:
