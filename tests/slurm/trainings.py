@@ -48,7 +48,7 @@ class Training:
         with (self.folder / "master.txt").open("ab") as log:
             return subprocess.Popen(
                 [*self.command, "--", "results/train_vqgan/model.pt"],
-                cwd=ROOT, env=self.environment, stdout=log, stderr=log,
+                cwd=ROOT, env=self.environment, stdout=log, stderr=log, preexec_fn=hear_interrupts,
             )  # fmt: skip
 
     def run(self) -> None:
@@ -98,6 +98,11 @@ class Training:
 
     def log(self) -> str:
         return (self.folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+
+
+def hear_interrupts() -> None:
+    """Undo that a shell in the background, which may have started the tests, lets its processes ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill(process: subprocess.Popen | psutil.Process) -> None:
