@@ -84,7 +84,7 @@ def rerun(folder, repository=ROOT):
 
 # Every row: section, key, another value, and the stages that must run again.
 KEYS = [
-    ("simulate", "seed", 9, set()),  # the cohort is not the simulated one
+    ("simulate", "seed", 9, {"report"}),  # the cohort is not the simulated one; the report lists all settings
     ("segment", "min_volume_ml", 250, {"segment", "register", "resample", *AFTER_SCANS}),
     ("register", "keypoint_sigma", 1.5, {"register", "resample", *AFTER_SCANS}),
     ("resample", "margin", 12.0, {"resample", *AFTER_SCANS}),
@@ -98,7 +98,6 @@ KEYS = [
     ("survival", "ridge", 0.2, {"survival", "report"}),
     ("qc", "min_dice_after", 0.8, {"qc", "report"}),
     ("report", "title", "Another title", {"report"}),
-    # The report lists all settings.
     ("table1", "given_too", True, {"report"}),
     # Values that are the defaults change nothing.
     ("train_vqgan", "codes", 32, set()),
