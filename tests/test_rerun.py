@@ -161,13 +161,16 @@ def test_comments_and_order_in_the_configuration(dry, config):
 
 
 def test_a_scan_file_that_changed(dry, base):
-    scan = pd.read_csv(base / "config/scans.tsv", sep="\t", dtype=str).groupby("subject").nth(1).iloc[0]
-    path = base / scan["path"]
-    before = path.stat()
-    path.touch()
+    scans = pd.read_csv(base / "config/scans.tsv", sep="\t", dtype=str)
+    path = base / scans[scans["path"].str.endswith(".nii.gz")].groupby("subject").nth(1).iloc[0]["path"]
+    content, before = path.read_bytes(), path.stat()
     try:
+        path.touch()
+        assert not dry()  # Snakemake knows the content of a small file
+        path.write_bytes(content + b"changed")
         assert dry() == expected(base, {*SCAN_STAGES, *AFTER_SCANS}, **dict.fromkeys(SCAN_STAGES, 1))
     finally:
+        path.write_bytes(content)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
