@@ -39,15 +39,13 @@ def went_on(training, undisturbed) -> bool:
 
 
 def test_time_limit(new):
-    training = new(steps=6 * STEPS, runtime=2)
+    training = new(steps=4 * STEPS, runtime=2)
     training.run()
     states = [job["state"] for job in training.jobs()]
     assert len(states) > 1 and states[-1] == "COMPLETED"
-    assert [training.cluster.history(job["id"])["ExitCode"] for job in training.jobs()[:-1]] == ["75:0"] * (
-        len(states) - 1
-    )
+    assert set(states[:-1]) == {"FAILED"}  # it ended by itself, before SLURM's TIMEOUT
     assert "going on from checkpoint" in training.log()
-    assert sorted(set(training.steps())) == list(range(1, 6 * STEPS + 1))
+    assert sorted(set(training.steps())) == list(range(1, 4 * STEPS + 1))
 
 
 def test_scancel(new, undisturbed):
