@@ -200,8 +200,7 @@ def if_simulated(files):
 
 def sections(rules):
     """The config sections that jobs of these rules depend on."""
-    names = ["cohort", "simulate", "shard", *rules]
-    return {name: config[name] for name in names if name in config}
+    return {name: config[name] for name in ["cohort", *if_simulated(["simulate"]), *rules]}
 
 
 def of_shard(pattern):

@@ -29,7 +29,7 @@ rule shard_scans:
         "../scripts/shard.py"
 
 
-rule shard_latents:
+use rule shard_scans as shard_latents with:
     input:
         model="results/train_vqgan/model.pt",
         split="results/split/split.tsv",
@@ -37,25 +37,16 @@ rule shard_latents:
         table="results/shards/latents/{shard}.tsv",
     log:
         "results/logs/shards/latents/{shard}.log",
-    conda:
-        "../envs/snakemake.yaml"
-    container:
-        None
     threads: 4
-    resources:
-        software=SOFTWARE,
-        apptainer_args=APPTAINER_ARGS,
     params:
         rules=["extract_latents"],
         targets=of_shard("results/extract_latents/sub-{subject}"),
         config=sections(["extract_latents"]),
         code=codes_of(["extract_latents"]),
         alone=True,
-    script:
-        "../scripts/shard.py"
 
 
-rule shard_trajectories:
+use rule shard_scans as shard_trajectories with:
     input:
         vqgan="results/train_vqgan/model.pt",
         ode="results/train_ode/model.pt",
@@ -65,19 +56,10 @@ rule shard_trajectories:
         table="results/shards/trajectories/{shard}.tsv",
     log:
         "results/logs/shards/trajectories/{shard}.log",
-    conda:
-        "../envs/snakemake.yaml"
-    container:
-        None
     threads: 4
-    resources:
-        software=SOFTWARE,
-        apptainer_args=APPTAINER_ARGS,
     params:
         rules=["generate_trajectories"],
         targets=of_shard("results/generate_trajectories/sub-{subject}"),
         config=sections(["generate_trajectories"]),
         code=codes_of(["generate_trajectories"]),
         alone=True,
-    script:
-        "../scripts/shard.py"
