@@ -20,7 +20,7 @@ from lung4d.ode.ensemble import load_ode
 from lung4d.ode.trajectories import band_columns, given_sets, years_to_generate
 from lung4d.synthetic import Forecast, Placed
 from lung4d.synthetic_dicom import write_synthetic_series
-from lung4d.tables import read_table
+from lung4d.tables import read_table, write_table
 from lung4d.volumes import open_volume
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 from ode_cases import Named, model, run_script, save_model, section, write_cohort
@@ -36,7 +36,7 @@ def generated(folder, cohort, subject="001", sessions_left=None, originals=None,
     paths = write_cohort(folder, cohort, dict.fromkeys(cohort, "test"))
     if sessions_left is not None:
         table = read_table(paths.split).query("session in @sessions_left")
-        table.to_csv(paths.split, sep="\t", index=False)
+        write_table(table, paths.split)
     save_model(
         model(channels=4, drawn=2.0, factor=4, features=True, maps=2),
         folder / "ode.pt",

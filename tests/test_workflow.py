@@ -49,7 +49,7 @@ def test_a_second_run_does_nothing(tiny_run):
 
 
 def test_preflight_says_that_nothing_is_left_to_do(tiny_run):
-    done = snakemake("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), "preflight", folder=tiny_run)
+    done = snakemake("preflight", "--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tiny_run)
     assert "6 patients" in done.stdout and "Nothing will run" in done.stdout
     assert "resample" in done.stdout and "Nothing stands in the way." in done.stdout
 

@@ -59,14 +59,14 @@ def test_jobs_are_few_and_run_where_the_profile_says(run, cluster):
 
 
 def test_preflight_asks_the_cluster(run, options, environment):
-    done = snakemake(*options, "preflight", folder=run, environment=environment)
+    done = snakemake("preflight", *options, folder=run, environment=environment)
     assert "Nothing will run" in done.stdout and "Nothing stands in the way." in done.stdout
     bad = environment | {"LUNG4D_PARTITION": "a1000", "LUNG4D_CPU_PARTITION": "cpu"}
-    done = snakemake(*options, "preflight", "--forcerun", "train_ode", folder=run, environment=bad, check=False)
+    done = snakemake("preflight", *options, "--forcerun", "train_ode", folder=run, environment=bad, check=False)
     assert done.returncode != 0 and "no partition a1000; there are a100, cpu" in done.stdout
     assert "This retrains stage 2 (train_ode)" in done.stdout
     greedy = environment | {"LUNG4D_GRES": "gpu:a100:64"}
-    done = snakemake(*options, "preflight", "--forcerun", "train_ode", folder=run, environment=greedy, check=False)
+    done = snakemake("preflight", *options, "--forcerun", "train_ode", folder=run, environment=greedy, check=False)
     assert done.returncode != 0 and "SLURM would not take a job with" in done.stdout
 
 
