@@ -19,7 +19,10 @@ class Conv3d(nn.Conv3d):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x (B, inputs, d, h, w) to (B, outputs, d, h, w), in the type of x; a small float32 volume keeps its memory format."""
+        """x (B, inputs, d, h, w) to (B, outputs, d, h, w), in the type of x.
+
+        A small float32 volume keeps its memory format.
+        """
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if x.device.type != "cpu" or not self._is_slow(x):
             return self._conv_forward(x, weight, bias)
