@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tokenize
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -136,7 +137,7 @@ def _data_files(path: Path) -> list[Path]:
 def imported_modules(path: Path, library: Path) -> tuple[Path, ...]:
     """Files of the library that the module at `path` imports, the packages' own `__init__` among them."""
     found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _imports(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -146,6 +147,15 @@ def imported_modules(path: Path, library: Path) -> tuple[Path, ...]:
         for name in names:
             found.update(_module_files(name, library))
     return tuple(sorted(found - {path}))
+
+
+def _imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The import statements of a tree, wherever they stand; expressions, most of the tree, hold none."""
+    if isinstance(tree, ast.Import | ast.ImportFrom):
+        yield tree
+    elif not isinstance(tree, ast.expr):
+        for node in ast.iter_child_nodes(tree):
+            yield from _imports(node)
 
 
 def _module_files(name: str, library: Path) -> list[Path]:
