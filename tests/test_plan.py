@@ -107,6 +107,15 @@ def test_disk_that_is_used_and_expected(tmp_path):
     assert disk.still_wanted(expected, {}) == pytest.approx(sum(expected.values()))
 
 
+def test_processes_that_cannot_share_a_training():
+    config = {"train_vqgan": {"accumulation": 6}, "train_ode": {"accumulation": 8}}
+    assert checks.check_processes({"train_vqgan": {"processes": "6", "nodes": "3"}, "qc": {}}, config) == []
+    uneven = checks.check_processes({"train_vqgan": {"processes": "4"}, "train_ode": {"processes": "4"}}, config)
+    assert len(uneven) == 1 and "train_vqgan.accumulation is 6, which 4 processes" in uneven[0]
+    (spread,) = checks.check_processes({"table3_train": {"processes": "3", "nodes": "2"}}, config)
+    assert "table3_train: 3 processes cannot be spread evenly over 2 nodes" in spread
+
+
 def test_weights_that_are_not_there_or_others(tmp_path):
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert checks.check_weights(config) == []

@@ -25,6 +25,7 @@ lines += ["", f"Disk: about {disk.in_words(wanted)} will be written, {disk.in_wo
 lines += disk.table(expected, there)
 
 problems = checks.check_weights(params.config)
+problems += checks.check_processes({rule: work.resources for rule, work in works.items()}, params.config)
 requests = plan.requests(works.values())
 if requests:
     problems += checks.check_requests(requests)

@@ -10,6 +10,7 @@ from typing import Any
 from lung4d.files import digest_of_file
 
 WEIGHTS = (("segment", "weights", "weights_sha256"), ("train_vqgan", "perceptual_weights", "perceptual_sha256"))
+SHARED = {"train_vqgan": "train_vqgan", "table3_train": "train_vqgan", "train_ode": "train_ode"}  # its section, by rule
 RUN = {"capture_output": True, "text": True, "timeout": 60}
 
 
@@ -24,6 +25,22 @@ def check_weights(config: Mapping[str, Any]) -> list[str]:
             problems.append(f"{stage}.{key} is {path}, which is no file; get it as resources/README.md says")
         elif expected and digest_of_file(path) != expected.lower():
             problems.append(f"{stage}.{key}: {path} has another SHA-256 than {checksum}; get it again or correct it")
+    return problems
+
+
+def check_processes(asked: Mapping[str, Mapping[str, str]], config: Mapping[str, Any]) -> list[str]:
+    """Whether the trainings that will run can share their work out; `asked` holds each rule's resources."""
+    problems = []
+    for rule in asked.keys() & SHARED.keys():
+        section = SHARED[rule]
+        processes, nodes = (int(asked[rule].get(what, 1)) for what in ("processes", "nodes"))
+        accumulation = config[section]["accumulation"]
+        if accumulation % processes:
+            problem = f"{section}.accumulation is {accumulation}, which {processes} processes cannot share evenly"
+            problems.append(f"{problem}; give a multiple, or other LUNG4D_PROCESSES")
+        if processes % nodes:
+            problem = f"{rule}: {processes} processes cannot be spread evenly over {nodes} nodes"
+            problems.append(f"{problem}; set LUNG4D_PROCESSES to a multiple of LUNG4D_NODES")
     return problems
 
 
