@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -147,6 +148,11 @@ class Cluster:
             re.findall(r"(\S+?)=(.*?)(?=\s+[\w:/]+=|\s*$)", self.run("scontrol", "show", "job", "-o", str(job)))
         )
 
+    def waits_for_a_node(self, job: int) -> bool:
+        """Whether a job is not started because the nodes for it are drained or down; SLURM has several words for it."""
+        known = self.history(job)
+        return known["JobState"] == "PENDING" and bool(re.search("DRAINED|UnavailableNodes", known["Reason"]))
+
     def wait_for(self, predicate: Callable[[], object], seconds: float):
         """The first result of `predicate` that is true; raises TimeoutError, with the queue, after `seconds`."""
         end = time.monotonic() + seconds
@@ -168,17 +174,19 @@ class Cluster:
         """Stop a job and put it back into the queue under its number."""
         self.run("scontrol", "requeue", str(job))
 
-    def drain(self, node: str) -> None:
-        """Give a node no new jobs; those that it has go on."""
-        self.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    @contextmanager
+    def drained(self, *nodes: str) -> Iterator[None]:
+        """For the time of the block the nodes get no new jobs; those that they have go on."""
+        names = f"nodename={','.join(nodes)}"
+        self.run("scontrol", "update", names, "state=drain", "reason=test")
+        try:
+            yield
+        finally:
+            self.run("scontrol", "update", names, "state=resume")
 
     def fail(self, node: str) -> None:
         """Let a node break down with the jobs that it has. It is found to be alive, and back, within seconds."""
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-
-    def resume(self, node: str) -> None:
-        """Give a drained node jobs again."""
-        self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def processes(self) -> dict[int, str]:
         """Process numbers and names of the daemons and all jobs of this cluster."""

@@ -50,11 +50,10 @@ def test_two_jobs_have_a_gpu_each_and_a_third_waits(cluster):
 def test_a_drained_node_keeps_its_job_and_takes_no_other(cluster):
     running = cluster.submit("sleep 60")
     started(cluster, running)
-    cluster.drain("cpu1")
-    waiting = cluster.submit("true")
-    cluster.wait_for(lambda: "UnavailableNodes:cpu1" in cluster.history(waiting)["Reason"], 20)
-    assert cluster.state(running) == "RUNNING"
-    cluster.resume("cpu1")
+    with cluster.drained("cpu1"):
+        waiting = cluster.submit("true")
+        cluster.wait_for(lambda: cluster.waits_for_a_node(waiting), 20)
+        assert cluster.state(running) == "RUNNING"
     assert cluster.wait_for_end(waiting) == "COMPLETED"
     cluster.scancel(running)
 

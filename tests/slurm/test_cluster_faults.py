@@ -8,7 +8,7 @@ import pytest
 
 from trainings import Training, kill
 
-STEPS = 200
+STEPS = 120
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def went_on(training, undisturbed) -> bool:
 
 
 def test_time_limit(new):
-    training = new(steps=4 * STEPS, runtime=2)
+    training = new(steps=4 * STEPS, runtime=2)  # twice as long as one time window or more
     training.run()
     states = [job["state"] for job in training.jobs()]
     assert len(states) > 1 and states[-1] == "COMPLETED"
@@ -70,15 +70,11 @@ def test_requeue(new, undisturbed):
 
 def test_drained_nodes(new, undisturbed):
     training = new()
-    for node in ("gpu1", "gpu2"):
-        training.cluster.drain(node)
-    master = training.start()
-    training.cluster.wait_for(training.jobs, 180)
-    job = training.jobs()[0]["id"]
-    training.cluster.wait_for(lambda: "gpu" in training.cluster.history(job)["Reason"], 60)
-    assert training.cluster.state(job) == "PENDING"
-    for node in ("gpu1", "gpu2"):
-        training.cluster.resume(node)
+    with training.cluster.drained("gpu1", "gpu2"):
+        master = training.start()
+        training.cluster.wait_for(training.jobs, 180)
+        job = training.jobs()[0]["id"]
+        training.cluster.wait_for(lambda: training.cluster.waits_for_a_node(job), 60)
     training.finish(master)
     assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
     assert training.weights() == undisturbed

@@ -17,7 +17,7 @@ from running import ROOT
 from slurm_profile import write_profile
 
 RULE = "rule_train_vqgan"
-SAVE_EVERY = 25  # steps; every time a picture of the training is drawn, which takes longer than the steps
+SAVE_EVERY = 20  # steps; every time a picture of the training is drawn, which takes longer than the steps
 
 
 class Training:
