@@ -42,6 +42,7 @@ rule all:
 
 
 onstart:
+    check_preflight_alone()
     check_results_writable()
 
 

@@ -34,7 +34,7 @@ rule train_vqgan:
     input: results/split/split.tsv
     output: results/train_vqgan/model.pt
     jobid: 9
-    reason: Params have changed since last execution: x; Input files updated by another job: c, a, b, d
+    reason: Params have changed since last execution: before: 1; 2 now: 3; Input files updated by another job: c, a, b, d
     threads: 8
     resources: tmpdir=/tmp, mem_mb=64000, slurm_account=lung, slurm_partition=a100, runtime=2880, gres=gpu:a100:1
 Shell command: None
@@ -50,8 +50,9 @@ def test_a_dry_run_is_read():
     works = plan.read_dry_run(DRY_RUN)
     assert {rule: work.jobs for rule, work in works.items()} == {"shard_scans": 2, "train_vqgan": 1}
     assert works["train_vqgan"].reason == (
-        "Params have changed since last execution: x; Input files updated by another job: a, b and 2 more"
+        "Params have changed since last execution; Input files updated by another job: a, b and 2 more"
     )
+    assert plan.due_stages(works) == {"simulate", "convert", "segment", "register", "resample", "train_vqgan"}
     cpu, gpu = plan.requests(works.values())
     assert cpu == {"partition": "cpu", "memory": "64000", "runtime": "480", "threads": "8"}
     assert (gpu["gres"], gpu["account"]) == ("gpu:a100:1", "lung")

@@ -7,6 +7,8 @@ import pytest
 
 from running import ROOT, faulty_scans, jobs_of, snakemake, times
 
+TINY = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"))
+
 
 @pytest.fixture(scope="module")
 def repository_before():
@@ -43,15 +45,22 @@ def test_the_repository_is_not_written_to(repository_before, tiny_run):
 
 def test_a_second_run_does_nothing(tiny_run):
     before = times(tiny_run / "results")
-    done = snakemake("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tiny_run)
+    done = snakemake(*TINY, folder=tiny_run)
     assert not jobs_of(done)
     assert times(tiny_run / "results") == before
 
 
 def test_preflight_says_that_nothing_is_left_to_do(tiny_run):
-    done = snakemake("preflight", "--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=tiny_run)
+    done = snakemake("preflight", *TINY, folder=tiny_run)
     assert "6 patients" in done.stdout and "Nothing will run" in done.stdout
     assert "resample" in done.stdout and "Nothing stands in the way." in done.stdout
+
+
+def test_preflight_beside_something_else_runs_nothing(tiny_run):
+    before = times(tiny_run / "results")
+    done = snakemake("preflight", *TINY, "--forcerun", "train_ode", folder=tiny_run, check=False)
+    assert done.returncode != 0 and "with train_ode in the command Snakemake would do more" in done.stderr
+    assert times(tiny_run / "results") == before
 
 
 def test_the_split_and_the_unusable_scans_are_the_whole_cohort(tiny_run):

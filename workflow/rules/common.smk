@@ -234,6 +234,18 @@ def check_results_writable():
         raise WorkflowError(str(error)) from None
 
 
+def check_preflight_alone():
+    """Before the first job: Snakemake takes rules that are forced or stopped at for targets, and would run them."""
+    asked = workflow.dag_settings
+    others = {*asked.targets, *asked.forcerun, *asked.until} - {"preflight"}
+    if "preflight" in asked.targets and others:
+        named = ", ".join(sorted(map(str, others)))
+        raise WorkflowError(
+            f"preflight changes nothing, but with {named} in the command Snakemake would do more. Ask for preflight "
+            "alone, or see with --dry-run what that command does."
+        )
+
+
 def print_disk_use():
     """What every stage's results take, after a run."""
     there = disk.used("results")

@@ -20,7 +20,9 @@ lines += plan.plan_lines(works, plan.recorded_seconds(Path(".snakemake/metadata"
 
 sources = sum(map(disk.folder_bytes, params.sources)) or params.scans * disk.simulated_bytes(params.config)
 expected, there = disk.predicted(sources, params.scans, params.patients, params.config), disk.used("results")
-wanted, free = disk.still_wanted(expected, there), disk.free_bytes(".")
+due = plan.due_stages(works)
+coming = {stage: size for stage, size in expected.items() if stage in due}
+wanted, free = disk.still_wanted(coming, there), disk.free_bytes(".")
 lines += ["", f"Disk: about {disk.in_words(wanted)} will be written, {disk.in_words(free)} are free."]
 lines += disk.table(expected, there)
 

@@ -17,6 +17,11 @@ TRAININGS = {
     "table1_train": "a disease model of Table 1",
     "ablation_train": "a disease model of the ablation",
 }
+STAGES_OF_A_SHARD = {
+    "shard_scans": ("simulate", "convert", "segment", "register", "resample"),
+    "shard_latents": ("extract_latents",),
+    "shard_trajectories": ("generate_trajectories",),
+}
 SAMPLE = 20  # jobs of a rule whose times are looked up
 
 
@@ -56,13 +61,18 @@ def read_dry_run(text: str) -> dict[str, Work]:
 
 
 def _short(reason: str) -> str:
-    """Snakemake's reason with at most two files of each kind named."""
+    """Snakemake's reason with at most two files of each kind named, and no values of parameters."""
     parts = []
-    for part in reason.split("; "):
+    for part in re.sub(r"(Params have changed since last execution).*?(?=; [A-Z]|$)", r"\1", reason).split("; "):
         what, colon, files = part.partition(": ")
         named = sorted(files.split(", "))
         parts.append(what + colon + ", ".join(named[:2]) + (f" and {len(named) - 2} more" if len(named) > 2 else ""))
     return "; ".join(parts)
+
+
+def due_stages(works: Iterable[str]) -> set[str]:
+    """The stages of which these rules' jobs write results."""
+    return {stage for rule in works for stage in STAGES_OF_A_SHARD.get(rule, (rule,))}
 
 
 def recorded_seconds(metadata: Path) -> dict[str, float]:
