@@ -34,7 +34,7 @@ rule train_vqgan:
     input: results/split/split.tsv
     output: results/train_vqgan/model.pt
     jobid: 9
-    reason: Params have changed since last execution: before: 1; 2 now: 3; Input files updated by another job: c, a, b, d
+    reason: Params have changed since last execution: was: 1; 2 now: 3; Input files updated by another job: c, a, b, d
     threads: 8
     resources: tmpdir=/tmp, mem_mb=64000, slurm_account=lung, slurm_partition=a100, runtime=2880, gres=gpu:a100:1
 Shell command: None
