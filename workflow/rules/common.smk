@@ -3,6 +3,7 @@
 # Leaves: config (checked), COHORT, and the functions below. Nothing here imports torch.
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
@@ -218,7 +219,13 @@ def shard_sources(wildcards):
 
     As inputs of the rule tens of thousands of files would take Snakemake longer than all the rest.
     """
-    scans = [scan for subject in SHARDS[wildcards.shard] for scan in COHORT.scans_of(subject)]
+    return sources_digest(wildcards.shard)
+
+
+@cache
+def sources_digest(shard):
+    """The same, once a run: Snakemake asks twice."""
+    scans = [scan for subject in SHARDS[shard] for scan in COHORT.scans_of(subject)]
     real = config["simulate"]["real_anatomy"]
     named = [*real["scans"], *real["masks"]] if SIMULATED else [s[key] for s in scans for key in ("path", "mask")]
     named.append(weights_file("segment", "weights", method="lungmask"))

@@ -117,22 +117,23 @@ def _typed_rows(path: Path, schema: Mapping[str, Any], errors: list[str]) -> lis
         row: dict[str, Any] = {"row": number}
         for name, text in record.items():
             if name in columns:
-                row[name] = _typed(text.strip(), columns[name], schema["required"], name, _place(path, row), errors)
+                value, problem = _typed(text.strip(), columns[name], name in schema["required"])
+                row[name] = value
+                if problem:
+                    errors.append(f"{_place(path.name, row)}: {name} {problem}; {columns[name]['description']}")
         rows.append(row)
     return rows
 
 
-def _place(path: Path, row: Mapping[str, Any]) -> str:
+def _place(table: str, row: Mapping[str, Any]) -> str:
     patient = f", patient {row['subject']}" if row.get("subject") else ""
-    return f"{path.name} row {row['row']}{patient}"
+    return f"{table} row {row['row']}{patient}"
 
 
-def _typed(text: str, column: Mapping[str, Any], required: list[str], name: str, place: str, errors: list[str]) -> Any:
-    """The value of one cell, or None with an error where it does not fit its column."""
+def _typed(text: str, column: Mapping[str, Any], required: bool) -> tuple[Any, str]:
+    """The value of one cell and "", or None and what is wrong where it does not fit its column."""
     if text in ("", "n/a", "NA"):
-        if name in required:
-            errors.append(f"{place}: {name} is empty; {column['description']}")
-        return None
+        return None, "is empty" if required else ""
     value: Any = text
     if column["type"] in ("number", "integer"):
         try:
@@ -143,10 +144,7 @@ def _typed(text: str, column: Mapping[str, Any], required: list[str], name: str,
         fits = value is not None and low <= value <= high
     else:
         fits = text in column.get("enum", [text]) and re.fullmatch(column.get("pattern", ".*"), text) is not None
-    if not fits:
-        errors.append(f"{place}: {name} is {text!r}; {column['description']}")
-        return None
-    return value
+    return (value, "") if fits else (None, f"is {text!r}")
 
 
 def _exclude(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:
@@ -155,7 +153,7 @@ def _exclude(rows: list[dict], scans: list[dict], table: str, errors: list[str])
     subjects = {scan.get("subject") for scan in scans}
     seen: dict[tuple, int] = {}
     for row in rows:
-        place, key = _place(Path(table), row), (row["subject"], row["session"])
+        place, key = _place(table, row), (row["subject"], row["session"])
         if None in key:
             continue
         if row["subject"] not in subjects:
@@ -180,7 +178,7 @@ def _dates_to_years(rows: list[dict], table: str, errors: list[str]) -> None:
             first[row.get("subject")] = min(when, first.get(row.get("subject"), when))
     dated = {row.get("subject") for row, when in zip(rows, dates, strict=True) if when and row.get("years") is None}
     for row, when in zip(rows, dates, strict=True):
-        place = _place(Path(table), row)
+        place = _place(table, row)
         if row.get("years") is not None:
             if when is None and row.get("subject") in dated:
                 errors.append(
@@ -207,7 +205,7 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
     sessions: dict[tuple, int] = {}
     sources: dict[tuple, int] = {}
     for row in rows:
-        place = _place(Path(table), row)
+        place = _place(table, row)
         session = (row.get("subject"), row.get("session"))
         if None not in session and session in sessions:
             errors.append(
@@ -250,7 +248,7 @@ def _check_participants(rows: list[dict], scans: list[dict], table: str, errors:
             last_scan[scan["subject"]] = max(scan["years"], last_scan.get(scan["subject"], scan["years"]))
     seen: dict[str, int] = {}
     for row in rows:
-        place, subject = _place(Path(table), row), row.get("subject")
+        place, subject = _place(table, row), row.get("subject")
         if subject in seen:
             errors.append(f"{place}: the patient is in row {seen[subject]} already; keep one row a patient")
         seen.setdefault(subject, row["row"])
