@@ -17,9 +17,8 @@ demo: .venv/.ready
 test: .venv/.ready
 	$(PYTEST) -m "not slow"
 
-# A process more than cores: tests on the cluster wait half of their time.
 test-all: .venv/.ready
-	$(PYTEST) -m slow --durations=40 --numprocesses $$(($(CORES) + 1))
+	$(PYTEST) -m slow --durations=40
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -48,10 +48,15 @@ def test_time_limit(new):
     assert sorted(set(training.steps())) == list(range(1, 4 * STEPS + 1))
 
 
-def test_scancel(new, undisturbed):
+def test_drained_nodes_and_scancel(new, undisturbed):
     training = new()
-    master = training.start()
-    training.cluster.scancel(training.job())
+    with training.cluster.drained("gpu1", "gpu2"):
+        master = training.start()
+        training.cluster.wait_for(training.jobs, 180)
+        job = training.jobs()[0]["id"]
+        training.cluster.wait_for(lambda: training.cluster.waits_for_a_node(job), 60)
+    assert training.job() == job
+    training.cluster.scancel(job)
     training.finish(master)
     assert [job["state"] for job in training.jobs()] == ["CANCELLED", "COMPLETED"]
     assert went_on(training, undisturbed)
@@ -68,28 +73,9 @@ def test_requeue(new, undisturbed):
     assert went_on(training, undisturbed)
 
 
-def test_drained_nodes(new, undisturbed):
-    training = new()
-    with training.cluster.drained("gpu1", "gpu2"):
-        master = training.start()
-        training.cluster.wait_for(training.jobs, 180)
-        job = training.jobs()[0]["id"]
-        training.cluster.wait_for(lambda: training.cluster.waits_for_a_node(job), 60)
-    training.finish(master)
-    assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
-    assert training.weights() == undisturbed
-
-
-def test_out_of_memory_once(new, undisturbed):
-    training = new(mem_mb="300 if attempt == 1 else 8000")
-    training.run()
-    assert [job["state"] for job in training.jobs()] == ["FAILED", "COMPLETED"]
-    assert training.weights() == undisturbed
-
-
-def test_an_error_once(new, undisturbed, tmp_path):
-    """The first process that trains ends with status 1 when Python starts."""
-    training = new()
+def test_an_error_once_and_out_of_memory_once(new, undisturbed, tmp_path):
+    """The first process that trains ends with status 1 when Python starts, the second has too little memory."""
+    training = new(mem_mb="300 if attempt == 2 else 8000")
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         f"if 'train_vqgan' in ' '.join(sys.orig_argv[1:2]) and not os.path.exists({str(tmp_path / 'once')!r}):\n"
@@ -99,7 +85,9 @@ def test_an_error_once(new, undisturbed, tmp_path):
     training.environment["PYTHONPATH"] = str(tmp_path)
     training.run()
     assert (tmp_path / "once").exists()
-    assert [job["state"] for job in training.jobs()] == ["FAILED", "COMPLETED"]
+    jobs = training.jobs()
+    assert [job["state"] for job in jobs] == ["FAILED", "FAILED", "COMPLETED"]
+    assert ["exceeded memory limit" in training.printed(job["id"]) for job in jobs] == [False, True, False]
     assert training.weights() == undisturbed
 
 

@@ -68,6 +68,10 @@ class Training:
         """The training's jobs so far."""
         return [job for job in self.cluster.jobs() if job["comment"] == RULE and job["id"] not in self.known]
 
+    def printed(self, job: int) -> str:
+        """What one of the jobs has printed so far."""
+        return (self.folder / f".snakemake/slurm_logs/{RULE}/{job}.log").read_text()
+
     def job(self, beyond: int = 0) -> int:
         """Wait for a running job that has written a checkpoint after step `beyond`; its number."""
         self.cluster.wait_for(lambda: self.step() > beyond and self._running(), 400)
