@@ -84,12 +84,7 @@ def test_convolution_keeps_type_and_memory_format(dtype, layout):
     layer = Conv3d(3, 4)
     x = torch.randn(1, 3, 5, 4, 6).to(dtype, memory_format=layout)
     y = layer(x)
-    plain = F.conv3d(x, layer.weight.to(dtype), layer.bias.to(dtype), padding=1)
-    assert y.dtype == dtype
-    if dtype == torch.float32:
-        assert y.is_contiguous(memory_format=layout)
-    else:  # torch's own kernel, which keeps the format on some processors only
-        assert y.stride() == plain.stride()
+    assert y.dtype == dtype and y.is_contiguous(memory_format=layout)
     assert torch.allclose(y.float(), F.conv3d(x.float(), layer.weight, layer.bias, padding=1), atol=0.05)
 
 

@@ -39,7 +39,7 @@ def went_on(training, undisturbed) -> bool:
 
 
 def test_time_limit(new):
-    training = new(steps=4 * STEPS, runtime=2)  # twice as long as one time window or more
+    training = new(steps=4 * STEPS, runtime=2)  # several time windows
     training.run()
     states = [job["state"] for job in training.jobs()]
     assert len(states) > 1 and states[-1] == "COMPLETED"

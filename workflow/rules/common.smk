@@ -28,7 +28,7 @@ from lung4d import disk
 from lung4d.cohort import make_cohort, read_cohort
 from lung4d.configuration import InvalidInput, check_config, check_writable, load_yaml, overlay
 from lung4d.digest import Digests, settings_digest
-from lung4d.shards import shards_of
+from lung4d.shards import STAGES, shards_of
 
 DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json")
 

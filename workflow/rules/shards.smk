@@ -2,7 +2,7 @@
 # need not know of single scans. Inside such a job Snakemake runs the same rules as without shards, on one machine.
 # Needs: what those rules need. Leaves: their results, and results/shards/*/*.tsv with a digest of each.
 
-SCAN_RULES = [*if_simulated(["simulate"]), "convert", "segment", "register", "resample"]
+SCAN_RULES = [stage for stage in STAGES["shard_scans"] if SIMULATED or stage != "simulate"]
 
 
 rule shard_scans:
@@ -39,10 +39,10 @@ use rule shard_scans as shard_latents with:
         "results/logs/shards/latents/{shard}.log",
     threads: 4
     params:
-        rules=["extract_latents"],
+        rules=STAGES["shard_latents"],
         targets=of_shard("results/extract_latents/sub-{subject}"),
-        config=sections(["extract_latents"]),
-        code=codes_of(["extract_latents"]),
+        config=sections(STAGES["shard_latents"]),
+        code=codes_of(STAGES["shard_latents"]),
         alone=True,
 
 
@@ -58,8 +58,8 @@ use rule shard_scans as shard_trajectories with:
         "results/logs/shards/trajectories/{shard}.log",
     threads: 4
     params:
-        rules=["generate_trajectories"],
+        rules=STAGES["shard_trajectories"],
         targets=of_shard("results/generate_trajectories/sub-{subject}"),
-        config=sections(["generate_trajectories"]),
-        code=codes_of(["generate_trajectories"]),
+        config=sections(STAGES["shard_trajectories"]),
+        code=codes_of(STAGES["shard_trajectories"]),
         alone=True,

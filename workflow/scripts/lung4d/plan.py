@@ -10,17 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lung4d.shards import STAGES
+
 TRAININGS = {
     "train_vqgan": "stage 1",
     "train_ode": "stage 2",
     "table3_train": "an autoencoder of Table 3",
     "table1_train": "a disease model of Table 1",
     "ablation_train": "a disease model of the ablation",
-}
-STAGES_OF_A_SHARD = {
-    "shard_scans": ("simulate", "convert", "segment", "register", "resample"),
-    "shard_latents": ("extract_latents",),
-    "shard_trajectories": ("generate_trajectories",),
 }
 SAMPLE = 20  # jobs of a rule whose times are looked up
 
@@ -72,7 +69,7 @@ def _short(reason: str) -> str:
 
 def due_stages(works: Iterable[str]) -> set[str]:
     """The stages of which these rules' jobs write results."""
-    return {stage for rule in works for stage in STAGES_OF_A_SHARD.get(rule, (rule,))}
+    return {stage for rule in works for stage in STAGES.get(rule, (rule,))}
 
 
 def recorded_seconds(metadata: Path) -> dict[str, float]:

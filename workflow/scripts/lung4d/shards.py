@@ -6,6 +6,13 @@ from pathlib import Path
 
 from lung4d.files import digest_of_file
 
+# What a job of each rule takes its patients through.
+STAGES = {
+    "shard_scans": ["simulate", "convert", "segment", "register", "resample"],
+    "shard_latents": ["extract_latents"],
+    "shard_trajectories": ["generate_trajectories"],
+}
+
 
 def shards_of(subjects: Iterable[str], size: int) -> dict[str, list[str]]:
     """Patients by shard, of `size` patients at most on average; shards are named "03-of-16".

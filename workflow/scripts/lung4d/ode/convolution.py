@@ -19,19 +19,19 @@ class Conv3d(nn.Conv3d):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x (B, inputs, d, h, w) to (B, outputs, d, h, w), in the type of x.
-
-        A small float32 volume keeps its memory format.
-        """
+        """x (B, inputs, d, h, w) to (B, outputs, d, h, w), in the type and memory format of x."""
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
-        if x.device.type != "cpu" or not self._is_slow(x):
+        if x.device.type != "cpu":
             return self._conv_forward(x, weight, bias)
+        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last_3d)
+        layout = torch.channels_last_3d if last else torch.contiguous_format
+        if not self._is_slow(x):  # torch keeps the format of bfloat16 on some processors only
+            return self._conv_forward(x, weight, bias).contiguous(memory_format=layout)
         depth, reach = x.shape[2], self.kernel_size[0] // 2
         half = -(-depth // 2)
         padded = F.pad(x, (0, 0, 0, 0, reach, reach + depth % 2))
         slabs = torch.cat([padded[:, :, : half + 2 * reach], padded[:, :, half:]])
         top, bottom = F.conv3d(slabs, weight, bias, padding=(0, reach, reach))
-        layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last_3d
         return torch.cat([top, bottom], 1)[None, :, :depth].contiguous(memory_format=layout)
 
     @staticmethod
