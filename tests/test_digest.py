@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.digest import Digests, code_digest, settings_digest, significant_tokens
+from lung4d.digest import Digests, code_digest, imported_modules, settings_digest, significant_tokens
 
 SCRIPT = '''"""Docstring."""
 from lung4d.outer import value  # comment
@@ -37,7 +37,8 @@ def changed(tree, path: Path, old: str, new: str) -> bool:
 def fresh_digest(script, library):
     from lung4d import digest
 
-    digest._digest.cache_clear(), digest.imported_modules.cache_clear()
+    for known in (digest._digest, digest._tokens_of, digest.imported_modules):
+        known.cache_clear()
     return code_digest(script, library)
 
 
@@ -71,6 +72,28 @@ def test_indentation_that_changes_the_logic_changes_the_tokens():
     inside = "if a:\n    b()\n    c()\n"
     outside = "if a:\n    b()\nc()\n"
     assert significant_tokens(inside) != significant_tokens(outside)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import lung4d.inner as alias",
+        "from lung4d import (\n    inner,  # a comment\n)",
+        "if True: from lung4d.inner import one",
+        "x = {1: 2}; import lung4d.inner",
+        "def late():\n    import lung4d.inner\n",
+    ],
+)
+def test_an_import_is_found_wherever_it_stands(tree, source):
+    script, library = tree
+    script.write_text(source + "\n")
+    assert imported_modules(script, library) == (library / "__init__.py", library / "inner.py")
+
+
+def test_words_about_imports_are_none(tree):
+    script, library = tree
+    script.write_text('"""import lung4d.inner"""\n# from lung4d import inner\nraise ValueError from error\n')
+    assert imported_modules(script, library) == ()
 
 
 def test_settings_digest_sees_two_keys_that_swap_values():

@@ -25,7 +25,7 @@ sys.path.insert(0, str(SCRIPTS))
 from snakemake.exceptions import WorkflowError
 
 from lung4d import disk
-from lung4d.cohort import make_cohort, read_cohort
+from lung4d.cohort import make_cohort, read_cohort, records
 from lung4d.configuration import InvalidInput, check_config, check_writable, load_yaml, overlay
 from lung4d.digest import Digests, settings_digest
 from lung4d.shards import STAGES, shards_of
@@ -165,7 +165,7 @@ def is_baseline(wildcards):
 
 def scan_records():
     """Subject, session and years of every scan, as plain records for a parameter."""
-    return COHORT.scans[["subject", "session", "years"]].to_dict("records")
+    return records(COHORT.scans[["subject", "session", "years"]])
 
 
 def assigned_splits():
@@ -186,12 +186,12 @@ def participant_sites():
 
 def participant_records():
     """Outcomes and covariates, a record a patient, without the columns that belong to `split`."""
-    return COHORT.participants.drop(columns=["split", "site"], errors="ignore").to_dict("records")
+    return records(COHORT.participants.drop(columns=["split", "site"], errors="ignore"))
 
 
 def excluded_records():
     """Scans that scans.tsv or qc.tsv leaves out, with the reason given there."""
-    return COHORT.excluded.to_dict("records")
+    return records(COHORT.excluded)
 
 
 def if_simulated(files):

@@ -13,6 +13,7 @@ import tokenize
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from lung4d.files import read_json, write_json
 
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+# What ends a statement. A colon within one ends it too soon, but no import has a colon.
+_SEPARATORS = {*(tokenize.tok_name[kind] for kind in _BLOCKS), ":", ";"}
 # From Python 3.12 on an f-string is several tokens; its source text keeps the digest the same across versions.
 _FSTRING_START = getattr(tokenize, "FSTRING_START", None)
 _FSTRING_END = getattr(tokenize, "FSTRING_END", None)
@@ -35,15 +38,11 @@ class Digests:
         stats = [(path.relative_to(scripts).as_posix(), path.stat()) for path in files]
         facts = repr([(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats])
         self._state = hashlib.sha256((facts + str(scripts)).encode()).hexdigest()
-        self._known = self._remembered()
+        self._digests = self._remembered() or self._made()
 
     def of(self, stage: str) -> str:
         """Digest of the stage's script and of what it imports."""
-        if stage not in self._known:
-            self._known[stage] = code_digest(self.scripts / f"{stage}.py", self.library)
-            with suppress(OSError):  # a folder that cannot be written to costs time, no more
-                write_json({"state": self._state, "digests": self._known}, self.memory)
-        return self._known[stage]
+        return self._digests[stage]
 
     def _remembered(self) -> dict[str, str]:
         try:
@@ -51,6 +50,12 @@ class Digests:
             return kept["digests"] if kept["state"] == self._state else {}
         except (OSError, ValueError, KeyError):
             return {}
+
+    def _made(self) -> dict[str, str]:
+        digests = {script.stem: code_digest(script, self.library) for script in self.scripts.glob("*.py")}
+        with suppress(OSError):  # a folder that cannot be written to costs time, no more
+            write_json({"state": self._state, "digests": digests}, self.memory)
+        return digests
 
 
 def code_digest(script: Path, library: Path) -> str:
@@ -83,7 +88,12 @@ def _digest(path: Path) -> bytes:
     """Digest of the tokens of a Python file, of the bytes of any other."""
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).digest()
-    return hashlib.sha256("\x1f".join(significant_tokens(path.read_text(encoding="utf-8"))).encode()).digest()
+    return hashlib.sha256("\x1f".join(_tokens_of(path)).encode()).digest()
+
+
+@cache
+def _tokens_of(path: Path) -> list[str]:
+    return significant_tokens(path.read_text(encoding="utf-8"))
 
 
 def significant_tokens(source: str) -> list[str]:
@@ -137,7 +147,7 @@ def _data_files(path: Path) -> list[Path]:
 def imported_modules(path: Path, library: Path) -> tuple[Path, ...]:
     """Files of the library that the module at `path` imports, the packages' own `__init__` among them."""
     found: set[Path] = set()
-    for node in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _imports(_tokens_of(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -149,13 +159,12 @@ def imported_modules(path: Path, library: Path) -> tuple[Path, ...]:
     return tuple(sorted(found - {path}))
 
 
-def _imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements of a tree, wherever they stand; expressions, most of the tree, hold none."""
-    if isinstance(tree, ast.Import | ast.ImportFrom):
-        yield tree
-    elif not isinstance(tree, ast.expr):
-        for node in ast.iter_child_nodes(tree):
-            yield from _imports(node)
+def _imports(tokens: list[str]) -> Iterator[ast.stmt]:
+    """The import statements among the tokens of a module, wherever they stand; to parse the rest takes seconds."""
+    for between, statement in groupby(tokens, key=_SEPARATORS.__contains__):
+        words = list(statement)
+        if not between and words[0] in ("import", "from"):
+            yield from ast.parse(" ".join(words)).body
 
 
 def _module_files(name: str, library: Path) -> list[Path]:
