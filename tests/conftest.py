@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 # One thread a test process: the machine's cores are shared by several of them.
@@ -14,11 +15,18 @@ from running import ROOT, snakemake
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """The whole workflow on a few built-in patients, run once for all tests, in whichever process they are."""
+def tiny_run(tmp_path_factory, request):
+    """The whole workflow on a few built-in patients, run once for all tests, in whichever process they are.
+
+    This is a copy of a folder in pytest's cache, in which Snakemake makes again what a change of the code asks for.
+    """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    with FileLock(shared / "tiny.lock"):
-        snakemake("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=shared / "tiny")
+    kept = request.config.cache.mkdir("tiny")
+    with FileLock(kept.with_suffix(".lock")):
+        if not (shared / "tiny").exists():
+            # --nolock: a test run that was killed leaves Snakemake's own lock behind
+            snakemake("--cores", "2", "--nolock", "--configfile", str(ROOT / "tests/tiny.yaml"), folder=kept)
+            shutil.copytree(kept, shared / "tiny", symlinks=True)
     return shared / "tiny"

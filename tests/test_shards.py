@@ -71,7 +71,7 @@ def test_a_finished_run_goes_on_with_shards(tiny_run, tmp_path):
 
 @pytest.mark.slow
 def test_a_shard_that_is_killed_goes_on_with_what_is_left(tmp_path):
-    (tmp_path / "few.yaml").write_text("shard: 8\nsimulate: {patients: 3, faults: []}\n")
+    (tmp_path / "few.yaml").write_text("shard: 8\nsimulate: {patients: 2, faults: []}\n")
     options = ["--cores", "2", "--directory", str(tmp_path)]
     options += ["--configfile", str(ROOT / "tests/tiny.yaml"), str(tmp_path / "few.yaml")]
     command = [sys.executable, "-m", "snakemake", *options, "--", "results/shards/scans/1-of-1.tsv"]
