@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 ROOT = Path(__file__).parent.parent
+SCAN_STAGES = ("convert", "segment", "register", "resample")
 
 
 def snakemake(
@@ -43,6 +47,23 @@ def jobs_of(done: subprocess.CompletedProcess) -> Counter:
         return Counter()
     rows = (line.split() for line in table.group(1).splitlines())
     return Counter({name: int(count) for name, count in rows})
+
+
+def take_over_scans(finished: Path, folder: Path, scans: pd.DataFrame) -> None:
+    """Take what the run in `finished` made of these scans, up to their resampling, for made by the one in `folder`.
+
+    Its tables and settings are there already, and the scans and settings are those of `finished`.
+    """
+    wanted = []
+    for subject, session in zip(scans["subject"], scans["session"], strict=True):
+        name = f"sub-{subject}/sub-{subject}_ses-{session}"
+        for stage in SCAN_STAGES:
+            target = folder / "results" / stage / f"sub-{subject}"
+            target.mkdir(parents=True, exist_ok=True)
+            for path in (finished / "results" / stage).glob(f"{name}_*"):
+                shutil.copy2(path, target)
+        wanted.append(f"results/resample/{name}_status.json")
+    snakemake("--cores", "2", "--touch", "--forceall", *wanted, folder=folder)
 
 
 def times(folder: Path) -> dict[str, int]:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, faulty_scans, read_json, snakemake
+from running import ROOT, faulty_scans, read_json, snakemake, take_over_scans
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,8 @@ def run_on(tiny_run, folder, keep, participants=None, target="all"):
     settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
     settings.pop("cohort"), settings.pop("simulate")
     (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    if target == "all":  # the stages before the split know nothing of the cohort
+        take_over_scans(tiny_run, folder, scans)
     snakemake("--cores", "2", target, folder=folder)
     page = folder / "results/report/index.html"
     return page.read_text() if page.exists() else "", folder / "results"

@@ -13,11 +13,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, faulty_scans, jobs_of, snakemake, times
+from running import ROOT, SCAN_STAGES, faulty_scans, jobs_of, snakemake, take_over_scans, times
 
 pytestmark = pytest.mark.slow
 
-SCAN_STAGES = ("convert", "segment", "register", "resample")
 AFTER_ODE = {"generate_trajectories", "evaluate", "biomarkers", "survival", "report"}
 AFTER_VQGAN = {"extract_latents", "codebook", "train_ode", *AFTER_ODE}
 AFTER_SPLIT = {"train_vqgan", *AFTER_VQGAN}
@@ -36,12 +35,14 @@ def base(tiny_run, tmp_path_factory):
     faults = faulty_scans(tiny_run)
     usable = [key not in faults for key in zip(scans["subject"], scans["session"], strict=True)]
     held_back = scans[usable].groupby("subject").nth(2).iloc[[0]]
-    scans.groupby("subject").head(2).to_csv(folder / "config/scans.tsv", sep="\t", index=False)
+    used = scans.groupby("subject").head(2)
+    used.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
     held_back.to_csv(folder / "config/held_back.tsv", sep="\t", index=False)
     shutil.copy(images / "participants.tsv", folder / "config/participants.tsv")
     settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
     settings.pop("cohort"), settings.pop("simulate")
     (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    take_over_scans(tiny_run, folder, used)
     snakemake("--cores", "2", folder=folder)
     return folder
 

@@ -15,7 +15,7 @@ from lung4d.tables import read_table
 from lung4d.volumes import to_unit
 from lung4d.vqgan.data import Scan
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan
-from running import ROOT, jobs_of, snakemake, times
+from running import ROOT, jobs_of, snakemake, take_over_scans, times
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
 TABLE = {
@@ -111,6 +111,7 @@ def test_the_whole_table_with_external_patients(tiny_run, tmp_path):
     settings.pop("cohort"), settings.pop("simulate")
     settings["train_vqgan"]["codes"] = 256
     (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    take_over_scans(tiny_run, folder, scans)
     done = snakemake("--cores", "2", "table3", folder=folder)
     results = folder / "results"
     table = read_table(results / "table3/table3.tsv").set_index("row")
