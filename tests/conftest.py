@@ -18,7 +18,8 @@ from running import ROOT, snakemake
 def tiny_run(tmp_path_factory, request):
     """The whole workflow on a few built-in patients, run once for all tests, in whichever process they are.
 
-    This is a copy of a folder in pytest's cache, in which Snakemake makes again what a change of the code asks for.
+    This is a copy of a folder in pytest's cache, in which Snakemake makes again what a change of the code asks for;
+    `pytest --cache-clear` makes all of it anew.
     """
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

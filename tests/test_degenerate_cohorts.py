@@ -23,7 +23,7 @@ def run_on(tiny_run, folder, keep, participants=None, target="all"):
     settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
     settings.pop("cohort"), settings.pop("simulate")
     (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
-    if target == "all":  # the stages before the split know nothing of the cohort
+    if target == "all":  # where what comes after the scans' own stages is tested
         take_over_scans(tiny_run, folder, scans)
     snakemake("--cores", "2", target, folder=folder)
     page = folder / "results/report/index.html"
