@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 ROOT = Path(__file__).parent.parent
 SCAN_STAGES = ("convert", "segment", "register", "resample")
@@ -47,6 +48,22 @@ def jobs_of(done: subprocess.CompletedProcess) -> Counter:
         return Counter()
     rows = (line.split() for line in table.group(1).splitlines())
     return Counter({name: int(count) for name, count in rows})
+
+
+def write_cohort(folder: Path, scans: pd.DataFrame, participants: pd.DataFrame | None = None) -> dict:
+    """Make `folder` that of a user with these tables and the settings of the tiny run, which are returned."""
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    scans.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
+    if participants is not None:
+        participants.to_csv(folder / "config/participants.tsv", sep="\t", index=False)
+    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    settings.pop("cohort"), settings.pop("simulate")
+    write_settings(folder, settings)
+    return settings
+
+
+def write_settings(folder: Path, settings: Mapping) -> None:
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(dict(settings)))
 
 
 def take_over_scans(finished: Path, folder: Path, scans: pd.DataFrame) -> None:

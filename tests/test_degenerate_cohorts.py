@@ -2,27 +2,19 @@
 
 import pandas as pd
 import pytest
-import yaml
 
-from running import ROOT, faulty_scans, read_json, snakemake, take_over_scans
+from running import faulty_scans, read_json, snakemake, take_over_scans, write_cohort
 
 pytestmark = pytest.mark.slow
 
 
 def run_on(tiny_run, folder, keep, participants=None, target="all"):
     """The tiny settings on the scans of the built-in cohort that `keep` selects."""
-    (folder / "config").mkdir(parents=True)
     images = tiny_run / "results/simulate"
     scans = keep(pd.read_csv(images / "scans.tsv", sep="\t", dtype=str))
     scans["path"] = [str(images / path) for path in scans["path"]]
-    scans.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
-    if participants is not None:
-        participants(pd.read_csv(images / "participants.tsv", sep="\t", dtype=str)).to_csv(
-            folder / "config/participants.tsv", sep="\t", index=False
-        )
-    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
-    settings.pop("cohort"), settings.pop("simulate")
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    people = participants and participants(pd.read_csv(images / "participants.tsv", sep="\t", dtype=str))
+    write_cohort(folder, scans, people)
     if target == "all":  # where what comes after the scans' own stages is tested
         take_over_scans(tiny_run, folder, scans)
     snakemake("--cores", "2", target, folder=folder)

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-import yaml
 from thorax_phantom import thorax
 
 from ct_files import IDENTIFIERS, OBLIQUE, PLANTED, write_series
-from running import ROOT, jobs_of, read_json, snakemake, times
+from running import jobs_of, read_json, snakemake, times, write_cohort
 
 pytestmark = pytest.mark.slow
 
@@ -75,12 +74,8 @@ def write_sources(folder: Path) -> list[dict]:
 def run(tmp_path_factory):
     """The folder of a run up to the resampled volumes."""
     folder = tmp_path_factory.mktemp("named")
-    (folder / "config").mkdir()
     rows = write_sources(folder / PATIENT_FOLDER)
-    pd.DataFrame(rows).to_csv(folder / "config/scans.tsv", sep="\t", index=False)
-    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
-    settings.pop("cohort"), settings.pop("simulate")
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    write_cohort(folder, pd.DataFrame(rows))
     snakemake("--cores", "2", "scans", folder=folder)
     return folder
 

@@ -13,7 +13,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, SCAN_STAGES, faulty_scans, jobs_of, snakemake, take_over_scans, times
+from running import (
+    ROOT,
+    SCAN_STAGES,
+    faulty_scans,
+    jobs_of,
+    snakemake,
+    take_over_scans,
+    times,
+    write_cohort,
+    write_settings,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +37,6 @@ AFTER_SCANS = {"split", "qc", *AFTER_SPLIT}
 def base(tiny_run, tmp_path_factory):
     """A finished run on tables of two visits a patient; `config/held_back.tsv` holds the row of one more scan."""
     folder = tmp_path_factory.mktemp("base")
-    (folder / "config").mkdir()
     images = folder / "images"
     shutil.copytree(tiny_run / "results/simulate", images, ignore=shutil.ignore_patterns("truth"))
     scans = pd.read_csv(images / "scans.tsv", sep="\t", dtype=str)
@@ -36,12 +45,8 @@ def base(tiny_run, tmp_path_factory):
     usable = [key not in faults for key in zip(scans["subject"], scans["session"], strict=True)]
     held_back = scans[usable].groupby("subject").nth(2).iloc[[0]]
     used = scans.groupby("subject").head(2)
-    used.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
+    write_cohort(folder, used, pd.read_csv(images / "participants.tsv", sep="\t", dtype=str))
     held_back.to_csv(folder / "config/held_back.tsv", sep="\t", index=False)
-    shutil.copy(images / "participants.tsv", folder / "config/participants.tsv")
-    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
-    settings.pop("cohort"), settings.pop("simulate")
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
     take_over_scans(tiny_run, folder, used)
     snakemake("--cores", "2", folder=folder)
     return folder
@@ -68,10 +73,9 @@ def clone(tmp_path):
 
 
 def set_key(folder, section, key, value):
-    path = folder / "config/config.yaml"
-    settings = yaml.safe_load(path.read_text())
+    settings = yaml.safe_load((folder / "config/config.yaml").read_text())
     settings.setdefault(section, {})[key] = value
-    path.write_text(yaml.safe_dump(settings))
+    write_settings(folder, settings)
 
 
 def rerun(folder, repository=ROOT, target="all"):

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from lung4d import metrics
 from lung4d.configuration import load_yaml
@@ -15,7 +14,7 @@ from lung4d.tables import read_table
 from lung4d.volumes import to_unit
 from lung4d.vqgan.data import Scan
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan
-from running import ROOT, jobs_of, snakemake, take_over_scans, times
+from running import ROOT, jobs_of, snakemake, take_over_scans, times, write_cohort, write_settings
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
 TABLE = {
@@ -100,17 +99,13 @@ def test_a_row_with_the_settings_of_the_run_is_not_trained_again(tmp_path, own, 
 @pytest.mark.slow
 def test_the_whole_table_with_external_patients(tiny_run, tmp_path):
     images, folder = tiny_run / "results/simulate", tmp_path / "run"
-    (folder / "config").mkdir(parents=True)
     scans = pd.read_csv(images / "scans.tsv", sep="\t", dtype=str).groupby("subject").head(1)
     scans["path"] = [str(images / path) for path in scans["path"]]
-    scans.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
     people = pd.read_csv(images / "participants.tsv", sep="\t", dtype=str)
     people["split"] = ["train", "train", "train", "val", "test", "external"]
-    people.to_csv(folder / "config/participants.tsv", sep="\t", index=False)
-    settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
-    settings.pop("cohort"), settings.pop("simulate")
+    settings = write_cohort(folder, scans, people)
     settings["train_vqgan"]["codes"] = 256
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+    write_settings(folder, settings)
     take_over_scans(tiny_run, folder, scans)
     done = snakemake("--cores", "2", "table3", folder=folder)
     results = folder / "results"

@@ -20,8 +20,6 @@ TRAININGS = {
     "ablation_train": "a disease model of the ablation",
 }
 SAMPLE = 20  # jobs of a rule whose times are looked up
-
-
 QUIET = ("-q", "--quiet", "all", "host", "progress", "reason", "rules")
 
 
