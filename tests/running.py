@@ -50,20 +50,23 @@ def jobs_of(done: subprocess.CompletedProcess) -> Counter:
     return Counter({name: int(count) for name, count in rows})
 
 
-def write_cohort(folder: Path, scans: pd.DataFrame, participants: pd.DataFrame | None = None) -> dict:
-    """Make `folder` that of a user with these tables and the settings of the tiny run, which are returned."""
+def write_cohort(folder: Path, scans: pd.DataFrame, participants: pd.DataFrame | None = None) -> None:
+    """Make `folder` that of a user with these tables and the settings of the tiny run."""
     (folder / "config").mkdir(parents=True, exist_ok=True)
     scans.to_csv(folder / "config/scans.tsv", sep="\t", index=False)
     if participants is not None:
         participants.to_csv(folder / "config/participants.tsv", sep="\t", index=False)
     settings = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
     settings.pop("cohort"), settings.pop("simulate")
-    write_settings(folder, settings)
-    return settings
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
 
 
-def write_settings(folder: Path, settings: Mapping) -> None:
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(dict(settings)))
+def set_key(folder: Path, section: str, key: str, value: object) -> None:
+    """Change one key in the settings of `folder`."""
+    path = folder / "config/config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings.setdefault(section, {})[key] = value
+    path.write_text(yaml.safe_dump(settings))
 
 
 def take_over_scans(finished: Path, folder: Path, scans: pd.DataFrame) -> None:

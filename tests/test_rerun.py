@@ -18,11 +18,11 @@ from running import (
     SCAN_STAGES,
     faulty_scans,
     jobs_of,
+    set_key,
     snakemake,
     take_over_scans,
     times,
     write_cohort,
-    write_settings,
 )
 
 pytestmark = pytest.mark.slow
@@ -70,12 +70,6 @@ def clone(tmp_path):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     return tmp_path / "clone"
-
-
-def set_key(folder, section, key, value):
-    settings = yaml.safe_load((folder / "config/config.yaml").read_text())
-    settings.setdefault(section, {})[key] = value
-    write_settings(folder, settings)
 
 
 def rerun(folder, repository=ROOT, target="all"):

@@ -14,7 +14,7 @@ from lung4d.tables import read_table
 from lung4d.volumes import to_unit
 from lung4d.vqgan.data import Scan
 from lung4d.vqgan.model import VQGAN, Settings, load_vqgan
-from running import ROOT, jobs_of, snakemake, take_over_scans, times, write_cohort, write_settings
+from running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
 TABLE = {
@@ -103,9 +103,8 @@ def test_the_whole_table_with_external_patients(tiny_run, tmp_path):
     scans["path"] = [str(images / path) for path in scans["path"]]
     people = pd.read_csv(images / "participants.tsv", sep="\t", dtype=str)
     people["split"] = ["train", "train", "train", "val", "test", "external"]
-    settings = write_cohort(folder, scans, people)
-    settings["train_vqgan"]["codes"] = 256
-    write_settings(folder, settings)
+    write_cohort(folder, scans, people)
+    set_key(folder, "train_vqgan", "codes", 256)
     take_over_scans(tiny_run, folder, scans)
     done = snakemake("--cores", "2", "table3", folder=folder)
     results = folder / "results"
