@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
+from lung4d.figures.previews import draw_reconstruction
+from lung4d.figures.progress import plot_progress
 from lung4d.tables import read_table
 from lung4d.training import Checkpoints, Lock, Stopper
 from lung4d.vqgan import training
@@ -30,9 +33,11 @@ def main(row: str, seed: int, values: dict, data: Path, folder: Path) -> None:
     )
     _note_memory(run)
     with Stopper() as stopper, Lock(folder, lambda: stopper.requested) as lock:
-        training.train(
-            run, _scans(data), Checkpoints(folder / "checkpoints", row), stopper, lock, folder / "progress.png"
+        pictures = training.Pictures(
+            partial(plot_progress, path=folder / "progress.png"),
+            partial(draw_reconstruction, folder=folder / "reconstructions"),
         )
+        training.train(run, _scans(data), Checkpoints(folder / "checkpoints", row), stopper, lock, pictures)
     (folder / "done").touch()
 
 

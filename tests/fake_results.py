@@ -13,7 +13,7 @@ import pandas as pd
 import SimpleITK as sitk
 import yaml
 
-from lung4d.codebook import Tally, usage_table, with_decoded
+from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluation.forecasting import COLUMNS
 from lung4d.evaluation.summary import summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure

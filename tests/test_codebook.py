@@ -10,14 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from lung4d.codebook import EXEMPLARS, PATCH, Tally, block_means, cut_patch, most_used, usage_table, with_decoded
-from lung4d.figures.codes import DECODED, WITH_PATCHES, decoded_figure, exemplar_figure
+from lung4d.codebook import decoding
+from lung4d.codebook.decoding import decode_codes, frozen_norms, norm_statistics
+from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_used
+from lung4d.codebook.usage import Tally, block_means, cut_patch, usage_table, with_decoded
+from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.figures.mosaic import css_width
 from lung4d.latents import Latents, save_latents
 from lung4d.names import LATENTS, VOLUME, scan_file
 from lung4d.tables import read_table, write_table
-from lung4d.vqgan import codebook as vqgan_codebook
-from lung4d.vqgan.codebook import decode_codes, frozen_norms, norm_statistics
 from lung4d.vqgan.model import VQGAN, Settings, save_vqgan
 from one_script import run_script
 
@@ -136,7 +137,7 @@ def test_frozen_norms_of_a_latent_decode_that_latent_as_ever(model, context):
 
 
 def test_codes_decode_to_patterns_of_their_own_that_repeat_themselves(model, context, monkeypatch):
-    monkeypatch.setattr(vqgan_codebook, "FILLED", 9)  # from here on the faces do not reach the middle at all
+    monkeypatch.setattr(decoding, "FILLED", 9)  # from here on the faces do not reach the middle at all
     blocks = decode_codes(model, np.arange(CODES), context)
     assert blocks.shape == (CODES, R, R, R)
     assert len(np.unique(blocks.mean(axis=(1, 2, 3)).round(2))) == CODES

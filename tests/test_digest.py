@@ -15,7 +15,7 @@ print(f"{value:.2f} {'nested'}")
 def tree(tmp_path):
     library = tmp_path / "lung4d"
     library.mkdir()
-    (library / "__init__.py").write_text("")
+    (library / "__init__.py").write_text('__version__ = "0.1"\n')
     (library / "templates").mkdir()
     (library / "templates/page.html").write_text("<p>a page</p>")
     (library / "outer.py").write_text("from lung4d import inner\n\n\nvalue = inner.one()\n")
@@ -55,6 +55,7 @@ def fresh_digest(script, library):
         ("lung4d/outer.py", "value = inner.one()", "value = inner.one()\nother = 2", True),
         ("lung4d/unused.py", "x = 1", "x = 2", False),
         ("lung4d/templates/page.html", "a page", "another page", True),
+        ("lung4d/__init__.py", "0.1", "0.2", False),
     ],
 )
 def test_the_digest_changes_with_logic_alone(tree, name, old, new, expected):
@@ -104,10 +105,11 @@ def test_settings_digest_sees_two_keys_that_swap_values():
 def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, monkeypatch):
     script, library = tree
     memory = tmp_path_factory.mktemp("memory") / "digests.json"
+    table = memory.with_name("equivalents.tsv")
 
     def digest():
         fresh_digest(script, library)  # as in a new process, nothing is known
-        return Digests(script.parent, library, memory).of("stage")
+        return Digests(script.parent, library, memory, table).of("stage")
 
     first = digest()
     assert first == code_digest(script, library)
@@ -117,4 +119,9 @@ def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, mon
     script.write_text(SCRIPT.replace("nested", "changed"))
     assert digest() != first
     memory.write_text("half a fi")
-    assert digest() == fresh_digest(script, library)
+    second = digest()
+    assert second == fresh_digest(script, library)
+    table.write_text(f"stage\tdigest\tstands_for\twhy\nstage\t{second}\t{first}\tmoved\nother\t{first}\tx\t\n")
+    assert digest() == first  # a new row counts at once, whatever is remembered
+    script.write_text(SCRIPT.replace("nested", "changed again"))
+    assert digest() == fresh_digest(script, library) != first  # a later change is seen as ever

@@ -35,7 +35,7 @@ def start(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Train
 def train(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Training:
     begun = start(folder, sequences, settings, **changes)
     with Stopper() as stop, Lock(folder / "checkpoints") as lock:
-        training.train(begun, Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock, folder / "progress.png")
+        training.train(begun, Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock, plot=lambda history: None)
     return begun
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import pytest
 import torch
 
 from lung4d import gradients
+from lung4d.figures.previews import draw_reconstruction
 from lung4d.latents import load_latents
 from lung4d.names import LUNG_MASK, VOLUME, scan_file
 from lung4d.training import Checkpoints, Lock, Stopper
@@ -79,16 +81,12 @@ def run_to_end(folder, cohort, stopper=None, **changes):
     run = start(folder, cohort, **changes)
     checkpoints = Checkpoints(folder / "checkpoints", "d")
     stopper = stopper or SimpleNamespace(requested=False)
-    with Lock(folder / "checkpoints") as lock, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "plot_progress", lambda frame, path: Path(path).touch())  # drawing takes a second
-        chosen = training.train(
-            run,
-            scans_of(cohort),
-            checkpoints,
-            stopper or SimpleNamespace(requested=False),
-            lock,
-            folder / "progress.png",
-        )
+    pictures = training.Pictures(
+        progress=lambda frame: (folder / "progress.png").touch(),  # drawing takes a second
+        reconstruction=partial(draw_reconstruction, folder=folder / "reconstructions"),
+    )
+    with Lock(folder / "checkpoints") as lock:
+        chosen = training.train(run, scans_of(cohort), checkpoints, stopper, lock, pictures)
     return run, chosen
 
 

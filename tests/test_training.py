@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 
+from lung4d.figures.progress import plot_progress
 from lung4d.training import (
     Checkpoints,
     History,
@@ -27,7 +28,6 @@ from lung4d.training import (
     Stopper,
     capture_random_states,
     digest_of,
-    plot_progress,
     restore_random_states,
     seed_everything,
 )

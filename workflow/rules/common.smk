@@ -30,7 +30,8 @@ from lung4d.configuration import InvalidInput, check_config, check_writable, loa
 from lung4d.digest import Digests, settings_digest
 from lung4d.shards import STAGES, shards_of
 
-DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json")
+EQUIVALENTS = ROOT / "workflow" / "code_equivalents.tsv"
+DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json", EQUIVALENTS)
 
 
 def load_config(given):

@@ -4,15 +4,16 @@ from collections import defaultdict
 from functools import partial
 
 from lung4d import logs
-from lung4d.codebook import PATCH, Tally, cut_patch, most_used, usage_table, with_decoded
-from lung4d.figures.codes import DECODED, WITH_PATCHES, decoded_figure, exemplar_figure
+from lung4d.codebook.decoding import decode_codes
+from lung4d.codebook.shown import DECODED, PATCH, WITH_PATCHES, most_used
+from lung4d.codebook.usage import Tally, cut_patch, usage_table, with_decoded
+from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.files import atomic
 from lung4d.latents import load_codes, load_latents
 from lung4d.names import LATENTS, VOLUME, scan_file
 from lung4d.tables import read_table, write_table
 from lung4d.training import choose_device
 from lung4d.volumes import open_volume
-from lung4d.vqgan.codebook import decode_codes
 from lung4d.vqgan.model import load_vqgan
 
 logger = logs.start(snakemake.log[0])

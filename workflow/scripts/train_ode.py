@@ -1,6 +1,9 @@
 """Stage train_ode: the latent disease ODE, on the latents of a frozen 3D-VQ-GAN and the scans they came from."""
 
+from functools import partial
+
 from lung4d import logs
+from lung4d.figures.progress import plot_progress
 from lung4d.launch import launch
 from lung4d.ode.calibration import Calibration, judge_forecasts
 from lung4d.ode.ensemble import save_ode
@@ -33,7 +36,8 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     read = [snakemake.input.vqgan, *latents, *(file for scan in scans for file in (scan.volume, scan.mask))]
     digest = digest_of(params, split, read)
     training = start_training(settings, Options.of(params), sequences, device, output.history, ranks)
-    members = train(training, Checkpoints(params["checkpoints"], digest), stopper, lock, output.progress)
+    plot = partial(plot_progress, path=output.progress)
+    members = train(training, Checkpoints(params["checkpoints"], digest), stopper, lock, plot)
 
 if ranks.first:
     if parameter_hash(vqgan) != stage_1:

@@ -1,6 +1,11 @@
 """Stage train_vqgan: the 3D-VQ-GAN, on the preprocessed scans of the train and val patients."""
 
+from functools import partial
+from pathlib import Path
+
 from lung4d import logs
+from lung4d.figures.previews import draw_reconstruction
+from lung4d.figures.progress import plot_progress
 from lung4d.launch import launch
 from lung4d.ranks import join
 from lung4d.tables import read_table
@@ -9,11 +14,11 @@ from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.model import Settings, save_vqgan
 from lung4d.vqgan.options import Options
 from lung4d.vqgan.run import start_run
-from lung4d.vqgan.training import train
+from lung4d.vqgan.training import Pictures, train
 
 ranks = join()
 logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
-params = dict(snakemake.params.items())
+params, progress = dict(snakemake.params.items()), Path(snakemake.output.progress)
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 
 with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
@@ -24,7 +29,10 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     scans = usable_scans(split, params["folders"]["resample"])
     digest = digest_of(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
     run = start_run(Settings.of(params), Options.of(params), scans, device, snakemake.output.history, ranks)
-    chosen = train(run, scans, Checkpoints(params["checkpoints"], digest), stopper, lock, snakemake.output.progress)
+    pictures = Pictures(
+        partial(plot_progress, path=progress), partial(draw_reconstruction, folder=progress.parent / "reconstructions")
+    )
+    chosen = train(run, scans, Checkpoints(params["checkpoints"], digest), stopper, lock, pictures)
 
 if ranks.first:
     save_vqgan(chosen["model"], snakemake.output.model, selection=chosen["selection"])

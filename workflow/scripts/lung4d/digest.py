@@ -2,10 +2,15 @@
 
 Snakemake's own code trigger looks at a script's time stamp: a checkout would retrain a model, and a change in an
 imported module would go unseen. This digest is a parameter of every rule instead: it changes with the logic of the
-script or of any library module it imports, directly or not, and with nothing else.
+script or of any library module it imports, directly or not, and with nothing else. What cannot change a stage's numbers
+(`NOT_COUNTED`) does not count: the pictures that a stage leaves beside its numbers are as old as the stage.
+
+A refactor changes the digest and no number. `workflow/code_equivalents.tsv` then says what the new digest stands for,
+and the stage goes on under the old one: nothing is made again. docs/architecture.md says when it may be used.
 """
 
 import ast
+import csv
 import hashlib
 import io
 import json
@@ -19,6 +24,19 @@ from typing import Any
 
 from lung4d.files import read_json, write_json
 
+# What cannot change a number, by place in the library (a folder, or a module), with the reason.
+NOT_COUNTED = {
+    "figures/": "pictures are drawn of numbers that are there already",
+    "logs.py": "what a job says of itself",
+    "launch.py": "how processes are started; what each computes is in the trainings",
+    "site/": "the page shows what the stages left",
+}
+# Stages whose declared results are pictures or pages, and what counts for them all the same.
+COUNTED_THERE = {
+    "codebook": ("figures/",),
+    "report": ("figures/", "logs.py", "site/"),
+}
+
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 # What ends a statement. A colon within one ends it too soon, but no import has a colon.
@@ -30,17 +48,25 @@ _FSTRING_END = getattr(tokenize, "FSTRING_END", None)
 
 class Digests:
     """Code digests of the scripts in a folder, kept in the file `memory` for as long as no file of the folder changes
-    its time or size: reading all the code takes seconds, and every job on a cluster asks for it."""
+    its time or size: reading all the code takes seconds, and every job on a cluster asks for it.
 
-    def __init__(self, scripts: Path, library: Path, memory: Path):
+    `equivalents` is a table (see `read_equivalents`); it is read each time, so that a new row counts at once.
+    """
+
+    def __init__(self, scripts: Path, library: Path, memory: Path, equivalents: Path):
         self.scripts, self.library, self.memory = scripts, library, memory
         files = sorted(path for path in scripts.rglob("*") if path.is_file() and path.suffix != ".pyc")
         stats = [(path.relative_to(scripts).as_posix(), path.stat()) for path in files]
         facts = repr([(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats])
         self._state = hashlib.sha256((facts + str(scripts)).encode()).hexdigest()
         self._digests = self._remembered() or self._made()
+        self._equivalents = read_equivalents(equivalents)
 
     def of(self, stage: str) -> str:
+        """What stands for the stage's code in parameters and checkpoints: its digest, or the one it is equal to."""
+        return self._equivalents.get((stage, self.raw(stage)), self.raw(stage))
+
+    def raw(self, stage: str) -> str:
         """Digest of the stage's script and of what it imports."""
         return self._digests[stage]
 
@@ -58,20 +84,41 @@ class Digests:
         return digests
 
 
+def read_equivalents(table: Path) -> dict[tuple[str, str], str]:
+    """(stage, digest) to the digest it stands for, from a TSV with these columns; empty where there is none."""
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {(row["stage"], row["digest"]): row["stands_for"] for row in rows}
+
+
 def code_digest(script: Path, library: Path) -> str:
-    """Digest of `script` and of the modules of the package folder `library` that it imports, directly or not."""
+    """Digest of `script` and of the modules of the package folder `library` that count for it (`counted_files`)."""
+    seen = counted_files(script, library)
+    combined = hashlib.sha256()
+    for path in sorted(seen, key=lambda path: path.relative_to(library.parent).as_posix()):
+        combined.update(path.relative_to(library.parent).as_posix().encode() + b"\0" + _digest(path))
+    return combined.hexdigest()[:16]
+
+
+def counted_files(script: Path, library: Path) -> set[Path]:
+    """`script`, the library modules that it imports, directly or not, and the files that their packages carry; without
+    what `NOT_COUNTED` names, and without what only that imports."""
     seen: set[Path] = set()
     queue = [script]
     while queue:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(imported_modules(path, library))
-    seen.update(file for path in list(seen) for file in _data_files(path))
-    combined = hashlib.sha256()
-    for path in sorted(seen, key=lambda path: path.relative_to(library.parent).as_posix()):
-        combined.update(path.relative_to(library.parent).as_posix().encode() + b"\0" + _digest(path))
-    return combined.hexdigest()[:16]
+            queue.extend(file for file in imported_modules(path, library) if _counts(file, library, script.stem))
+    return seen | {file for path in seen for file in _data_files(path)}
+
+
+def _counts(path: Path, library: Path, stage: str) -> bool:
+    place = path.relative_to(library).as_posix()
+    left_out = tuple(set(NOT_COUNTED) - set(COUNTED_THERE.get(stage, ())))
+    return not place.startswith(left_out)
 
 
 def settings_digest(settings: dict[str, Any]) -> str:
@@ -97,7 +144,7 @@ def _tokens_of(path: Path) -> list[str]:
 
 
 def significant_tokens(source: str) -> list[str]:
-    """Tokens of Python source without comments, docstrings and layout; blocks appear as marks."""
+    """Tokens of Python source without comments, docstrings, layout and the version; blocks appear as marks."""
     statement: list[str] = []
     kinds: set[int] = set()
     kept: list[str] = []
@@ -115,7 +162,8 @@ def significant_tokens(source: str) -> list[str]:
         elif fstring_depth or token.type in _LAYOUT:
             continue
         elif token.type in _BLOCKS:
-            if kinds != {tokenize.STRING}:  # a statement of strings alone is a docstring
+            # a statement of strings alone is a docstring; the version says which code it is, not what it does
+            if kinds != {tokenize.STRING} and statement[:2] != ["__version__", "="]:
                 kept.extend(statement)
                 if statement:
                     kept.append(tokenize.tok_name[tokenize.NEWLINE])

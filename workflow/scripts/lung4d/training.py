@@ -24,7 +24,7 @@ import torch
 
 from lung4d.checkpoints import Checkpoints, Lock
 from lung4d.files import digest_of_file
-from lung4d.history import History, plot_progress
+from lung4d.history import History
 
 __all__ = [
     "GB",
@@ -38,7 +38,6 @@ __all__ = [
     "digest_of",
     "has_bf16",
     "peak_memory",
-    "plot_progress",
     "restore_random_states",
     "seed_everything",
 ]

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lung4d import metrics
-from lung4d.codebook import USED_FROM
 from lung4d.evaluation.visits import Decode, Visits
+from lung4d.vqgan.quantiser import USED_FROM
 
 HELD_OUT = ("val", "test", "external")
 COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lung4d.codebook import EXEMPLARS, PATCH, most_used
+from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_used
 from lung4d.figures.mosaic import sheet
 from lung4d.figures.slices import LUNG_WINDOW, Tile, grey
 
-DECODED = 256  # codes in the picture of decoded codes, at most
-WITH_PATCHES = 100  # codes in the picture of real patches, at most
 GAP = 1  # voxels between the patches of one code
 
 

@@ -6,13 +6,15 @@ uninterrupted one would have drawn, and nothing about randomness needs to be sto
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from lung4d.history import History, plot_progress
+from lung4d.history import History
 from lung4d.ode.drawing import dtype_for
 from lung4d.ode.ensemble import Ensemble, as_ensemble, fold_of
 from lung4d.ode.model import LatentODE, ODESettings
@@ -96,11 +98,16 @@ def start_training(
 
 
 def train(
-    training: Training, checkpoints: Checkpoints, stopper: Stopper, lock: Lock, progress: str | Path
+    training: Training,
+    checkpoints: Checkpoints,
+    stopper: Stopper,
+    lock: Lock,
+    plot: Callable[[pd.DataFrame], None],
 ) -> list[dict[str, Any]]:
     """Train all members; returns a dict of weights, step and value of the best step for each.
 
-    A checkpoint that is there is resumed. Raises SystemExit(75) after SIGTERM or SIGINT, when one is written.
+    A checkpoint that is there is resumed. `plot` draws the history at every checkpoint. Raises SystemExit(75) after
+    SIGTERM or SIGINT, when one is written.
     """
     state = checkpoints.load_latest()
     if state is not None:
@@ -112,11 +119,11 @@ def train(
         if state is not None and state["run"] is not None:
             run.load(state["run"])
         state = None
-        _train_member(training, run, pace, Keeper(checkpoints, stopper, lock, progress))
+        _train_member(training, run, pace, Keeper(checkpoints, stopper, lock, plot))
         training.finished.append(run.best)
     if training.ranks.first:
         training.history.write()
-        plot_progress(training.history.frame(), progress)
+        plot(training.history.frame())
     return training.finished
 
 
@@ -145,12 +152,12 @@ def start_member(training: Training, member: int) -> Run:
 
 @dataclass(frozen=True)
 class Keeper:
-    """Where a training is kept, and who may stop it."""
+    """Where a training is kept, who may stop it, and what draws its history."""
 
     checkpoints: Checkpoints
     stopper: Stopper
     lock: Lock
-    progress: str | Path
+    plot: Callable[[pd.DataFrame], None]
 
     def save(self, training: Training, run: Run, step: int) -> None:
         if not training.ranks.first:
@@ -159,7 +166,7 @@ class Keeper:
         state = {"run": run.state(), "finished": training.finished, "history": training.history.rows}
         self.checkpoints.save(state, step)
         training.history.write()
-        plot_progress(training.history.frame(), self.progress)
+        self.plot(training.history.frame())
 
 
 def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> None:

@@ -14,6 +14,7 @@ from lung4d.ranks import Ranks
 
 CHUNK = 16384  # vectors whose distances to all codes are held at once
 RECENT = 4096  # vectors of the current step that are kept to draw restarted codes from
+USED_FROM = 1e-4  # share of the lung's latent positions from which a code counts as used
 EPSILON = 1e-5  # Laplace smoothing of the counts
 
 

@@ -1,12 +1,14 @@
 """Training of the 3D-VQ-GAN (4D-VQ-GAN, appendices C.1 and D.2)."""
 
 import logging
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from lung4d.training import Checkpoints, Lock, Pace, Stopper, peak_memory, plot_progress
+import pandas as pd
+
+from lung4d.training import Checkpoints, Lock, Pace, Stopper, peak_memory
 from lung4d.vqgan.data import Samples, Scan
-from lung4d.vqgan.pictures import draw_reconstruction
 from lung4d.vqgan.run import Run
 from lung4d.vqgan.selection import choose_scans, remember_best, selected
 from lung4d.vqgan.step import start_codebook, train_step
@@ -15,15 +17,22 @@ from lung4d.vqgan.validation import validate
 logger = logging.getLogger("lung4d")
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What a training shows while it runs: its course so far, and what the model makes of a held-out scan."""
+
+    progress: Callable[[pd.DataFrame], None]
+    reconstruction: Callable[[Run, Scan], None]
+
+
 def train(
-    run: Run, scans: list[Scan], checkpoints: Checkpoints, stopper: Stopper, lock: Lock, progress: str | Path
+    run: Run, scans: list[Scan], checkpoints: Checkpoints, stopper: Stopper, lock: Lock, pictures: Pictures
 ) -> dict[str, Any]:
     """Train until `options.steps` and return the selected model with a record of how it was selected.
 
-    A checkpoint that is there is resumed. `progress` is a picture that is redrawn at every checkpoint; beside it, in
-    `reconstructions`, every validation leaves a picture of a held-out scan. Validation uses the `val` scans, or the
-    training scans where there are none. Raises ValueError without training scans, SystemExit(75) after SIGTERM or
-    SIGINT, when the checkpoint is written.
+    A checkpoint that is there is resumed. The course is drawn at every checkpoint, a held-out scan at every
+    validation. Validation uses the `val` scans, or the training scans where there are none. Raises ValueError without
+    training scans, SystemExit(75) after SIGTERM or SIGINT, when the checkpoint is written.
     """
     options = run.options
     training, held_out = choose_scans(scans)
@@ -40,25 +49,25 @@ def train(
             remember_best(run, row["held_out_loss"])
             logger.info("validation: %s", ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
             if run.ranks.first:
-                draw_reconstruction(run, held_out[0], Path(progress).parent / "reconstructions")
+                pictures.reconstruction(run, held_out[0])
         run.history.add(**row)
         stop = run.ranks.any(stopper.requested, run.device)  # the ranks stop after the same step
         if run.step % options.save_every == 0 or run.step == options.steps or stop:
-            save(run, checkpoints, lock, progress)
+            save(run, checkpoints, lock, pictures)
         if stop and run.step < options.steps:
             stopper.leave()
     if run.ranks.first:  # also where a finished checkpoint was found: the outputs are due all the same
         run.history.write()
-        plot_progress(run.history.frame(), progress)
+        pictures.progress(run.history.frame())
     return selected(run)
 
 
-def save(run: Run, checkpoints: Checkpoints, lock: Lock, progress: str | Path) -> None:
+def save(run: Run, checkpoints: Checkpoints, lock: Lock, pictures: Pictures) -> None:
     """Write the checkpoint, then the history and its picture, which a reader may open while the training goes on."""
     if not run.ranks.first:
         return
     lock.check()
     checkpoints.save(run.state(), run.step)
     run.history.write()
-    plot_progress(run.history.frame(), progress)
+    pictures.progress(run.history.frame())
     logger.info("checkpoint at step %d; most memory held so far %.3g GB", run.step, peak_memory(run.device))

@@ -2,13 +2,12 @@
 
 import torch
 
-from lung4d.codebook import USED_FROM
 from lung4d.latents import pool_mask
 from lung4d.vqgan.data import Scan, read_scan
 from lung4d.vqgan.discriminators import PLANES, take_slices
 from lung4d.vqgan.losses import reconstruction_loss
 from lung4d.vqgan.perceptual import Perceptual
-from lung4d.vqgan.quantiser import perplexity
+from lung4d.vqgan.quantiser import USED_FROM, perplexity
 from lung4d.vqgan.run import Run
 
 NUMBERS = ("reconstruction", "perceptual", "lung_mse")

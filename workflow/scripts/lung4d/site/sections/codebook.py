@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from lung4d.codebook import PATCH, most_used
-from lung4d.figures.codes import DECODED, WITH_PATCHES
+from lung4d.codebook.shown import DECODED, PATCH, WITH_PATCHES, most_used
 from lung4d.figures.mosaic import css_width
 from lung4d.site.numbers import count, fixed, whole
 from lung4d.site.page import Fold, Picture, Reportlet, Section, Table, Words

@@ -7,11 +7,10 @@ and real places are ours. Scans are added one at a time, so that memory does not
 import numpy as np
 import pandas as pd
 
+from lung4d.codebook.shown import EXEMPLARS
 from lung4d.splitting import SETS
+from lung4d.vqgan.quantiser import USED_FROM
 
-USED_FROM = 1e-4  # share of the lung's latent positions from which a code counts as used
-EXEMPLARS = 4  # places kept per code
-PATCH = 5  # latent positions along the side of a patch: the code's own and two on each side
 PLACE = ["code", "subject", "session", "z", "y", "x", "draw"]
 
 
@@ -71,16 +70,6 @@ def with_decoded(table: pd.DataFrame, codes: np.ndarray, blocks: np.ndarray) -> 
     """The table with decoded_hu, the mean HU of the blocks (n, r, r, r) that the codes (n,) decode to."""
     means = pd.Series(blocks.mean(axis=(1, 2, 3), dtype=np.float64), index=codes)
     return table.assign(decoded_hu=table["code"].map(means))
-
-
-def most_used(table: pd.DataFrame, most: int) -> pd.DataFrame:
-    """The `most` most common codes of a usage table as they are shown: from air to tissue, those not in use last.
-
-    A code that training lungs do not hold has the density it decodes to.
-    """
-    chosen = table[table["rank"] <= most]
-    density = chosen["mean_hu"].fillna(chosen["decoded_hu"])
-    return chosen.assign(density=density, unused=~chosen["used"]).sort_values(["unused", "density", "code"])
 
 
 def spread_over_patients(*places: pd.DataFrame) -> pd.DataFrame:
