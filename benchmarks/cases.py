@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from lung4d.ct import read_scan
-from lung4d.lungs import segment_by_intensity
+from lung4d.convert.read import read_scan
+from lung4d.segment.masks import segment_by_intensity
 from motion import isotropic_grid, move, on_isotropic_grid
 
 SPACING = 1.5  # mm

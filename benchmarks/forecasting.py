@@ -15,8 +15,8 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
-from lung4d.files import atomic, read_json
-from lung4d.tables import read_table
+from lung4d.io.atomic import atomic, read_json
+from lung4d.io.tables import read_table
 
 MODEL = "model (expected)"
 PACES = ("slow", "middle", "fast")

@@ -24,11 +24,11 @@ def ours(folder: Path) -> Callable[[], np.ndarray]:
     """The project's own registration with the settings of config/config.yaml."""
     import yaml
 
-    from lung4d.corrfield import registration
+    from lung4d.register import registration
 
     root = Path(__file__).resolve().parents[1]
     section = yaml.safe_load((root / "config/config.yaml").read_text())["register"]
-    settings = registration.Settings.from_params(SimpleNamespace(**section))
+    settings = registration.RegistrationSettings.from_params(SimpleNamespace(**section))
     registration.use_threads(2)
     fixed, moving = (sitk.Cast(_read(folder, name), sitk.sitkInt16) for name in ("fixed", "moving"))
     masks = [_read(folder, name) for name in ("fixed_mask", "moving_mask")]

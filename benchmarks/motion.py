@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from lung4d.corrfield import fields
+from lung4d.register import fields
 
 CHEST_WALL_SHARE = 0.3  # of the lung's motion, at the ribs
 RANDOM = ((25.0, 2.0), (12.0, 0.5))  # (width mm, standard deviation mm) of the random fields

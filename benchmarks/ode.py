@@ -19,18 +19,18 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
-from lung4d.files import atomic
+from lung4d.io.atomic import atomic
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import as_ensemble
-from lung4d.ode.given import DENSITIES
 from lung4d.ode.model import LatentODE, ODESettings
-from lung4d.ode.options import Options
+from lung4d.ode.observed import DENSITIES
+from lung4d.ode.options import ODETraining
 from lung4d.ode.sequences import Sequence
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
 from lung4d.ode.validation import validate
-from lung4d.training import has_bf16
-from lung4d.vqgan.model import VQGAN, Settings
+from lung4d.training.device import has_bf16
+from lung4d.vqgan.model import VQGAN, VQGANSettings
 from machine import process_bytes, processor
 
 PATIENTS, VISITS, SHAPE, WINDOW = 175, 3, (96, 256, 256), (-1000.0, 500.0)
@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     section = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_ode"]
-    options = Options.of(section)
+    options = ODETraining.of(section)
     settings = ODESettings.of({**section, "channels": 16, "factor": 4})
     step, judge = training_seconds(settings, options, device, arguments.steps)
     rows = []
@@ -73,7 +73,9 @@ def patient(number: int) -> Sequence:
     return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, densities)
 
 
-def training_seconds(settings: ODESettings, options: Options, device: torch.device, steps: int) -> tuple[float, float]:
+def training_seconds(
+    settings: ODESettings, options: ODETraining, device: torch.device, steps: int
+) -> tuple[float, float]:
     """Of a training step, and of the validation of one patient."""
     training = start_training(settings, options, [patient(0), patient(1)], device, HERE / "none.parquet")
     run = start_member(training, 0)
@@ -87,7 +89,7 @@ def training_seconds(settings: ODESettings, options: Options, device: torch.devi
 
 def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: torch.device) -> float:
     torch.manual_seed(0)
-    vqgan = VQGAN(Settings()).to(device).eval().requires_grad_(False)
+    vqgan = VQGAN(VQGANSettings()).to(device).eval().requires_grad_(False)
     ode = as_ensemble(settings, [LatentODE(settings).state_dict() for _ in range(members)], device)
     given = patient(0).visits()
 
@@ -108,7 +110,7 @@ def timed(function: Callable[[], object], device: torch.device) -> float:
 
 
 def page(
-    options: Options, step: float, judge: float, rows: list, device: torch.device, arguments: argparse.Namespace
+    options: ODETraining, step: float, judge: float, rows: list, device: torch.device, arguments: argparse.Namespace
 ) -> str:
     share = 1 if options.members == 1 else 1 - 1 / options.members
     steps = options.members * options.steps(round(share * PATIENTS))

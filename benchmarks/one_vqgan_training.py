@@ -13,13 +13,15 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.figures.progress import plot_progress
-from lung4d.tables import read_table
-from lung4d.training import Checkpoints, Lock, Stopper
+from lung4d.io.tables import read_table
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.lock import Lock
+from lung4d.training.stopping import Stopper
 from lung4d.vqgan import training
 from lung4d.vqgan.data import Scan, usable_scans
-from lung4d.vqgan.model import Settings
-from lung4d.vqgan.options import Options
-from lung4d.vqgan.run import Run, start_run
+from lung4d.vqgan.model import VQGANSettings
+from lung4d.vqgan.options import VQGANTraining
+from lung4d.vqgan.run import TrainingState, start_run
 from machine import process_bytes
 
 
@@ -29,7 +31,11 @@ def main(row: str, seed: int, values: dict, data: Path, folder: Path) -> None:
     defaults = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_vqgan"]
     params = defaults | values | {"seed": seed}
     run = start_run(
-        Settings.of(params), Options.of(params), _scans(data), torch.device("cpu"), folder / "history.parquet"
+        VQGANSettings.of(params),
+        VQGANTraining.of(params),
+        _scans(data),
+        torch.device("cpu"),
+        folder / "history.parquet",
     )
     _note_memory(run)
     with Stopper() as stopper, Lock(folder, lambda: stopper.requested) as lock:
@@ -48,7 +54,7 @@ def _scans(data: Path) -> list[Scan]:
     return usable_scans(split, data / "resample")
 
 
-def _note_memory(run: Run) -> None:
+def _note_memory(run: TrainingState) -> None:
     """Let every row of the history hold what memory the process has at that step."""
     add = run.history.add
     run.history.add = lambda **values: add(**values, memory_gb=process_bytes("VmRSS") / 1e9)

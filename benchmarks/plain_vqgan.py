@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, generator_loss, reconstruction_loss
 from lung4d.vqgan.memory import Plan
-from lung4d.vqgan.model import Settings
+from lung4d.vqgan.model import VQGANSettings
 from lung4d.vqgan.networks import levels, norm_groups
-from lung4d.vqgan.options import Options
+from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.perceptual import Perceptual
 
 
@@ -33,7 +33,7 @@ class Parts:
     model: nn.Module
     discriminators: Discriminators
     perceptual: Perceptual
-    options: Options
+    options: VQGANTraining
     device: torch.device
     plan: Plan
 
@@ -128,7 +128,7 @@ class Codebook(nn.Module):
 class PlainVQGAN(nn.Module):
     """Volumes (B, 1, D, H, W) to their reconstructions and the commitment loss."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: VQGANSettings):
         super().__init__()
         doublings = levels(settings.compression)
         channels = settings.width

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests")]
 
 import real_data
-from lung4d import lungs
+from lung4d.segment import masks
 from lung4d.simulate import acquisition, cohort, motion, patient, scene
 from machine import processor
 
@@ -59,13 +59,13 @@ def main() -> None:
 
 def row(name: str, scan: sitk.Image, truth: np.ndarray | None, band: np.ndarray | None = None) -> None:
     start = time.process_time()
-    labels = sitk.GetArrayFromImage(lungs.segment_by_intensity(scan).mask)
+    labels = sitk.GetArrayFromImage(masks.segment_by_intensity(scan).mask)
     seconds = time.process_time() - start
     ml = np.prod(scan.GetSpacing()) / 1000
     found = labels > 0
     dice = "" if truth is None else f"{2 * (found & truth).sum() / (found.sum() + truth.sum()):.4f}"
     kept = "" if band is None else f"{found[band].mean():.0%}"
-    right, left = ((labels == side).sum() * ml for side in (lungs.RIGHT, lungs.LEFT))
+    right, left = ((labels == side).sum() * ml for side in (masks.RIGHT, masks.LEFT))
     print(f"| {name} | {dice} | {right:.0f} | {left:.0f} | {kept} | {seconds:.1f} |", flush=True)
 
 
@@ -76,7 +76,7 @@ def simulated(subject: str, extent: float) -> tuple[sitk.Image, np.ndarray]:
     numbers = cohort.generator(SETTINGS["seed"], who.candidate, "benchmark")
     taken = acquisition.draw_acquisition(who.visits[0].kernel, SETTINGS["spacing"], numbers)
     placed = scene.place(person, taken.grid, motion.no_motion())
-    hu = scene.render(person, placed, extent, motion.no_motion())
+    hu = scene.render_scan(person, placed, extent, motion.no_motion())
     scan = sitk.GetImageFromArray(acquisition.acquire(hu, taken, numbers))
     scan.SetSpacing(taken.grid.spacing[::-1])
     scan.SetOrigin(taken.grid.origin[::-1])

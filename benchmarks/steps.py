@@ -10,11 +10,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from lung4d.training import has_bf16
+from lung4d.training.device import has_bf16
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan
-from lung4d.vqgan.model import VQGAN, Settings
-from lung4d.vqgan.options import Options
+from lung4d.vqgan.model import VQGAN, VQGANSettings
+from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.perceptual import load_perceptual
 from lung4d.vqgan.quantiser import Quantised
 from lung4d.vqgan.step import micro_step
@@ -27,7 +27,7 @@ class MonaiVQVAE(nn.Module):
     32 and 64 channels at a half and a quarter of the resolution and two residual units a level, as our decoder has.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: VQGANSettings):
         super().__init__()
         self.settings = settings
         channels = (2 * settings.width, 4 * settings.width)
@@ -77,9 +77,11 @@ class ShapesOnly(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def build(method: str, device: torch.device, settings: Settings | None = None, options: Options | None = None) -> Parts:
+def build(
+    method: str, device: torch.device, settings: VQGANSettings | None = None, options: VQGANTraining | None = None
+) -> Parts:
     """Networks of `method`, those of config/config.yaml unless told otherwise, ready to train."""
-    settings, options = settings or Settings(), options or Options()
+    settings, options = settings or VQGANSettings(), options or VQGANTraining()
     plan = METHODS[method].plan(device)
     model = METHODS[method].generator(settings).train()
     if plan.checkpointing:
@@ -100,7 +102,7 @@ def step(method: str, parts: Parts, volume: torch.Tensor, adversarial: bool) -> 
     return METHODS[method].micro_step(parts, volume, adversarial)
 
 
-def count_flops(method: str, shape: tuple[int, ...], adversarial: bool, **made: Settings | Options) -> int:
+def count_flops(method: str, shape: tuple[int, ...], adversarial: bool, **made: VQGANSettings | VQGANTraining) -> int:
     """Floating point operations of a micro-step (matrix products and convolutions), counted without computing them."""
     with FakeTensorMode(), ShapesOnly(), FlopCounterMode(display=False) as counter:
         step(method, build(method, torch.device("cpu"), **made), torch.empty(1, 1, *shape), adversarial)

@@ -19,7 +19,7 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
-from lung4d.files import atomic
+from lung4d.io.atomic import atomic
 from machine import processor
 from steps import METHODS, count_flops
 

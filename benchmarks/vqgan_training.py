@@ -22,7 +22,7 @@ from matplotlib import pyplot
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
-from lung4d.files import atomic
+from lung4d.io.atomic import atomic
 from machine import processor
 
 SHORT = {  # equal steps for all rows; the weights of the demo, because the paper's want its 20,000 steps

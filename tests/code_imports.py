@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lung4d.digest import imported_modules
+from lung4d.pipeline.digest import imported_modules
 from running import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -33,9 +33,10 @@ def modules_of(script: str) -> set[str]:
 def modules_of_rules() -> set[str]:
     """The same of what the Snakefile and its rules import from the library."""
     text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    names = [f"{package}.{module}" for package, module in re.findall(r"from (lung4d) import (\w+)", text)]
-    names += re.findall(r"from (lung4d\.[\w.]+) import", text)
-    return outside(files_of(*((SCRIPTS / name.replace(".", "/")).with_suffix(".py") for name in names)))
+    statements = re.findall(r"from (lung4d[\w.]*) import (.+)", text)
+    names = [name for module, given in statements for name in (module, *(f"{module}.{n}" for n in given.split(", ")))]
+    files = ((SCRIPTS / name.replace(".", "/")).with_suffix(".py") for name in names)
+    return outside(files_of(*filter(Path.is_file, files)))
 
 
 def outside(files: set[Path]) -> set[str]:

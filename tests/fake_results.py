@@ -14,14 +14,14 @@ import SimpleITK as sitk
 import yaml
 
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
-from lung4d.evaluation.forecasting import COLUMNS
-from lung4d.evaluation.summary import summarise
+from lung4d.evaluate.forecasting import COLUMNS
+from lung4d.evaluate.summary import summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure
-from lung4d.names import forecast_stem
+from lung4d.io.names import forecast_stem
+from lung4d.io.tables import read_table, write_table
 from lung4d.survival.analysis import CINDEX
-from lung4d.survival.groups import kaplan_meier
-from lung4d.tables import read_table, write_table
-from lung4d.trajectory_strips import write_strips
+from lung4d.survival.kaplan_meier import survival_curves
+from lung4d.trajectories.strips import write_strips
 from one_script import run_script
 
 ROOT = Path(__file__).parent.parent
@@ -273,7 +273,7 @@ def prognosis(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
     curves = []
     for scan in ("real", "generated"):
         risky, time, event = rng.random(24) > 0.5, rng.exponential(2.5, 24), rng.random(24) > 0.4
-        curve = kaplan_meier(risky, time / (1 + risky), event)
+        curve = survival_curves(risky, time / (1 + risky), event)
         curves.append(curve.assign(analysis="third scan", model="codes", scan=scan, set="test"))
     counts = {"patients": 6, "events": 4, "training_patients": 14, "training_events": 7, "events_per_variable": 0.9}
     scored = [

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 import yaml
 
-from lung4d.latents import Latents, pool_mask, save_latents
-from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.io.latents import Latents, pool_mask, save_latents
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.io.tables import write_table
+from lung4d.io.volumes import open_mask, open_volume, to_unit
 from lung4d.ode.ensemble import save_ode
-from lung4d.ode.given import Given, densities_of, depth_of, height_of
 from lung4d.ode.model import LatentODE, ODESettings
+from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of
 from lung4d.ode.sequences import Sequence
-from lung4d.tables import write_table
-from lung4d.volumes import open_mask, open_volume, to_unit
-from lung4d.vqgan.model import VQGAN, Settings, save_vqgan
+from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 
 ROOT = Path(__file__).parents[1]
 GRID = (8, 12, 12)
@@ -74,14 +74,16 @@ def visits(count: int, channels: int = 3, shape=(3, 4, 5), seed: int = 0) -> tup
     return torch.randn(count, channels, *shape, generator=generator), mask
 
 
-def given_of(z: torch.Tensor, years, mask: torch.Tensor) -> Given:
+def given_of(z: torch.Tensor, years, mask: torch.Tensor) -> ObservedVisits:
     """Visits with random scans of FACTOR voxels a latent voxel, whose lung is that of the mask; each scan follows from
     its latent, so that the order of visits does not matter."""
     large = [size * FACTOR for size in mask.shape]
     seeds = [int(abs(float(latent.nan_to_num().sum())) * 1000) for latent in z]
     scans = [np.random.default_rng(seed).uniform(-0.5, 0.1, large).astype(np.float32) for seed in seeds]
     region = mask.numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2)
-    return Given.of(years, z, mask, np.stack(scans) if scans else np.zeros((0, *large)), region, (3.0, 2.0, 2.0))
+    return ObservedVisits.of(
+        years, z, mask, np.stack(scans) if scans else np.zeros((0, *large)), region, (3.0, 2.0, 2.0)
+    )
 
 
 def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)) -> list[Sequence]:
@@ -121,7 +123,7 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
     folders, where a script finds what the stages resample and extract_latents left.
     """
     torch.manual_seed(0)
-    vqgan = VQGAN(Settings(codes=16, embedding=4, width=4)).eval()
+    vqgan = VQGAN(VQGANSettings(codes=16, embedding=4, width=4)).eval()
     with torch.no_grad():
         vqgan.quantiser.codebook.normal_(0, 0.3)
     save_vqgan(vqgan, folder / "vqgan.pt")

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from lung4d.ablation import as_page, fill_table
-from lung4d.configuration import load_yaml
-from lung4d.variants import ABLATION
+from lung4d.evaluate.ablation import as_page, fill_table
+from lung4d.evaluate.variants import ABLATION
+from lung4d.pipeline.configuration import load_yaml
 from running import ROOT, jobs_of, snakemake
 from variant_cases import compare
 

@@ -7,8 +7,8 @@ import SimpleITK as sitk
 
 import bad_inputs
 from ct_files import same, volume
-from lung4d import ct
-from lung4d.files import UnusableScan
+from lung4d.convert import read
+from lung4d.io.status import UnusableScan
 from running import ROOT
 
 
@@ -17,11 +17,11 @@ def test_an_input_is_read_right_or_refused_in_a_sentence(tmp_path, case):
     path = case.write(tmp_path)
     if case.refused:
         with pytest.raises(UnusableScan) as caught:
-            ct.read_scan(path, case.series)
+            read.read_scan(path, case.series)
         assert str(caught.value) == case.refused
         assert case.refused.endswith(".") and str(tmp_path) not in case.refused
         return
-    scan = ct.read_scan(path, case.series)
+    scan = read.read_scan(path, case.series)
     assert tuple(scan.flags) == case.flags
     assert case.handled
     if case.resampled:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lung4d.biomarker_table import DENSITIES, READOUTS, biomarker_table, code_columns, readout_table
-from lung4d.biomarkers import code_frequencies, histogram_shape, lung_density, lung_volume
-from lung4d.latents import Latents, save_codes, save_latents
-from lung4d.names import forecast_stem
-from lung4d.tables import read_table, write_table
+from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
+from lung4d.biomarkers.table import DENSITIES, READOUTS, biomarker_table, code_columns, readout_table
+from lung4d.io.latents import Latents, save_codes, save_latents
+from lung4d.io.names import forecast_stem
+from lung4d.io.tables import read_table, write_table
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "biomarkers.py"
 
@@ -80,7 +80,7 @@ def test_lung_volume_of_an_oblique_mask(tmp_path):
     turn = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, -1]]
     affine[:3, :3] = np.array(turn) * (1.5, 2.0, 5.0)
     nib.save(nib.Nifti1Image(mask.T, affine), tmp_path / "mask.nii.gz")
-    assert lung_volume(tmp_path / "mask.nii.gz") == pytest.approx(4 * 10 * 12 * 15 / 1000)
+    assert file_lung_volume(tmp_path / "mask.nii.gz") == pytest.approx(4 * 10 * 12 * 15 / 1000)
 
 
 def test_table_pads_codes_that_a_scan_does_not_use():

@@ -16,10 +16,10 @@ from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_
 from lung4d.codebook.usage import Tally, block_means, cut_patch, usage_table, with_decoded
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.figures.mosaic import css_width
-from lung4d.latents import Latents, save_latents
-from lung4d.names import LATENTS, VOLUME, scan_file
-from lung4d.tables import read_table, write_table
-from lung4d.vqgan.model import VQGAN, Settings, save_vqgan
+from lung4d.io.latents import Latents, save_latents
+from lung4d.io.names import LATENTS, VOLUME, scan_file
+from lung4d.io.tables import read_table, write_table
+from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 from one_script import run_script
 
 CODES, R, SHAPE = 6, 4, (4, 6, 6)  # latent shape; volumes are four times as large
@@ -116,7 +116,7 @@ def test_codes_are_shown_from_air_to_tissue_the_unused_last():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    model = VQGAN(Settings(codes=CODES, embedding=4, width=4, compression=R)).eval().requires_grad_(False)
+    model = VQGAN(VQGANSettings(codes=CODES, embedding=4, width=4, compression=R)).eval().requires_grad_(False)
     model.quantiser.codebook.copy_(torch.randn(CODES, 4))
     return model
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.configuration import InvalidInput, check_config, load_yaml, overlay
+from lung4d.pipeline.configuration import InvalidInput, check_config, load_yaml, overlaid
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = load_yaml(ROOT / "workflow/schemas/config.schema.yaml")
@@ -13,14 +13,14 @@ DEFAULTS = load_yaml(ROOT / "config/config.yaml")
 
 def errors_of(changes):
     with pytest.raises(InvalidInput) as caught:
-        check_config(overlay(DEFAULTS, changes), SCHEMA)
+        check_config(overlaid(DEFAULTS, changes), SCHEMA)
     return caught.value.errors
 
 
 @pytest.mark.parametrize("name", ["config", "demo", "paper", "tiny"])
 def test_shipped_configurations_are_valid(name):
     folder = ROOT / ("tests" if name == "tiny" else "config")
-    check_config(overlay(DEFAULTS, load_yaml(folder / f"{name}.yaml")), SCHEMA)
+    check_config(overlaid(DEFAULTS, load_yaml(folder / f"{name}.yaml")), SCHEMA)
 
 
 def test_every_default_is_in_the_schema_and_every_schema_key_has_a_default_and_a_description():
@@ -35,7 +35,7 @@ def test_every_default_is_in_the_schema_and_every_schema_key_has_a_default_and_a
 
 def test_overlay_merges_sections_and_replaces_values():
     base = {"a": {"x": 1, "y": [1, 2]}, "b": 3}
-    assert overlay(base, {"a": {"y": [9]}}) == {"a": {"x": 1, "y": [9]}, "b": 3}
+    assert overlaid(base, {"a": {"y": [9]}}) == {"a": {"x": 1, "y": [9]}, "b": 3}
     assert base == {"a": {"x": 1, "y": [1, 2]}, "b": 3}
 
 

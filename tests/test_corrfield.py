@@ -8,8 +8,8 @@ from scipy import ndimage
 from scipy.sparse import csgraph, csr_matrix
 from scipy.spatial.distance import squareform
 
-from lung4d.corrfield import costs, dense, descriptors, fields, keypoints, refine, tree
-from lung4d.corrfield.correspondence import edge_weights
+from lung4d.register import costs, dense, descriptors, fields, keypoints, refine, tree
+from lung4d.register.correspondence import edge_weights
 
 
 @pytest.fixture(scope="module")

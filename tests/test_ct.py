@@ -14,11 +14,11 @@ import SimpleITK as sitk
 
 import real_data
 from ct_files import AXIAL, IDENTIFIERS, OBLIQUE, same, volume, write_series
-from lung4d import ct
-from lung4d.archives import unpack
-from lung4d.dicom import Slice
-from lung4d.files import UnusableScan, read_status
-from lung4d.series import choose_series
+from lung4d.convert import read
+from lung4d.convert.archives import unpack
+from lung4d.convert.dicom_choice import choose_series
+from lung4d.convert.dicom_headers import Slice
+from lung4d.io.status import UnusableScan, read_status
 from one_script import run_script
 
 
@@ -27,7 +27,7 @@ from one_script import run_script
 def test_formats_and_orientations(tmp_path, suffix, direction):
     image = volume(size=(40, 36, 34), direction=direction)
     sitk.WriteImage(image, str(tmp_path / f"ct{suffix}"))
-    scan = ct.read_scan(tmp_path / f"ct{suffix}")
+    scan = read.read_scan(tmp_path / f"ct{suffix}")
     same(scan.image, image)
     axes = np.array(scan.image.GetDirection()).reshape(3, 3)
     assert (np.argmax(np.abs(axes), axis=0) == [0, 1, 2]).all() and (np.diag(axes) > 0).all()
@@ -43,13 +43,13 @@ def test_nifti_scaling_padding_and_floats(tmp_path):
     nib.save(file, tmp_path / "scaled.nii")
     raw = np.frombuffer((tmp_path / "scaled.nii").read_bytes()[352:], np.int16)
     assert raw.min() != sitk.GetArrayViewFromImage(image).min()
-    found = sitk.GetArrayFromImage(ct.read_scan(tmp_path / "scaled.nii").image).T
+    found = sitk.GetArrayFromImage(read.read_scan(tmp_path / "scaled.nii").image).T
     assert np.abs(found - stored).max() <= 2
 
     padded = sitk.Cast(image, sitk.sitkFloat32) + 0.4
     padded[0:3, 0:3, :] = -2048.0
     sitk.WriteImage(padded, str(tmp_path / "padded.mha"))
-    values = sitk.GetArrayFromImage(ct.read_scan(tmp_path / "padded.mha").image)
+    values = sitk.GetArrayFromImage(read.read_scan(tmp_path / "padded.mha").image)
     assert values.min() == -1024 and (values[:, 3:, 3:] == sitk.GetArrayViewFromImage(image)[:, 3:, 3:]).all()
 
 
@@ -59,7 +59,7 @@ def test_dicom_round_trip(tmp_path, slope, intercept, direction):
     image = sitk.Cast(sitk.Round(sitk.Cast(volume(direction=direction), sitk.sitkFloat32) / 2) * 2, sitk.sitkInt16)
     write_series(tmp_path / "deep" / "er", image, slope=slope, intercept=intercept)
     (tmp_path / "notes.txt").write_text("no DICOM")
-    scan = ct.read_scan(tmp_path)
+    scan = read.read_scan(tmp_path)
     same(scan.image, image)
     assert scan.facts["kernel"] == "B70f 2" and scan.facts["kvp"] == 120 and scan.facts["slice_thickness_mm"] == 2.5
     assert scan.facts["spacing_mm"] == pytest.approx([1.5, 1.5, 2.5]) and scan.facts["size"] == [40, 36, 24]
@@ -73,7 +73,7 @@ def test_zip_of_dicom_and_of_one_volume(tmp_path):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as bundle:
             for file in files:
                 bundle.write(file, f"a/b/{file.name}")
-        same(ct.read_scan(tmp_path / f"{name}.zip").image, image)
+        same(read.read_scan(tmp_path / f"{name}.zip").image, image)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_zip_that_leaves_its_folder_is_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as bundle:
         bundle.writestr(name, b"x" * 200)
     with pytest.raises(UnusableScan, match="leads out"):
-        ct.read_scan(tmp_path / "in.zip")
+        read.read_scan(tmp_path / "in.zip")
     assert not list(tmp_path.glob("**/escaped*"))
 
 
@@ -119,15 +119,15 @@ def test_series_rule_and_override(tmp_path):
     )
     write_series(tmp_path / "pet", volume(size=(40, 36, 34)), tags={"SeriesNumber": 7, "Modality": "PT"})
     write_series(tmp_path / "scout", volume(size=(40, 36, 2)), tags={"SeriesNumber": 1})
-    scan = ct.read_scan(tmp_path)
+    scan = read.read_scan(tmp_path)
     assert scan.image.GetSize() == (40, 36, 30)
     assert [scan.facts[name] for name in ("series_number", "series_found", "series_suitable")] == [4, 6, 2]
-    assert ct.read_scan(tmp_path, "3").image.GetSize() == (40, 36, 15)
-    assert ct.read_scan(tmp_path, "thick chest").image.GetSize() == (40, 36, 15)
+    assert read.read_scan(tmp_path, "3").image.GetSize() == (40, 36, 15)
+    assert read.read_scan(tmp_path, "thick chest").image.GetSize() == (40, 36, 15)
     uid = str(pydicom.dcmread(next((tmp_path / "thick").iterdir())).SeriesInstanceUID)
-    assert ct.read_scan(tmp_path, uid).image.GetSize() == (40, 36, 15)
+    assert read.read_scan(tmp_path, uid).image.GetSize() == (40, 36, 15)
     with pytest.raises(UnusableScan, match="numbers 1, 3, 4, 5, 6, 7"):
-        ct.read_scan(tmp_path, "99")
+        read.read_scan(tmp_path, "99")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_gantry_tilt_is_undone(tmp_path):
     image = sitk.GetImageFromArray(tilted.round().astype(np.int16))
     image.CopyInformation(true)
     write_series(tmp_path / "tilt", image, shift=(0, shift))
-    scan = ct.read_scan(tmp_path / "tilt")
+    scan = read.read_scan(tmp_path / "tilt")
     assert "tilted" in scan.flags[0]
     for point in [(0.0, 20.0, 110.0), (5.0, 33.0, 150.0), (-10.0, 50.0, 125.0)]:
         assert scan.image[scan.image.TransformPhysicalPointToIndex(point)] == pytest.approx(10 * point[1], abs=8)
@@ -186,14 +186,14 @@ def test_gantry_tilt_is_undone(tmp_path):
 
 def test_a_scan_that_is_gone_is_no_fault_of_the_scan(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
-        ct.read_scan(tmp_path / "absent.nii")
+        read.read_scan(tmp_path / "absent.nii")
     assert str(tmp_path) not in str(caught.value)
 
 
 def test_noise_is_left_to_segment(tmp_path):
     noise = np.random.default_rng(0).normal(-300, 400, (30, 40, 40)).astype(np.int16)
     sitk.WriteImage(sitk.GetImageFromArray(noise), str(tmp_path / "noise.nii.gz"))
-    assert ct.read_scan(tmp_path / "noise.nii.gz").image.GetSize() == (40, 40, 30)
+    assert read.read_scan(tmp_path / "noise.nii.gz").image.GetSize() == (40, 40, 30)
 
 
 def test_no_identifier_survives(tmp_path):
@@ -300,7 +300,7 @@ def test_a_real_oblique_scan_stays_where_it_was(tmp_path):
     source = real_data.folder() / "ct64" / "ct-64-transformed.nrrd"
     run_convert(source, tmp_path / "out")
     original = sitk.ReadImage(str(source))
-    original = sitk.Cast(sitk.Clamp(original, lowerBound=ct.LOWEST_HU), sitk.sitkInt16)
+    original = sitk.Cast(sitk.Clamp(original, lowerBound=read.LOWEST_HU), sitk.sitkInt16)
     rng = np.random.default_rng(0)
     marks = [tuple(map(int, mark)) for mark in rng.integers(0, original.GetSize(), (100, 3))]
     assert_marks_are_in_place(original, tmp_path / "out" / "ct.nii.gz", marks)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.digest import Digests, code_digest, imported_modules, settings_digest, significant_tokens
+from lung4d.pipeline.digest import Digests, code_digest, imported_modules, settings_digest, significant_tokens
 
 SCRIPT = '''"""Docstring."""
 from lung4d.outer import value  # comment
@@ -35,7 +35,7 @@ def changed(tree, path: Path, old: str, new: str) -> bool:
 
 
 def fresh_digest(script, library):
-    from lung4d import digest
+    from lung4d.pipeline import digest
 
     for known in (digest._digest, digest._tokens_of, digest.imported_modules):
         known.cache_clear()
@@ -114,7 +114,7 @@ def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, mon
     first = digest()
     assert first == code_digest(script, library)
     with monkeypatch.context() as patch:
-        patch.setattr("lung4d.digest.code_digest", None)  # not asked again
+        patch.setattr("lung4d.pipeline.digest.code_digest", None)  # not asked again
         assert digest() == first
     script.write_text(SCRIPT.replace("nested", "changed"))
     assert digest() != first

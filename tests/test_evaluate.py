@@ -11,22 +11,22 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from lung4d.evaluation import forecasting
-from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
-from lung4d.evaluation.models import REMEMBERED, Remembering, decoder_of, forecaster_of
-from lung4d.evaluation.places import CohortChange
-from lung4d.evaluation.trends import Trend
-from lung4d.evaluation.visits import find_patients, load_visits
-from lung4d.files import read_json
-from lung4d.latents import Latents, pool_mask, save_latents
-from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.evaluate import forecasting
+from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
+from lung4d.evaluate.cohort_change import CohortChange
+from lung4d.evaluate.forecasters import REMEMBERED, CachedDecoder, decoder_of, forecaster_of
+from lung4d.evaluate.trends import Trend
+from lung4d.evaluate.visits import find_patients, load_visits
+from lung4d.io.atomic import read_json
+from lung4d.io.latents import Latents, pool_mask, save_latents
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.io.tables import read_table, write_table
+from lung4d.io.volumes import to_unit
 from lung4d.ode.decoding import MODES, decode_forecast
 from lung4d.ode.ensemble import load_ode, save_ode
-from lung4d.ode.given import Given as Seen
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
-from lung4d.tables import read_table, write_table
-from lung4d.volumes import to_unit
-from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, parameter_hash, save_vqgan
+from lung4d.ode.observed import ObservedVisits as Seen
+from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
 from ode_cases import NO_CALIBRATION
 
 SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
@@ -62,7 +62,7 @@ def write_nifti(array, path):
 
 def write_models(folder):
     torch.manual_seed(0)
-    vqgan = VQGAN(Settings(window=WINDOW, codes=16, embedding=4, compression=4, width=4))
+    vqgan = VQGAN(VQGANSettings(window=WINDOW, codes=16, embedding=4, compression=4, width=4))
     vqgan.quantiser.load_state_dict({k: torch.randn_like(v) if v.is_floating_point() else v
                                      for k, v in vqgan.quantiser.state_dict().items()})  # fmt: skip
     save_vqgan(vqgan, folder / "vqgan.pt")
@@ -246,12 +246,12 @@ def test_real_models_see_no_withheld_visit(tmp_path):
         split = pd.DataFrame({"subject": "003", "session": sessions, "years": years, "split": "test"})
         (patient,) = find_patients(split, folder / "resample", folder / "extract_latents")
         visits = load_visits(patient, WINDOW)
-        trend = Choice({"extrapolation": Trend(4.0, 0.5)}, "", 0)
+        trend = Chosen({"extrapolation": Trend(4.0, 0.5)}, "", 0)
         change = CohortChange(0.01, np.full((4, 4), 0.01), 1)
-        fitted = Fitted(Choice(1.0, "", 0), Choice(0.5, "", 0), change, trend, trend)
+        fitted = FittedBaselines(Chosen(1.0, "", 0), Chosen(0.5, "", 0), change, trend, trend)
         case = forecasting.cases(len(years))[0]
         asked = visits.years[list(case.targets)]
-        known = Known(visits.take(case.given), fitted, decoder_of(vqgan))
+        known = ForecastInputs(visits.take(case.given), fitted, decoder_of(vqgan))
         made.append(list(forecasting.forecasts(known, asked, forecaster_of(vqgan, ode))))
     assert len(made[0]) == 2 * (len(BASELINES) + len(MODES))
     for (_, name, before), (_, _, after) in zip(*made, strict=True):
@@ -265,7 +265,7 @@ def test_real_models_see_no_withheld_visit(tmp_path):
 
 def test_remembered_decodings_are_the_same_and_nothing_alters_them(tmp_path):
     vqgan = write_models(tmp_path)
-    remembering = Remembering(vqgan)
+    remembering = CachedDecoder(vqgan)
     latents = [torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(i)) for i in range(REMEMBERED + 2)]
     for _ in range(2):
         for z in latents:

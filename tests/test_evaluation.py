@@ -10,13 +10,14 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from lung4d import metrics
-from lung4d.evaluation import (
+from lung4d.evaluate import (
     baselines,
     boosting,
+    change_signal,
+    cohort_change,
     coverage,
-    difficulty,
+    findings,
     forecasting,
-    places,
     reconstruction,
     scoring,
     summary,
@@ -24,15 +25,14 @@ from lung4d.evaluation import (
     truth,
     tuning,
     visits,
-    words,
 )
-from lung4d.evaluation.baselines import BASELINES, Choice, Fitted, Known
-from lung4d.evaluation.smoothing import smooth_inside
-from lung4d.evaluation.trends import Trend
-from lung4d.latents import Latents
-from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_file, scan_files
+from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
+from lung4d.evaluate.smoothing import smooth_inside
+from lung4d.evaluate.trends import Trend
+from lung4d.io.latents import Latents
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file, scan_files
+from lung4d.io.tables import read_table, write_table
 from lung4d.ode import calibration
-from lung4d.tables import read_table, write_table
 
 SHAPE, WINDOW = (12, 16, 16), (-1000.0, 500.0)
 RULER = forecasting.Ruler(WINDOW, low_pass=4.0)
@@ -73,11 +73,11 @@ def linear_patient(years=(0.0, 1.0, 2.5, 4.0), seed=0, noise=0.0):
 
 
 def change(mean=0.03):
-    return places.CohortChange(mean, np.full((places.HEIGHTS, places.DEPTHS), mean), 3)
+    return cohort_change.CohortChange(mean, np.full((cohort_change.HEIGHTS, cohort_change.DEPTHS), mean), 3)
 
 
-TREND = Choice(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.5)), "val", 2)
-FITTED = Fitted(Choice(1.0, "val", 2), Choice(0.5, "val", 2), change(), TREND, TREND)
+TREND = Chosen(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.5)), "val", 2)
+FITTED = FittedBaselines(Chosen(1.0, "val", 2), Chosen(0.5, "val", 2), change(), TREND, TREND)
 
 
 def carry_forward(given, years, mix):
@@ -90,14 +90,14 @@ def carry_forward(given, years, mix):
 
 
 def known(given, fitted=FITTED):
-    return Known(given, fitted, decode)
+    return ForecastInputs(given, fitted, decode)
 
 
 def scored(patients, noisefree=None, name="test"):
     rows = []
     for pace, (subject, patient) in enumerate(patients.items()):
         truths = (noisefree or {}).get(subject, {})
-        scored_as = forecasting.Patient(subject, name, float(pace))
+        scored_as = forecasting.ScoredPatient(subject, name, float(pace))
         rows += forecasting.score_patient(scored_as, patient, FITTED, decode, carry_forward, RULER, truths)
     return forecasting.forecast_table(rows)
 
@@ -150,7 +150,7 @@ def test_linear_methods_are_exact_on_linear_change(method):
 def test_cohort_mean_change_is_exact_where_all_change_alike():
     base = np.full(SHAPE, -0.2)
     patients = [make_visits([base, base + 0.03 * year * region()], [0, year]) for year in (1.0, 2.0, 0.5)]
-    learned = places.cohort_change(patients)
+    learned = cohort_change.cohort_change(patients)
     assert learned.mean == pytest.approx(0.03, abs=1e-6)
     assert np.allclose(learned.by_place, 0.03, atol=1e-6)
     assert learned.patients == 3
@@ -163,10 +163,10 @@ def test_cohort_mean_change_is_exact_where_all_change_alike():
 
 def test_cohort_change_by_place_finds_where_the_change_is():
     base, lung = np.full(SHAPE, -0.2), region()
-    place = places.cells(lung, (2.0, 2.0, 2.0))
-    rate = np.linspace(0, 0.08, places.HEIGHTS * places.DEPTHS)
+    place = cohort_change.cells(lung, (2.0, 2.0, 2.0))
+    rate = np.linspace(0, 0.08, cohort_change.HEIGHTS * cohort_change.DEPTHS)
     patients = [make_visits([base, base + rate[place] * gap * lung], [0, gap]) for gap in (1.0, 2.0)]
-    learned = places.cohort_change(patients)
+    learned = cohort_change.cohort_change(patients)
     present = np.unique(place[lung])
     assert np.allclose(learned.by_place.ravel()[present], rate[present], atol=1e-6)
     assert np.allclose(learned.map_of(lung, (2.0, 2.0, 2.0)), rate[place] * lung, atol=1e-6)
@@ -175,7 +175,7 @@ def test_cohort_change_by_place_finds_where_the_change_is():
 
 def test_a_cohort_without_two_visits_at_different_times_changes_nothing():
     base = np.full(SHAPE, -0.2)
-    learned = places.cohort_change([make_visits([base], [0]), make_visits([base, base + 0.1], [1, 1])])
+    learned = cohort_change.cohort_change([make_visits([base], [0]), make_visits([base, base + 0.1], [1, 1])])
     assert (learned.mean, learned.patients) == (0.0, 0)
     assert not learned.by_place.any()
 
@@ -225,15 +225,15 @@ def test_a_trend_is_believed_as_far_as_it_holds():
 
 @pytest.mark.parametrize("method", ["linear_image_shrunk", "linear_latent_shrunk"])
 def test_a_trend_that_is_not_believed_changes_nothing(method):
-    still = Choice(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.0)), "", 0)
-    fitted = dataclasses.replace(FITTED, sigma=Choice(0.01, "", 0), image_trend=still, latent_trend=still)
+    still = Chosen(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.0)), "", 0)
+    fitted = dataclasses.replace(FITTED, sigma=Chosen(0.01, "", 0), image_trend=still, latent_trend=still)
     given = linear_patient().take((0, 1))
     assert np.allclose(BASELINES[method](known(given, fitted), 4.0), given.unit[1], atol=1e-6)
 
 
 def test_boosting_learns_from_the_images_what_a_patient_does_next():
     train = [drifting(i, 0.03) for i in range(6)]
-    fitted = dataclasses.replace(FITTED, boosting=boosting.learn(train, len(train), [drifting(9, 0.03)], 1))
+    fitted = dataclasses.replace(FITTED, boosting=boosting.learn_boosting(train, len(train), [drifting(9, 0.03)], 1))
     new = drifting(20, 0.03)
     truth_at = new.unit[2][region()].mean()
     given = known(new.take((0, 1)), fitted)
@@ -243,7 +243,7 @@ def test_boosting_learns_from_the_images_what_a_patient_does_next():
     }
     assert errors["boosting"] < 0.3 * min(errors["locf_blurred"], errors["linear_image"])
     assert np.array_equal(BASELINES["boosting"](given, 2.0)[~region()], new.unit[0][~region()])
-    assert boosting.learn([], 0, [], 1) is None
+    assert boosting.learn_boosting([], 0, [], 1) is None
     assert np.array_equal(BASELINES["boosting"](known(new.take((0, 1))), 2.0), known(new.take((0, 1))).blurred(1))
 
 
@@ -397,7 +397,7 @@ def test_extent_counts_the_dense_share_of_the_lung():
     patient = make_visits([base, base, dense], [0, 1, 2])
     scores = locf_score(patient, {}, base)
     assert scores["extent_error"] == pytest.approx(-50)
-    assert scoring.Ruler(WINDOW, 4.0).extent(np.array([-0.4, 0.0, 0.0, -0.4])) == 50
+    assert scoring.Scorer(WINDOW, 4.0).extent(np.array([-0.4, 0.0, 0.0, -0.4])) == 50
     files = patient_files("001", "test", 3)
     assert scoring.extent_per_year(files, patient, RULER, {}) == pytest.approx(25)
     assert scoring.extent_per_year(files, patient, RULER, {("001", "01"): 3.0, ("001", "03"): 7.0}) == 2
@@ -449,16 +449,16 @@ def test_choices_are_made_on_val_then_train_and_say_so():
         return linear_patient(patient.years, noise=0.02)
 
     everyone = [patient_files("a", "train", 3), patient_files("b", "val", 3), patient_files("c", "test", 4)]
-    fitted = tuning.fit(everyone, load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    fitted = tuning.fit_baselines(everyone, load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("val", "val")
     assert fitted.change.patients == 1
     assert "c" not in loaded
-    fitted = tuning.fit([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    fitted = tuning.fit_baselines([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("train", "train")
-    assert "chosen on 1 train patient." in words.fitted_words(fitted, WINDOW)[0]
-    fitted = tuning.fit([everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    assert "chosen on 1 train patient." in findings.fitted_words(fitted, WINDOW)[0]
+    fitted = tuning.fit_baselines([everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
-    assert "default" in words.fitted_words(fitted, WINDOW)[0]
+    assert "default" in findings.fitted_words(fitted, WINDOW)[0]
     assert "c" not in loaded
 
 
@@ -518,7 +518,7 @@ def test_sets_and_paces_are_summarised_apart():
         ("north", "all"): 1,
     }
     assert summary.pace_of(table)["006"] == "fast"
-    said = words.forecast_words(found, {"north": 2, "test": 7})
+    said = findings.forecast_words(found, {"north": 2, "test": 7})
     assert "Extrapolation, set north: 1 of 2 patients" in said[-2]
     assert not any("north" in sentence for sentence in said[:-2])
 
@@ -526,14 +526,14 @@ def test_sets_and_paces_are_summarised_apart():
 def test_how_hard_a_cohort_is():
     clean, noisy = linear_patient((0.0, 1.0, 2.0)), linear_patient((0.0, 1.0, 2.0), noise=0.05)
     table = scored({"001": noisy}, {"001": dict(zip(clean.sessions, clean.unit, strict=True))})
-    found = difficulty.difficulty(table, WINDOW)["test"]
+    found = change_signal.change_signal(table, WINDOW)["test"]
     change = np.mean((clean.unit[1] - clean.unit[0])[region()] ** 2)
     assert found["disease_share"] == pytest.approx(change / (change + 2 * 0.05**2), rel=0.05)
     assert found["rms_hu"] == pytest.approx(1500 * (change + 2 * 0.05**2) ** 0.5, rel=0.05)
     assert (found["patients"], found["targets"]) == (1, 2)
-    assert "is disease" in words.difficulty_words({"test": found})[0]
-    assert difficulty.difficulty(scored({"001": noisy}), WINDOW)["test"]["disease_share"] is None
-    assert difficulty.difficulty(scored({}), WINDOW) == {}
+    assert "is disease" in findings.difficulty_words({"test": found})[0]
+    assert change_signal.change_signal(scored({"001": noisy}), WINDOW)["test"]["disease_share"] is None
+    assert change_signal.change_signal(scored({}), WINDOW) == {}
 
 
 def test_a_set_without_change_names_what_beats_a_blur():
@@ -541,15 +541,15 @@ def test_a_set_without_change_names_what_beats_a_blur():
     clean = drifting(0, 0, rate=0)
     table = scored(still, {subject: dict(zip(clean.sessions, clean.unit, strict=True)) for subject in still})
     table["extent_per_year"] = 0.0
-    assert difficulty.unchanged_sets(table) == ["test"]
+    assert change_signal.unchanged_sets(table) == ["test"]
     differences = summary.compare(table, 200, 1)
-    better = difficulty.better_than("locf_blurred", differences, "test")
+    better = change_signal.better_than("locf_blurred", differences, "test")
     assert "linear_image" not in better
     assert "locf" not in better
     assert "mean_of_given_blurred" in better  # averages noise
-    assert difficulty.better_than("mean_of_given_blurred", differences, "test") == []
-    assert "has foretold nothing" in words.blur_words(differences, ["test"])[0]
-    assert difficulty.unchanged_sets(table.assign(extent_per_year=1.0)) == []
+    assert change_signal.better_than("mean_of_given_blurred", differences, "test") == []
+    assert "has foretold nothing" in findings.blur_words(differences, ["test"])[0]
+    assert change_signal.unchanged_sets(table.assign(extent_per_year=1.0)) == []
 
 
 def test_summary_splits_by_horizon():
@@ -569,29 +569,29 @@ def test_without_withheld_visits_the_tables_are_empty_and_the_words_say_why(tmp_
         write_table(frame, tmp_path / name)
         for suffix in (".tsv", ".parquet"):
             assert list(read_table(tmp_path / name).columns) == list(read_table((tmp_path / name).with_suffix(suffix)))
-    said = words.forecast_words(found, {"test": 1})
+    said = findings.forecast_words(found, {"test": 1})
     assert len(said) == 2
     assert all("none of 1 test patient has three usable visits" in sentence for sentence in said)
 
 
 def test_words_state_counts_differences_and_verdicts():
-    few = words.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), {"test": 3})
+    few = findings.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), {"test": 3})
     assert "1 of 3 test patients have the three usable visits that this takes, 2 visits withheld" in few[0]
     assert "[no interval]" in few[1]
     assert "too few patients to tell" in few[1]
     assert "Too few patients to say" in few[1]
     many = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
-    said = " ".join(words.forecast_words(summary.summarise(scored(many), 100, 1), {"test": 9}))
+    said = " ".join(findings.forecast_words(summary.summarise(scored(many), 100, 1), {"test": 9}))
     assert "8 of 9 test patients have the three usable visits that this takes, 16 visits withheld" in said
     assert "+0.00 [+0.00, +0.00] against the last scan carried forward (not distinguishable)" in said
     assert "That it forecasts change is not shown" in said
 
 
 def test_a_better_method_is_called_better():
-    assert words.verdict(words.Interval(-1.0, -2.0, -0.5), 9) == "better"
-    assert words.verdict(words.Interval(1.0, 0.5, 2.0), 9) == "worse"
-    assert words.verdict(words.Interval(-1.0, -2.0, 0.5), 9) == "not distinguishable"
-    assert words.verdict(words.Interval(-1.0, -2.0, -0.5), 3) == "too few patients to tell"
+    assert findings.verdict(findings.Interval(-1.0, -2.0, -0.5), 9) == "better"
+    assert findings.verdict(findings.Interval(1.0, 0.5, 2.0), 9) == "worse"
+    assert findings.verdict(findings.Interval(-1.0, -2.0, 0.5), 9) == "not distinguishable"
+    assert findings.verdict(findings.Interval(-1.0, -2.0, -0.5), 3) == "too few patients to tell"
 
 
 # ---- reconstruction and codes ----------------------------------------------------------------------------------------
@@ -611,7 +611,7 @@ def test_reconstructions_and_codes():
     assert by_split.loc["test", "used"] == 2
     assert by_split.loc["test", "perplexity"] == pytest.approx(2)
     assert by_split.loc["val", "used"] == 1  # 1e-5 is less than 1e-4
-    said = words.reconstruction_words(table, codes)
+    said = findings.reconstruction_words(table, codes)
     assert any("2 of 4" in sentence for sentence in said)
 
 
@@ -626,7 +626,7 @@ def test_no_held_out_scan_leaves_empty_tables():
     assert (len(table), len(codes)) == (0, 0)
     assert list(table.columns) == reconstruction.COLUMNS
     assert list(codes.columns) == reconstruction.CODE_COLUMNS
-    assert words.reconstruction_words(table, codes) == ["Reconstruction: there is no held-out scan."]
+    assert findings.reconstruction_words(table, codes) == ["Reconstruction: there is no held-out scan."]
 
 
 # ---- simulated truth -------------------------------------------------------------------------------------------------
@@ -675,7 +675,7 @@ def test_registration_errors_of_a_known_displacement(tmp_path):
     for name in ("mean", "median", "p95"):
         assert row[f"before_{name}"] == pytest.approx(5, abs=1e-4)
         assert row[f"after_{name}"] == pytest.approx(2, abs=1e-4)
-    said = words.truth_words(pd.DataFrame(columns=["dice"]), table)
+    said = findings.truth_words(pd.DataFrame(columns=["dice"]), table)
     assert "5.00 mm before, 2.00 mm after" in said[0]
 
 
@@ -766,5 +766,5 @@ def test_coverage_counts_visits_and_draws_patients():
     assert (row.coverage, row.width, row.carried_coverage, row.carried_width) == (0.8, 10.0, 1.0, 20.0)
     assert (row.patients, row.visits) == (5, 10) and row.coverage_low < 0.8 < row.coverage_high <= 1
     assert coverage.coverage_table([], 200, 1).empty
-    assert "8 of" not in words.coverage_words(coverage.coverage_table(rows, 200, 1))[0]
-    assert words.coverage_words(coverage.coverage_table(rows, 200, 1))[0].startswith("Set test: 80 % [")
+    assert "8 of" not in findings.coverage_words(coverage.coverage_table(rows, 200, 1))[0]
+    assert findings.coverage_words(coverage.coverage_table(rows, 200, 1))[0].startswith("Set test: 80 % [")

@@ -15,15 +15,17 @@ import SimpleITK as sitk
 import test_train_vqgan as vqgan
 import torch
 
-from lung4d.files import DamagedFile, Status, read_status, remedy_for, write_json, write_status
-from lung4d.latents import Latents, load_codes, load_latents, save_latents
-from lung4d.lungs import read_mask
-from lung4d.nifti import read_image, write_image
+from lung4d.io.atomic import DamagedFile, write_json
+from lung4d.io.latents import Latents, load_codes, load_latents, save_latents
+from lung4d.io.nifti import read_image, write_image
+from lung4d.io.status import Status, read_status, write_status
+from lung4d.io.tables import read_table, write_table
+from lung4d.io.volumes import open_mask, open_volume, read_affine, write_like
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.tables import read_table, write_table
-from lung4d.training import Checkpoints
-from lung4d.volumes import open_mask, open_volume, read_affine, write_like
-from lung4d.vqgan.model import VQGAN, Settings, load_vqgan, save_vqgan
+from lung4d.pipeline.job import remedy_for
+from lung4d.segment.masks import read_mask
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, save_vqgan
 from one_script import run_script
 from running import ROOT
 from small_disk import limited, mounted, resize
@@ -122,7 +124,7 @@ def test_a_training_on_a_full_disk_ends_and_goes_on_as_if_nothing_had_been(cohor
 
 
 def small_vqgan(path):
-    save_vqgan(VQGAN(Settings(codes=16, embedding=4, width=2)), path)
+    save_vqgan(VQGAN(VQGANSettings(codes=16, embedding=4, width=2)), path)
 
 
 # Stage and name of a result, how it is written, who reads it, and what the remedy asks for: the file, or the folder.
@@ -156,7 +158,8 @@ def test_a_result_that_is_cut_short_is_named_with_the_remedy(tmp_path, stage, na
         read(path)
     target = (path.parent if ask == FOLDER else path).relative_to(tmp_path)
     assert str(caught.value).startswith(f"{path} cannot be used (")
-    assert f": run the same command once with `--force {target}` at its end, which makes it again" in str(caught.value)
+    remedy = remedy_for(caught.value.path)
+    assert f"run the same command once with `--force {target}` at its end, which makes it again" in remedy
 
 
 @pytest.mark.parametrize("rows", [0, 100, 3999])
@@ -218,9 +221,7 @@ def test_statuses_of_other_versions(tmp_path):
     write_json(old, path)
     assert read_status(path) == Status(True, "convert", metrics={"slices": 30})
     write_json({**old, "mood": "good"}, path)
-    with pytest.raises(
-        DamagedFile, match=r"status.json cannot be used \(.*mood.*\): run the same command once with `--force"
-    ):
+    with pytest.raises(DamagedFile, match=r"status.json cannot be used \(.*mood.*\)"):
         read_status(path)
     path.write_text(json.dumps([1, 2]))
     with pytest.raises(DamagedFile, match=r"status.json cannot be used"):
@@ -230,9 +231,9 @@ def test_statuses_of_other_versions(tmp_path):
 # Modules that read or write with the libraries' own functions: those that check what they read, and readers of what is
 # none of the workflow's results.
 OWN = {
-    "ReadImage": {"nifti", "ct", "dicom_volume", "lungs"},
+    "ReadImage": {"nifti", "read", "dicom_volume", "masks"},
     "WriteImage": {"nifti"},
-    "nib.load": {"nifti", "volumes", "ct", "synthetic"},
+    "nib.load": {"nifti", "volumes", "read", "provenance"},
     "np.load": {"latents"},
     "read_parquet": {"tables"},
     "read_csv": {"tables", "cohort"},

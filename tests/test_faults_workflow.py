@@ -16,10 +16,12 @@ from contextlib import suppress
 import pytest
 import yaml
 
-from lung4d.files import DamagedFile, read_status
-from lung4d.latents import load_latents
-from lung4d.nifti import read_image
-from lung4d.tables import read_table
+from lung4d.io.atomic import DamagedFile
+from lung4d.io.latents import load_latents
+from lung4d.io.nifti import read_image
+from lung4d.io.status import read_status
+from lung4d.io.tables import read_table
+from lung4d.pipeline.job import remedy_for
 from lung4d.vqgan.model import load_vqgan
 from running import ROOT, jobs_of, snakemake, times
 from small_disk import read_only
@@ -85,7 +87,7 @@ def test_the_remedy_that_a_message_names_makes_the_file_again(folder):
     for path, read in damaged.values():
         with pytest.raises(DamagedFile) as caught:
             read(cut(path))
-        targets.append(asked_for(str(caught.value)))
+        targets.append(asked_for(remedy_for(caught.value.path)))
     assert set(damaged) <= set(planned(folder, "--force", *targets))
 
 
@@ -97,8 +99,8 @@ def test_a_stage_ends_with_the_name_of_the_file_that_is_cut_short(folder):
     (folder / table).unlink()
     done = snakemake(*RUN, table, folder=folder, check=False)
     assert done.returncode == 1 and not (folder / table).exists()
-    said = re.search(r"DamagedFile: (.*)", (folder / "results/logs/codebook/codebook.log").read_text()).group(1)
-    assert said.startswith(f"{path.relative_to(folder)} cannot be used (")
+    said = (folder / "results/logs/codebook/codebook.log").read_text()
+    assert f"DamagedFile: {path.relative_to(folder)} cannot be used (" in said
     snakemake(*RUN, "--force", asked_for(said), folder=folder)
     snakemake(*RUN, table, folder=folder)
     assert (folder / table).read_bytes() == expected

@@ -170,7 +170,7 @@ def test_charts_decode_in_both_schemes():
         [charts.Bar("Model", -1.0, -2.0, 0.1, True), charts.Bar("Last", 0, np.nan, np.nan)], "d"
     )
     survival = pd.DataFrame({"group": ["low"] * 2 + ["high"] * 2, "time": [0.0, 2.0] * 2, "survival": [1, 0.5, 1, 0.0]})
-    curves = charts.kaplan_meier(survival.assign(at_risk=4, low=0.2, high=1.0), [0.0, 1.0, 2.0])
+    curves = charts.kaplan_meier_chart(survival.assign(at_risk=4, low=0.2, high=1.0), [0.0, 1.0, 2.0])
     for chart in (curve, bars, curves):
         assert chart.width > 0
         assert picture(chart.light).shape == picture(chart.dark).shape

@@ -9,43 +9,45 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from lung4d import files, latents, names, tables, volumes
+from lung4d.io import latents, names, tables, volumes
+from lung4d.io.atomic import atomic, leave_empty, read_json, write_json, write_text
+from lung4d.io.status import Status, first_failure, read_status, write_status
 
 
 def test_atomic_leaves_the_old_file_on_an_error(tmp_path):
     path = tmp_path / "deep" / "a.nii.gz"
-    files.write_text("old", path)
-    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
+    write_text("old", path)
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
         assert temporary.name.endswith("a.nii.gz") and temporary.parent == path.parent
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
-    with files.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
-    with pytest.raises(FileNotFoundError), files.atomic(path):
+    with pytest.raises(FileNotFoundError), atomic(path):
         pass  # nothing was written
     assert path.read_text() == "new"
 
 
 def test_json_refuses_nan(tmp_path):
-    files.write_json({"a": [1, None, "é"]}, tmp_path / "a.json")
-    assert files.read_json(tmp_path / "a.json") == {"a": [1, None, "é"]}
+    write_json({"a": [1, None, "é"]}, tmp_path / "a.json")
+    assert read_json(tmp_path / "a.json") == {"a": [1, None, "é"]}
     with pytest.raises(ValueError):
-        files.write_json({"a": float("nan")}, tmp_path / "b.json")
+        write_json({"a": float("nan")}, tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
 
 
 def test_statuses(tmp_path):
-    good = files.Status(True, "segment", metrics={"volume_ml": 3000.5, "kernel": None}, flags=["Look at it."])
-    bad = files.Status(False, "convert", "The file is empty.", metrics={"x": 1})
-    files.write_status(good, tmp_path / "good.json")
-    files.write_status(bad, tmp_path / "bad.json")
-    assert replace(files.read_status(tmp_path / "good.json"), digest="") == good
-    assert files.first_failure(tmp_path / "good.json") is None
-    handed_on = files.first_failure(tmp_path / "good.json", tmp_path / "bad.json")
-    assert handed_on == files.Status(False, "convert", "The file is empty.")
-    files.leave_empty(tmp_path / "new" / "a.nii", tmp_path / "b.nii")
+    good = Status(True, "segment", metrics={"volume_ml": 3000.5, "kernel": None}, flags=["Look at it."])
+    bad = Status(False, "convert", "The file is empty.", metrics={"x": 1})
+    write_status(good, tmp_path / "good.json")
+    write_status(bad, tmp_path / "bad.json")
+    assert replace(read_status(tmp_path / "good.json"), digest="") == good
+    assert first_failure(tmp_path / "good.json") is None
+    handed_on = first_failure(tmp_path / "good.json", tmp_path / "bad.json")
+    assert handed_on == Status(False, "convert", "The file is empty.")
+    leave_empty(tmp_path / "new" / "a.nii", tmp_path / "b.nii")
     assert (tmp_path / "new" / "a.nii").read_bytes() == b"" == (tmp_path / "b.nii").read_bytes()
 
 
@@ -53,8 +55,8 @@ def test_a_status_has_a_digest_of_all_files_so_far(tmp_path):
     def digest(content, name, before=()):
         (tmp_path / "ct.nii").write_bytes(content)
         path = tmp_path / name
-        files.write_status(files.Status(True, "convert"), path, [tmp_path / "ct.nii", path], before)
-        return files.read_status(path).digest
+        write_status(Status(True, "convert"), path, [tmp_path / "ct.nii", path], before)
+        return read_status(path).digest
 
     first = digest(b"a", "1.json")
     assert len(first) == 16 and digest(b"a", "2.json") == first != digest(b"b", "3.json")
@@ -174,5 +176,5 @@ def test_pooled_mask():
 
 
 def test_status_file_is_readable_json(tmp_path):
-    files.write_status(files.Status(True, "convert"), tmp_path / "s.json")
+    write_status(Status(True, "convert"), tmp_path / "s.json")
     assert set(json.loads((tmp_path / "s.json").read_text())) == {"ok", "stage", "reason", "metrics", "flags", "digest"}

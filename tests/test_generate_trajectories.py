@@ -11,17 +11,17 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from lung4d import ct
-from lung4d.files import read_json
-from lung4d.latents import load_codes
-from lung4d.native import NativeVisit, on_visit, visits_named
+from lung4d.convert import read
+from lung4d.io.atomic import read_json
+from lung4d.io.latents import load_codes
+from lung4d.io.tables import read_table, write_table
+from lung4d.io.volumes import open_volume
 from lung4d.ode.decoding import MODES
 from lung4d.ode.ensemble import load_ode
-from lung4d.ode.trajectories import band_columns, given_sets, years_to_generate
-from lung4d.synthetic import Forecast, Placed
-from lung4d.synthetic_dicom import write_synthetic_series
-from lung4d.tables import read_table, write_table
-from lung4d.volumes import open_volume
+from lung4d.trajectories.dicom import write_synthetic_series
+from lung4d.trajectories.generate import band_columns, given_sets, years_to_generate
+from lung4d.trajectories.native_grid import NativeVisit, on_visit, visits_named
+from lung4d.trajectories.provenance import ForecastOrigin, Placed
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 from ode_cases import Named, model, run_script, save_model, section, write_cohort
 
@@ -219,7 +219,7 @@ def test_every_volume_says_that_it_is_synthetic(tmp_path):
 
 
 def test_the_longest_description_fits_the_header():
-    many = Forecast("x" * 40, ("visit",) * 99, (0.0,) * 99, -123.456, "residual", (-1000, 500), "a", "b", "c")
+    many = ForecastOrigin("x" * 40, ("visit",) * 99, (0.0,) * 99, -123.456, "residual", (-1000, 500), "a", "b", "c")
     assert len(many.description.encode()) <= 79
 
 
@@ -336,7 +336,7 @@ def test_native_volumes_and_their_series_lie_on_the_visits_grids(tmp_path):
 # ---- DICOM
 
 
-FORECAST = Forecast("P7", ("01", "02"), (0.0, 1.0), 2.5, "residual", (-1000, 500), "a" * 64, "b" * 64, "c" * 64)
+FORECAST = ForecastOrigin("P7", ("01", "02"), (0.0, 1.0), 2.5, "residual", (-1000, 500), "a" * 64, "b" * 64, "c" * 64)
 
 
 def oblique_volume(folder):
@@ -360,7 +360,7 @@ def test_a_dicom_series_reads_back_as_it_was(tmp_path):
     np.testing.assert_allclose(image.GetOrigin(), like.GetOrigin(), atol=1e-5)
     np.testing.assert_allclose(image.GetSpacing(), like.GetSpacing(), rtol=1e-6)
     np.testing.assert_allclose(image.GetDirection(), like.GetDirection(), atol=1e-6)
-    own = ct.read_scan(folder)
+    own = read.read_scan(folder)
     assert sitk.GetArrayFromImage(own.image).size == volume.hu.size and own.facts["format"] == "DICOM"
 
 

@@ -7,8 +7,9 @@ import pytest
 import SimpleITK as sitk
 from thorax_phantom import barrel, coordinates, ellipsoid, thorax
 
-from lung4d import lung_network, lung_quality, lungs, morphology
-from lung4d.files import Status, UnusableScan, read_status, write_status
+from lung4d.io import masks as morphology
+from lung4d.io.status import Status, UnusableScan, read_status, write_status
+from lung4d.segment import masks, network, quality
 from one_script import run_script
 
 
@@ -17,7 +18,7 @@ def dice(found, truth) -> float:
 
 
 def labels_of(scan: sitk.Image) -> np.ndarray:
-    return sitk.GetArrayFromImage(lungs.segment_by_intensity(scan).mask)
+    return sitk.GetArrayFromImage(masks.segment_by_intensity(scan).mask)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,14 @@ def test_touching_lungs_are_told_apart():
 @pytest.mark.parametrize("side", [1, 2])
 def test_a_single_lung_has_its_side(side):
     scan, truth = thorax(sides=(side,))
-    found = lungs.segment_by_intensity(scan)
+    found = masks.segment_by_intensity(scan)
     assert found.flags == []
     assert dice(sitk.GetArrayFromImage(found.mask) == side, truth == side) > 0.96
     # a field of view of this half alone, with padding around it
     half = np.s_[: scan.GetWidth() // 2 - 8] if side == 1 else np.s_[scan.GetWidth() // 2 + 8 :]
     narrow = scan[half, :, :]
-    found = lungs.segment_by_intensity(narrow)
-    assert found.flags == [lungs.GUESSED_SIDE]
+    found = masks.segment_by_intensity(narrow)
+    assert found.flags == [masks.GUESSED_SIDE]
     assert dice(sitk.GetArrayFromImage(found.mask) == side, (truth == side)[:, :, half]) > 0.95
 
 
@@ -118,8 +119,8 @@ def test_scans_without_lungs_are_refused_in_a_sentence(name):
     scan = sitk.GetImageFromArray(np.clip(BAD[name], -1024, 3000).astype(np.int16))
     scan.SetSpacing((3.0, 3.0, 3.0))
     with pytest.raises(UnusableScan, match=r"^(No lungs found|The lungs found hold).*\.$|\?$"):
-        found = lungs.segment_by_intensity(scan)
-        lung_quality.check(lung_quality.quality(scan, found.mask), 300, 12000)
+        found = masks.segment_by_intensity(scan)
+        quality.check(quality.quality(scan, found.mask), 300, 12000)
 
 
 @pytest.mark.parametrize("labels", [(1, 1), (1, 2), (20, 10)])
@@ -128,17 +129,17 @@ def test_a_users_mask_is_taken_as_it_is_and_divided(labels):
     given = np.select([truth == 1, truth == 2], labels, 0).astype(np.int16)
     mask = sitk.GetImageFromArray(given)
     mask.CopyInformation(scan)
-    found = sitk.GetArrayFromImage(lungs.take_mask(mask, scan).mask)
+    found = sitk.GetArrayFromImage(masks.take_mask(mask, scan).mask)
     assert (found == truth).all()
     coarse = sitk.Resample(mask, [n // 2 for n in scan.GetSize()], sitk.Transform(), sitk.sitkNearestNeighbor,
                            scan.GetOrigin(), [8.0] * 3, scan.GetDirection())  # fmt: skip
-    found = sitk.GetArrayFromImage(lungs.take_mask(coarse, scan).mask)
+    found = sitk.GetArrayFromImage(masks.take_mask(coarse, scan).mask)
     assert dice(found == 1, truth == 1) > 0.85 and dice(found == 2, truth == 2) > 0.85
     mask.SetOrigin((5000.0, 0.0, 0.0))
     with pytest.raises(UnusableScan, match="does not overlap"):
-        lungs.take_mask(mask, scan)
+        masks.take_mask(mask, scan)
     with pytest.raises(UnusableScan, match="is empty"):
-        lungs.take_mask(mask * 0, scan)
+        masks.take_mask(mask * 0, scan)
 
 
 def test_quality_numbers():
@@ -146,23 +147,23 @@ def test_quality_numbers():
     scan, truth = thorax(spacing, noise=0, rim=False)
     mask = sitk.GetImageFromArray(truth)
     mask.CopyInformation(scan)
-    numbers = lung_quality.quality(scan, mask)
+    numbers = quality.quality(scan, mask)
     assert numbers["volume_right_ml"] == pytest.approx((truth == 1).sum() * 0.064, abs=0.1)
     assert numbers["volume_ml"] == pytest.approx(2 * 4 / 3 * np.pi * 4.8 * 7.2 * 9.5, rel=0.03)
     assert numbers["left_right_ratio"] == pytest.approx(1, abs=0.02)
     assert (numbers["parts"], numbers["border_percent"], numbers["hu_p50"]) == (2, 0, -850)
-    assert lung_quality.check(numbers, 300, 12000) == []
-    flags = lung_quality.check(
+    assert quality.check(numbers, 300, 12000) == []
+    flags = quality.check(
         numbers | {"left_right_ratio": 0.2, "border_percent": 9, "parts": 4, "hu_p50": -100.0}, 300, 12000
     )
     assert len(flags) == 4 and all(flag.endswith(".") for flag in flags)
     assert numbers["left_of_right_mm"] == pytest.approx(124, abs=1)
     swapped = sitk.GetImageFromArray(np.array([0, 2, 1], np.uint8)[truth])
     swapped.CopyInformation(scan)
-    (flag,) = lung_quality.check(lung_quality.quality(scan, swapped), 300, 12000)
+    (flag,) = quality.check(quality.quality(scan, swapped), 300, 12000)
     assert "swapped" in flag
     with pytest.raises(UnusableScan, match="at least 5000 ml"):
-        lung_quality.check(numbers, 5000, 12000)
+        quality.check(numbers, 5000, 12000)
 
 
 def test_morphology_is_in_millimetres():
@@ -199,7 +200,7 @@ def test_the_network_runs_from_a_local_file(tmp_path):
     digest = hashlib.sha256((tmp_path / "r231.pth").read_bytes()).hexdigest()
     scan, _ = thorax((8.0, 8.0, 20.0))
     try:
-        found = lung_network.segment_by_network(scan, tmp_path / "r231.pth", digest)
+        found = network.segment_by_network(scan, tmp_path / "r231.pth", digest)
     except UnusableScan as reason:  # random weights may find nothing at all
         assert "No lungs found" in str(reason)
     else:
@@ -209,9 +210,9 @@ def test_the_network_runs_from_a_local_file(tmp_path):
 def test_wrong_weights_are_refused_before_they_are_loaded(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"not the weights")
     with pytest.raises(ValueError, match="SHA-256"):
-        lung_network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), tmp_path / "weights.pth", "0" * 64)
+        network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), tmp_path / "weights.pth", "0" * 64)
     digest = hashlib.sha256(b"not the weights").hexdigest()
-    lung_network.check_weights(tmp_path / "weights.pth", digest.upper())
+    network.verify_weights(tmp_path / "weights.pth", digest.upper())
 
 
 PARAMS = {"method": "intensity", "weights": None, "weights_sha256": None, "min_volume_ml": 300, "max_volume_ml": 12000}

@@ -18,9 +18,9 @@ from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, integrate
 from lung4d.ode.ensemble import Ensemble, fold_of, load_ode
 from lung4d.ode.features import STEP, change_per_year, latent_features, trend_per_year
-from lung4d.ode.given import Given, densities_of, depth_of, height_of, pooled
 from lung4d.ode.losses import image_losses, latent_losses, rising_weights
 from lung4d.ode.model import Forecast, ODESettings
+from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of, pooled
 from lung4d.ode.times import as_years, blend_weights, merge_ties
 from ode_cases import given_of, model, save_model, visits
 
@@ -479,7 +479,7 @@ def case():
     volumes = rng.uniform(-0.2, 0.2, (2, 4, 4, 4)).astype(np.float32)
     given_z = torch.from_numpy(rng.uniform(-0.1, 0.1, (2, 1, 2, 2, 2)).astype(np.float32))
     mask = torch.tensor([[[True, True], [False, False]]] * 2)
-    return Given.of([0.0, 2.0], given_z, mask, volumes, region, (1.0, 1.0, 1.0))
+    return ObservedVisits.of([0.0, 2.0], given_z, mask, volumes, region, (1.0, 1.0, 1.0))
 
 
 def latents_only(z: torch.Tensor) -> Forecast:

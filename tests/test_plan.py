@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lung4d import checks, disk, plan
+from lung4d.pipeline import disk_use, dry_run, preflight
 from running import ROOT
 
 DRY_RUN = """
@@ -47,33 +47,33 @@ rule all:
 
 
 def test_a_dry_run_is_read():
-    works = plan.read_dry_run(DRY_RUN)
+    works = dry_run.read_dry_run(DRY_RUN)
     assert {rule: work.jobs for rule, work in works.items()} == {"shard_scans": 2, "train_vqgan": 1}
     assert works["train_vqgan"].reason == (
         "Params have changed since last execution; Input files updated by another job: a, b and 2 more"
     )
-    assert plan.due_stages(works) == {"simulate", "convert", "segment", "register", "resample", "train_vqgan"}
-    cpu, gpu = plan.requests(works.values())
+    assert dry_run.due_stages(works) == {"simulate", "convert", "segment", "register", "resample", "train_vqgan"}
+    cpu, gpu = dry_run.requests(works.values())
     assert cpu == {"partition": "cpu", "memory": "64000", "runtime": "480", "threads": "8"}
     assert (gpu["gres"], gpu["account"]) == ("gpu:a100:1", "lung")
-    assert plan.read_dry_run("Nothing to be done.") == {} and "Nothing will run" in plan.plan_lines({}, {}, {})[0]
+    assert dry_run.read_dry_run("Nothing to be done.") == {} and "Nothing will run" in dry_run.plan_lines({}, {}, {})[0]
 
 
 def test_a_retrain_is_announced_with_the_time_that_it_took():
-    works = plan.read_dry_run(DRY_RUN)
-    lines = plan.plan_lines(works, {"shard_scans": 1800.0}, {"train_vqgan": (20000, 32400.0)})
+    works = dry_run.read_dry_run(DRY_RUN)
+    lines = dry_run.plan_lines(works, {"shard_scans": 1800.0}, {"train_vqgan": (20000, 32400.0)})
     assert lines[0] == "3 jobs will run:" and "about 60 min of work" in lines[1]
     assert lines[-1].startswith("This retrains stage 1 (train_vqgan): about 9.0 h by the pace of the last one (20,000")
-    assert "for the first time" in plan.plan_lines(works, {}, {})[-1]
+    assert "for the first time" in dry_run.plan_lines(works, {}, {})[-1]
 
 
 def test_the_pace_of_the_last_training(tmp_path):
-    assert plan.training_seconds(tmp_path) is None
+    assert dry_run.training_seconds(tmp_path) is None
     for step, time, digest in ((500, 7000, "old"), (1000, 7400, "old"), (750, 9000, "new"), (1000, 9500, "new")):
         path = tmp_path / f"step-{step:08d}_digest-{digest}.pt"
         path.touch()
         os.utime(path, (time, time))
-    assert plan.training_seconds(tmp_path) == (1000, 2000.0)
+    assert dry_run.training_seconds(tmp_path) == (1000, 2000.0)
 
 
 def test_seconds_of_jobs_from_snakemakes_records(tmp_path):
@@ -81,47 +81,47 @@ def test_seconds_of_jobs_from_snakemakes_records(tmp_path):
         name = base64.urlsafe_b64encode(f"results/convert/sub-{number}/x.nii.gz".encode()).decode()
         (tmp_path / name).write_text(json.dumps({"rule": "convert", "starttime": 10.0, "endtime": 10.0 + seconds}))
     (tmp_path / "half").write_text('{"rule": "con')
-    assert plan.recorded_seconds(tmp_path) == {"convert": 3.0}
-    assert plan.recorded_seconds(tmp_path / "nothing") == {}
+    assert dry_run.recorded_seconds(tmp_path) == {"convert": 3.0}
+    assert dry_run.recorded_seconds(tmp_path / "nothing") == {}
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (720, "12 min"), (32400, "9.0 h"), (864000, "10.0 days")])
 def test_durations_in_words(seconds, words):
-    assert plan.in_words(seconds) == words
+    assert dry_run.duration_in_words(seconds) == words
 
 
 @pytest.mark.parametrize(("size", "words"), [(500, "0 kB"), (12e6, "12 MB"), (3.4e9, "3.4 GB"), (1.2e12, "1.2 TB")])
 def test_sizes_in_words(size, words):
-    assert disk.in_words(size) == words
+    assert disk_use.size_in_words(size) == words
 
 
 def test_disk_that_is_used_and_expected(tmp_path):
     (tmp_path / "resample/sub-1").mkdir(parents=True)
     (tmp_path / "resample/sub-1/a").write_bytes(b"x" * 1000)
     (tmp_path / "resample/b").write_bytes(b"x" * 24)
-    assert disk.used(tmp_path) == {"resample": 1024}
+    assert disk_use.used(tmp_path) == {"resample": 1024}
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    expected = disk.predicted(100 * 80e6, 100, 30, config)
+    expected = disk_use.predicted(100 * 80e6, 100, 30, config)
     volume = 2 * np.prod(config["resample"]["shape"])
     assert expected["resample"] == pytest.approx(100 * volume, rel=0.01)
-    assert disk.still_wanted(expected, dict.fromkeys(expected, 1e15)) == 0
-    assert disk.still_wanted(expected, {}) == pytest.approx(sum(expected.values()))
+    assert disk_use.still_wanted(expected, dict.fromkeys(expected, 1e15)) == 0
+    assert disk_use.still_wanted(expected, {}) == pytest.approx(sum(expected.values()))
 
 
 def test_processes_that_cannot_share_a_training():
     config = {"train_vqgan": {"accumulation": 6}, "train_ode": {"accumulation": 8}}
-    assert checks.check_processes({"train_vqgan": {"processes": "6", "nodes": "3"}, "qc": {}}, config) == []
-    uneven = checks.check_processes({"train_vqgan": {"processes": "4"}, "train_ode": {"processes": "4"}}, config)
+    assert preflight.check_processes({"train_vqgan": {"processes": "6", "nodes": "3"}, "qc": {}}, config) == []
+    uneven = preflight.check_processes({"train_vqgan": {"processes": "4"}, "train_ode": {"processes": "4"}}, config)
     assert len(uneven) == 1 and "train_vqgan.accumulation is 6, which 4 processes" in uneven[0]
-    (spread,) = checks.check_processes({"table3_train": {"processes": "3", "nodes": "2"}}, config)
+    (spread,) = preflight.check_processes({"table3_train": {"processes": "3", "nodes": "2"}}, config)
     assert "table3_train: 3 processes cannot be spread evenly over 2 nodes" in spread
 
 
 def test_weights_that_are_not_there_or_others(tmp_path):
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    assert checks.check_weights(config) == []
+    assert preflight.check_weights(config) == []
     config["segment"]["weights"] = str(tmp_path / "r231.pth")
-    assert "no file" in checks.check_weights(config)[0]
+    assert "no file" in preflight.check_weights(config)[0]
     (tmp_path / "r231.pth").write_bytes(b"weights")
     config["segment"]["weights_sha256"] = "0" * 64
-    assert "another SHA-256" in checks.check_weights(config)[0]
+    assert "another SHA-256" in preflight.check_weights(config)[0]

@@ -4,9 +4,9 @@ import itertools
 
 import pandas as pd
 
-from lung4d.files import Status, write_status
+from lung4d.io.status import Status, write_status
+from lung4d.io.tables import read_table
 from lung4d.qc import Thresholds, flatten
-from lung4d.tables import read_table
 from one_script import run_script
 
 LIMITS = Thresholds(max_volume_change=0.4, min_dice_after=0.9)

@@ -5,8 +5,8 @@ import socket
 import pytest
 import torch
 
-from lung4d.launch import launch_command
-from lung4d.ranks import Ranks, join
+from lung4d.training.launch import launch_command
+from lung4d.training.ranks import Ranks, join
 
 
 def test_the_passes_of_a_step_are_shared_out_in_order():

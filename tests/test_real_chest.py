@@ -7,12 +7,12 @@ from test_simulate import COARSE, SETTINGS, write
 from thorax_phantom import thorax
 
 import real_data
-from lung4d.cohort import make_cohort
-from lung4d.files import UnusableScan
+from lung4d.io.status import UnusableScan
+from lung4d.io.tables import read_table
+from lung4d.pipeline.cohort import make_cohort
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, real_chest, scene
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
-from lung4d.simulate.grids import Grid, regrid, sample
-from lung4d.tables import read_table
+from lung4d.simulate.grids import Grid, regrid, sample_at
 
 ROOMY = Grid.centred(FIELD_OF_VIEW, (6.0, 4.0, 4.0))
 
@@ -93,8 +93,8 @@ def test_in_a_patient_without_disease_the_noise_free_visits_are_the_same(setting
 def test_without_disease_and_motion_the_lung_shows_the_ct(settings, who, person, still):
     chest = real_chest.read_chest(who.chest_ct, who.chest_mask)
     source, _ = real_chest._points_of_patient(chest, cohort.generator(1, who.candidate, "build"))
-    expected = sample(chest.hu, chest.grid, np.stack([regrid(axis, real_chest.GRID, ROOMY) for axis in source]))
-    shown = scene.render(person, still, 0.0, motion.no_motion())
+    expected = sample_at(chest.hu, chest.grid, np.stack([regrid(axis, real_chest.GRID, ROOMY) for axis in source]))
+    shown = scene.render_scan(person, still, 0.0, motion.no_motion())
     depth = regrid(person.anatomy.lung, real_chest.GRID, ROOMY)
     error = np.abs(shown - expected)
     assert np.percentile(error[depth > 4], 95) < 5 and np.percentile(error[depth > 4], 99) < 40
@@ -132,7 +132,7 @@ def test_the_diseased_share_is_the_extent_and_vessels_stay(person, still):
 
 
 def test_disease_changes_nothing_outside_the_lungs(person, still):
-    before, after = (scene.render(person, still, extent, motion.no_motion()) for extent in (0.0, 0.6))
+    before, after = (scene.render_scan(person, still, extent, motion.no_motion()) for extent in (0.0, 0.6))
     outside = np.ones(ROOMY.shape, bool)
     outside.reshape(-1)[still.lung[still.cover > 0]] = False
     np.testing.assert_array_equal(before[outside], after[outside])
@@ -141,7 +141,7 @@ def test_disease_changes_nothing_outside_the_lungs(person, still):
 
 def test_noise_is_new_at_every_visit(who, person, still):
     taken = acquisition.Acquisition("standard", ROOMY, 6.0, 40.0)
-    hu = scene.render(person, still, 0.2, motion.no_motion())
+    hu = scene.render_scan(person, still, 0.2, motion.no_motion())
     numbers = [cohort.generator(1, who.candidate, "noise", session) for session in ("01", "02")]
     clean = acquisition.blur(hu, "standard", ROOMY, 6.0)
     body = clean > -900
@@ -165,7 +165,7 @@ def test_a_scan_of_one_lung_is_refused(tmp_path):
     scan, _ = thorax((4.0, 4.0, 5.0), sides=(2,))
     sitk.WriteImage(scan, str(tmp_path / "ct.nii.gz"))
     with pytest.raises(UnusableScan, match="Only one lung"):
-        real_chest.build(str(tmp_path / "ct.nii.gz"), "", np.random.default_rng(0))
+        real_chest.build_chest(str(tmp_path / "ct.nii.gz"), "", np.random.default_rng(0))
 
 
 # Real CT

@@ -13,18 +13,19 @@ import yaml
 from corrfield_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, phantom
 from scipy import ndimage
 
-from lung4d import files, resampling
-from lung4d.corrfield import grid, quality, registration, replacement
-from lung4d.corrfield.align import Affine, align_masks
-from lung4d.corrfield.registration import Settings
-from lung4d.nifti import write_image
+from lung4d import resample
+from lung4d.io.nifti import write_image
+from lung4d.io.status import Status, UnusableScan, read_status, write_status
+from lung4d.register import grid, quality, registration, replacement
+from lung4d.register.align import Affine, align_masks
+from lung4d.register.registration import RegistrationSettings
 from one_script import Named
 from running import ROOT
 
 SCRIPT = ROOT / "workflow/scripts/register.py"
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["register"]
 SETTINGS = replace(
-    Settings.from_params(SimpleNamespace(**DEFAULTS)),
+    RegistrationSettings.from_params(SimpleNamespace(**DEFAULTS)),
     spacing=3.0,
     search_radius=(24.0, 9.0),
     search_step=(6.0, 3.0),
@@ -128,7 +129,7 @@ def test_the_inverse_leads_back_and_volumes_with_it(chest):
     points = [baseline.TransformIndexToPhysicalPoint([int(n) for n in index[::-1]]) for index in inside]
     gaps = [np.linalg.norm(np.subtract(inverse.TransformPoint(forward.TransformPoint(p)), p)) for p in points]
     assert max(gaps) < 0.5 and np.mean(gaps) == pytest.approx(result.metrics["inverse_consistency_mm"], abs=0.05)
-    native = resampling.sample(baseline, result.inverse, followup)
+    native = resample.sample(baseline, result.inverse, followup)
     assert native.GetSize() == followup.GetSize() and native.GetOrigin() == followup.GetOrigin()
     lung = ndimage.binary_erosion(sitk.GetArrayFromImage(mask) > 0, iterations=2)
     there, here = (sitk.GetArrayFromImage(image)[lung] for image in (native, followup))
@@ -215,7 +216,7 @@ def test_unusable_masks_are_refused_in_words(chest, case):
         "everything": labels * 0 + 1,
         "one voxel": dot,
     }.get(case, labels)
-    with pytest.raises(files.UnusableScan) as raised:
+    with pytest.raises(UnusableScan) as raised:
         registration.register(image_of(hu), image_of(ours), image_of(hu), image_of(theirs), SETTINGS)
     assert "mask" in str(raised.value)
 
@@ -225,7 +226,7 @@ def test_written_field_maps_points_as_before(chest, tmp_path):
     oblique = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.2, -0.1, 0.3)
     baseline = image_of(labels)
     baseline.SetDirection(oblique.GetMatrix())
-    working = grid.working_grid(baseline, baseline, Affine(np.eye(3), np.zeros(3)), 3.0, 12.0)
+    working = grid.registration_grid(baseline, baseline, Affine(np.eye(3), np.zeros(3)), 3.0, 12.0)
     flow = np.random.default_rng(0).normal(size=(*(-(-n // 12) + 1 for n in working.shape), 3))
     flow = ndimage.zoom(flow, (12, 12, 12, 1), order=1)[tuple(slice(n) for n in working.shape)].astype(np.float32)
     alignment = Affine(np.diag([1.02, 0.97, 1.0]), np.array([3.0, -4.0, 35.0]))
@@ -284,7 +285,7 @@ def test_lengths_in_mm_become_voxels_of_the_working_grid():
         replace(SETTINGS, alpha=(1.0,))
 
 
-def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Named, files.Status]:
+def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Named, Status]:
     """The stage's script on a phantom that moved, with the settings of this module."""
     hu, labels = chest
     back = translation()
@@ -304,7 +305,7 @@ def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Nam
     for name in ("baseline_status", "status"):
         paths[name] = str(folder / f"in_{name}.json")
         ok = not (broken == "status" and name == "status")
-        files.write_status(files.Status(ok, "segment", "" if ok else "no lungs were found"), paths[name])
+        write_status(Status(ok, "segment", "" if ok else "no lungs were found"), paths[name])
     output = Named(
         warped=str(folder / "out/warped_ct.nii.gz"),
         field=str(folder / "out/field_xfm.nii.gz"),
@@ -317,7 +318,7 @@ def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Nam
         input=SimpleNamespace(**paths), output=output, params=params, threads=1, log=[str(folder / "log.txt")]
     )
     runpy.run_path(str(SCRIPT), init_globals={"snakemake": job})
-    return output, files.read_status(output.status)
+    return output, read_status(output.status)
 
 
 def test_script_registers_a_follow_up(chest, tmp_path):

@@ -11,16 +11,15 @@ import pytest
 from PIL import Image
 
 from fake_results import PICTURED, make, table, write_report
-from lung4d import methods
-from lung4d.deviations import DEVIATIONS
-from lung4d.references import REFERENCES
-from lung4d.site import numbers
-from lung4d.site.page import Code, Page, Reportlet, Section, Table, Words, render
-from lung4d.site.report import report
-from lung4d.site.results import Images, Results, Tables, choose_patients
-from lung4d.site.sections.forecasting import verdict
-from lung4d.site.sections.overview import unusable_scans
-from lung4d.site.sections.survival import risk_times
+from lung4d.report import formatting, methods_text
+from lung4d.report.chapters.forecasting import verdict
+from lung4d.report.chapters.overview import unusable_scans
+from lung4d.report.chapters.survival import risk_times
+from lung4d.report.deviations import DEVIATIONS
+from lung4d.report.page import Code, Page, Reportlet, Section, Table, Words, render
+from lung4d.report.references import REFERENCES
+from lung4d.report.report import report
+from lung4d.report.results import Images, Results, Tables, choose_patients
 
 SURVIVAL = ("cindex", "selection", "risk", "kaplan_meier", "survival_words")
 PICTURES = ("codes_decoded", "code_exemplars")
@@ -229,16 +228,16 @@ def test_times_of_the_risk_table_are_round(last, times):
 
 
 def test_numbers_as_text():
-    assert numbers.fixed(-0.5, 1) == "−0.5"
-    assert numbers.fixed(-0.001, 1, sign=True) == "0.0"
-    assert numbers.fixed(float("nan")) == "–"
-    assert numbers.interval(0.62, 0.48, 0.754) == "0.62 [0.48 to 0.75]"
-    assert numbers.interval(0.62, None, None) == "0.62 [no interval]"
-    assert numbers.whole(12345) == "12 345".replace(" ", " ")
-    assert numbers.count(1, "patient") == "1 patient"
-    assert numbers.count(0, "patient") == "0 patients"
-    assert numbers.p_value(0.0002) == "< 0.001"
-    assert numbers.listing(["a", "b", "c"]) == "a, b and c"
+    assert formatting.fixed(-0.5, 1) == "−0.5"
+    assert formatting.fixed(-0.001, 1, sign=True) == "0.0"
+    assert formatting.fixed(float("nan")) == "–"
+    assert formatting.interval(0.62, 0.48, 0.754) == "0.62 [0.48 to 0.75]"
+    assert formatting.interval(0.62, None, None) == "0.62 [no interval]"
+    assert formatting.whole(12345) == "12 345".replace(" ", " ")
+    assert formatting.count(1, "patient") == "1 patient"
+    assert formatting.count(0, "patient") == "0 patients"
+    assert formatting.p_value(0.0002) == "< 0.001"
+    assert formatting.listing(["a", "b", "c"]) == "a, b and c"
 
 
 def test_render_escapes_cells_words_and_code():
@@ -252,7 +251,7 @@ def test_render_escapes_cells_words_and_code():
 
 def test_every_citation_has_its_reference_and_every_reference_is_cited():
     everything = {"segment": {"method": "lungmask"}, "train_vqgan": {"perceptual": "vgg"}}
-    text = methods.describe(everything, simulated=False)
+    text = methods_text.describe(everything, simulated=False)
     cited = {
         int(n) for words in text.paragraphs for group in re.findall(r"\[([\d, ]+)\]", words) for n in group.split(",")
     }
@@ -266,7 +265,7 @@ def test_deviations_name_settings_that_exist(made):
         for key in deviation.keys:
             stage, _, name = key.partition(".")
             assert name in config[stage], key
-    assert methods.in_this_run(DEVIATIONS[0], config) == "method: intensity"
+    assert methods_text.in_this_run(DEVIATIONS[0], config) == "method: intensity"
 
 
 def test_report_of_empty_results_needs_no_files():

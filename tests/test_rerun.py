@@ -235,7 +235,7 @@ def test_a_touched_script(folder, clone):
 
 
 def test_a_comment_in_a_script_and_in_a_module(folder, clone):
-    for name in ("train_vqgan.py", "lung4d/training.py", "lung4d/files.py"):
+    for name in ("train_vqgan.py", "lung4d/training/checkpoints.py", "lung4d/io/atomic.py"):
         path = clone / "workflow/scripts" / name
         path.write_text(path.read_text() + "\n# a comment\n")
     assert rerun(folder, clone) == ({}, set())

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lung4d import resampling, volumes
-from lung4d.files import Status, read_status, write_status
+from lung4d import resample
+from lung4d.io import volumes
+from lung4d.io.status import Status, read_status, write_status
 from one_script import run_script
 
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
@@ -46,7 +47,7 @@ def field_of(displacement, like: sitk.Image, step=3.0) -> sitk.Image:
 @pytest.mark.parametrize("direction", [AXIAL, OBLIQUE])
 def test_grid_is_the_lung_box_and_margin(direction):
     mask = box_mask(direction=direction)
-    grid = resampling.lung_grid(mask, (16, 24, 32), margin=6.0)
+    grid = resample.lung_grid(mask, (16, 24, 32), margin=6.0)
     assert grid.GetSize() == (32, 24, 16) and grid.GetDirection() == pytest.approx(direction)
     # lung x voxels 6..35, y 10..29, z 8..21, plus 4, 4 and 3 voxels of margin
     extent = [32 * grid.GetSpacing()[0], 24 * grid.GetSpacing()[1], 16 * grid.GetSpacing()[2]]
@@ -57,28 +58,28 @@ def test_grid_is_the_lung_box_and_margin(direction):
 
 def test_grid_ends_with_the_scan_and_can_be_the_whole_scan():
     mask = box_mask()
-    wide = resampling.lung_grid(mask, (16, 24, 32), margin=500.0)
-    whole = resampling.lung_grid(mask, (16, 24, 32), margin=None)
+    wide = resample.lung_grid(mask, (16, 24, 32), margin=500.0)
+    whole = resample.lung_grid(mask, (16, 24, 32), margin=None)
     assert wide.GetOrigin() == pytest.approx(whole.GetOrigin()) and wide.GetSpacing() == pytest.approx(
         whole.GetSpacing()
     )
-    native = resampling.lung_grid(mask, (30, 40, 44), margin=None)
+    native = resample.lung_grid(mask, (30, 40, 44), margin=None)
     assert (sitk.GetArrayViewFromImage(native) == sitk.GetArrayViewFromImage(mask)).all()
     with pytest.raises(ValueError, match="empty"):
-        resampling.lung_grid(mask * 0, (16, 24, 32), 10.0)
+        resample.lung_grid(mask * 0, (16, 24, 32), 10.0)
 
 
 def test_lowpass_width_by_its_formula():
     scan = noise_scan()
-    coarse = resampling.lung_grid(box_mask(), (10, 20, 44), margin=None)  # spacing z 6, y 3, x 1.5 mm
-    sigma = resampling.lowpass_sigma(scan, coarse)
+    coarse = resample.lung_grid(box_mask(), (10, 20, 44), margin=None)  # spacing z 6, y 3, x 1.5 mm
+    sigma = resample.lowpass_sigma(scan, coarse)
     expected = np.sqrt([0, 3.0**2 - 1.5**2, 6.0**2 - 2.0**2]) / 2.3548
     assert sigma == pytest.approx(expected, rel=1e-4)
     turned = noise_scan(direction=(0, 1, 0, -1, 0, 0, 0, 0, 1))  # x and y of the scan change places
-    assert resampling.lowpass_sigma(turned, coarse) == pytest.approx(expected[[1, 0, 2]], rel=1e-4)
-    fine = resampling.lung_grid(box_mask(), (60, 80, 88), margin=None)
-    assert (resampling.lowpass_sigma(scan, fine) == 0).all()
-    assert (sitk.GetArrayFromImage(resampling.lowpass(scan, np.zeros(3))) == sitk.GetArrayFromImage(scan)).all()
+    assert resample.lowpass_sigma(turned, coarse) == pytest.approx(expected[[1, 0, 2]], rel=1e-4)
+    fine = resample.lung_grid(box_mask(), (60, 80, 88), margin=None)
+    assert (resample.lowpass_sigma(scan, fine) == 0).all()
+    assert (sitk.GetArrayFromImage(resample.lowpass(scan, np.zeros(3))) == sitk.GetArrayFromImage(scan)).all()
 
 
 def test_lowpass_of_a_gaussian_is_the_wider_gaussian():
@@ -86,7 +87,7 @@ def test_lowpass_of_a_gaussian_is_the_wider_gaussian():
     z, y, x = np.meshgrid(*((np.arange(n) - n // 2) for n in (41, 61, 61)), indexing="ij")
     squared = (2.0 * z) ** 2 + (1.5 * y) ** 2 + (1.5 * x) ** 2
     blob = image_of((1000 * np.exp(-squared / 32)).astype(np.float32))
-    found = sitk.GetArrayFromImage(resampling.lowpass(blob, np.array([3.0, 3.0, 3.0])))
+    found = sitk.GetArrayFromImage(resample.lowpass(blob, np.array([3.0, 3.0, 3.0])))
     assert found == pytest.approx(1000 * (4 / 5) ** 3 * np.exp(-squared / 50), abs=1.5)
 
 
@@ -97,7 +98,7 @@ def test_translation_by_whole_voxels_is_exact():
     moved = image_of(big[4:34, 7:47, 2:46])  # content appears at index + (3, -2, 1) in x, y, z
     field = field_of((3 * 1.5, -2 * 1.5, 1 * 2.0), baseline)
     mask = box_mask()
-    done = resampling.resample_visit(moved, field, baseline, mask, (30, 40, 44), None)
+    done = resample.resample_visit(moved, field, baseline, mask, (30, 40, 44), None)
     assert (sitk.GetArrayViewFromImage(done.volume) == sitk.GetArrayViewFromImage(baseline)).all()
     assert done.outside == 0
     assert (sitk.GetArrayViewFromImage(done.mask) == sitk.GetArrayViewFromImage(mask)).all()
@@ -108,10 +109,10 @@ def test_self_registration_is_bit_equal(direction):
     """The baseline, and a scan registered to itself (a field of zeros on any grid), give the same bytes."""
     scan, mask = noise_scan(direction=direction), box_mask(direction=direction)
     results = [
-        resampling.resample_visit(scan, field_of((0, 0, 0), scan, step), scan, mask, (20, 24, 28), 5.0)
+        resample.resample_visit(scan, field_of((0, 0, 0), scan, step), scan, mask, (20, 24, 28), 5.0)
         for step in (3.0, 2.3)
     ]
-    alone = resampling.sample(scan, None, resampling.lung_grid(mask, (20, 24, 28), 5.0))
+    alone = resample.sample(scan, None, resample.lung_grid(mask, (20, 24, 28), 5.0))
     for done in results:
         assert (sitk.GetArrayViewFromImage(done.volume) == sitk.GetArrayViewFromImage(alone)).all()
 
@@ -122,11 +123,11 @@ def test_texture_does_not_tell_a_follow_up(spacing):
     shape = (120, 100, 104) if spacing[2] == 1.0 else (40, 100, 104)
     noise = image_of(np.random.default_rng(3).normal(-800, 100, shape).astype(np.int16), spacing=spacing)
     mask = image_of(np.ones(shape, np.uint8), spacing=spacing)
-    grid = resampling.lung_grid(mask, (32, 48, 48), None)
+    grid = resample.lung_grid(mask, (32, 48, 48), None)
     spectra = []
     for displacement in (None, (0.37, -0.21, 0.6), (1.1, 2.3, -0.9)):
         field = None if displacement is None else field_of(displacement, noise)
-        values = sitk.GetArrayFromImage(resampling.sample(noise, field, grid))[4:-4, 4:-4, 4:-4].astype(float)
+        values = sitk.GetArrayFromImage(resample.sample(noise, field, grid))[4:-4, 4:-4, 4:-4].astype(float)
         power = np.abs(np.fft.fftn(values - values.mean())) ** 2
         radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(*map(np.fft.fftfreq, values.shape), indexing="ij")))
         bands = np.digitize(radius, (0.1, 0.2, 0.3, 0.5))
@@ -145,8 +146,8 @@ def test_a_linear_ramp_is_sampled_at_the_displaced_points():
     values[..., 0] = np.linspace(-6, 6, values.shape[0])[:, None, None]  # x displacement grows with z
     bent = sitk.GetImageFromArray(values, isVector=True)
     bent.CopyInformation(field)
-    grid = resampling.lung_grid(mask, (30, 40, 44), 0.0)
-    found = sitk.GetArrayFromImage(resampling.sample(scan, bent, grid))
+    grid = resample.lung_grid(mask, (30, 40, 44), 0.0)
+    found = sitk.GetArrayFromImage(resample.sample(scan, bent, grid))
     for index in [(5, 5, 5), (30, 20, 12), (40, 35, 25)]:
         point = np.array(grid.TransformIndexToPhysicalPoint(index))
         depth = field.TransformPhysicalPointToContinuousIndex(point)[2]
@@ -156,13 +157,13 @@ def test_a_linear_ramp_is_sampled_at_the_displaced_points():
 
 def test_outside_the_lung_is_the_baseline_and_lung_beyond_the_scan_is_counted():
     baseline, visit, mask = noise_scan(0), noise_scan(1), box_mask()
-    done = resampling.resample_visit(visit, field_of((0, 0, 0), baseline), baseline, mask, (30, 40, 44), None)
+    done = resample.resample_visit(visit, field_of((0, 0, 0), baseline), baseline, mask, (30, 40, 44), None)
     volume, lung = sitk.GetArrayViewFromImage(done.volume), sitk.GetArrayViewFromImage(mask) > 0
     assert (volume[~lung] == sitk.GetArrayViewFromImage(baseline)[~lung]).all()
     assert (volume[lung] == sitk.GetArrayViewFromImage(visit)[lung]).all()
     # lung slices 8..21 (14 of them); the visit has lost what lies above its slice 14
     short = visit[:, :, :15]
-    done = resampling.resample_visit(short, field_of((0, 0, 0), baseline), baseline, mask, (30, 40, 44), None)
+    done = resample.resample_visit(short, field_of((0, 0, 0), baseline), baseline, mask, (30, 40, 44), None)
     assert done.outside == pytest.approx(7 / 14, abs=0.001)
     volume = sitk.GetArrayViewFromImage(done.volume)
     assert (volume[21][lung[21]] == sitk.GetArrayViewFromImage(visit)[14][lung[21]]).all()  # nearest voxel
@@ -198,7 +199,7 @@ def test_script_writes_a_memory_map_at_the_right_place(tmp_path, direction):
     assert (volume == raw).all()
     image = sitk.ReadImage(str(outputs["volume"]))
     assert (sitk.GetArrayViewFromImage(image) == volume).all()
-    grid = resampling.lung_grid(mask, (16, 20, 24), 5.0)
+    grid = resample.lung_grid(mask, (16, 20, 24), 5.0)
     for index in [(0, 0, 0), (23, 19, 15), (3, 11, 7)]:
         ras = volumes.read_affine(outputs["volume"]) @ [*index, 1]
         expected = grid.TransformIndexToPhysicalPoint(index)

@@ -15,12 +15,12 @@ import torch
 import yaml
 
 from ct_files import volume
-from lung4d import lung_network
-from lung4d.cohort import read_cohort
-from lung4d.configuration import InvalidInput, load_yaml
-from lung4d.files import DamagedFile
+from lung4d.io.atomic import DamagedFile
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.training import Checkpoints
+from lung4d.pipeline.cohort import read_cohort
+from lung4d.pipeline.configuration import InvalidInput, load_yaml
+from lung4d.segment import network
+from lung4d.training.checkpoints import Checkpoints
 from lung4d.vqgan.model import load_vqgan
 from lung4d.vqgan.perceptual import load_perceptual
 from running import ROOT, snakemake
@@ -124,7 +124,7 @@ def test_malicious_weights_of_other_networks_are_refused_and_not_run(malicious, 
     lungmask.LMInferer = lambda **_: pytest.fail("the network was given the file")
     monkeypatch.setitem(sys.modules, "lungmask", lungmask)
     with pytest.raises(ValueError, match=r"segment.weights: .*weights.pth is no plain state dict, and was not loaded"):
-        lung_network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), path, None)
+        network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), path, None)
     assert not target.exists()
 
 
@@ -160,16 +160,16 @@ def test_lungmasks_own_weights_are_checked_when_they_come_and_in_every_run(own_w
     content = b"weights"
     begins = hashlib.sha256(content).hexdigest()[:8]
     path = own_weights(content, begins)
-    assert lung_network.own_weights() == path and path.read_bytes() == content
+    assert network.own_weights() == path and path.read_bytes() == content
     path.write_bytes(b"others")
     with pytest.raises(ValueError, match=rf"lungmask's own weights in {path} .* begin with {begins}: delete the file"):
-        lung_network.own_weights()
+        network.own_weights()
 
 
 def test_a_download_with_another_checksum_is_refused_and_not_kept(own_weights):
     path = own_weights(b"others", "d5d2fc3d")
     with pytest.raises(RuntimeError, match=r"hash value.*d5d2fc3d"):
-        lung_network.own_weights()
+        network.own_weights()
     assert list(path.parent.iterdir()) == []
 
 
@@ -178,7 +178,7 @@ def test_the_checksum_of_the_config_holds_for_lungmasks_own_weights_too(own_weig
     own_weights(content, hashlib.sha256(content).hexdigest()[:8])
     sys.modules["lungmask"].LMInferer = lambda **_: pytest.fail("the network was given the file")
     with pytest.raises(ValueError, match="SHA-256"):
-        lung_network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), None, "0" * 64)
+        network.segment_by_network(sitk.Image(4, 4, 4, sitk.sitkInt16), None, "0" * 64)
 
 
 def test_lungmask_names_the_checksum_of_what_it_downloads():

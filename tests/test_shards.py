@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.shards import digest_of, shards_of
+from lung4d.pipeline.shards import result_digest, shards_of
 from running import ROOT, jobs_of, snakemake, times
 
 SUBJECTS = [f"{number:04d}" for number in range(1000)]
@@ -39,11 +39,11 @@ def test_digest_of_files_and_folders(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/a").write_text("1")
     (tmp_path / "b").write_text("1")
-    folder = digest_of(tmp_path)
+    folder = result_digest(tmp_path)
     (tmp_path / "sub/a").touch()
-    assert digest_of(tmp_path) == folder and digest_of(tmp_path / "sub/a") == digest_of(tmp_path / "b")
+    assert result_digest(tmp_path) == folder and result_digest(tmp_path / "sub/a") == result_digest(tmp_path / "b")
     (tmp_path / "sub/a").rename(tmp_path / "a")
-    assert digest_of(tmp_path) != folder
+    assert result_digest(tmp_path) != folder
 
 
 @pytest.mark.slow

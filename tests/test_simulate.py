@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 import real_data
+from lung4d.io.tables import read_table
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, scene
-from lung4d.simulate.grids import Grid, regrid, sample, sample_all, splat
-from lung4d.tables import read_table
+from lung4d.simulate.grids import Grid, regrid, sample_all, sample_at, splat
 from one_script import run_script
 
 SETTINGS = {
@@ -157,7 +157,7 @@ def test_splat_keeps_the_total_and_is_the_adjoint_of_sample():
     weights, volume = rng.random(50), rng.random(grid.shape)
     spread = splat(points, weights, grid)
     assert spread.sum() == pytest.approx(weights.sum(), rel=1e-5)
-    assert (spread * volume).sum() == pytest.approx(weights @ sample(volume, grid, points), rel=1e-4)
+    assert (spread * volume).sum() == pytest.approx(weights @ sample_at(volume, grid, points), rel=1e-4)
 
 
 def test_regridding_a_linear_function_is_exact():
@@ -226,7 +226,7 @@ def test_the_diseased_share_is_the_extent_and_grows_from_the_base_below_the_pleu
         changed = disease.tissue_hu(site, person.tissue, extent) != healthy
         assert changed.mean() == pytest.approx(extent, abs=0.03)
         assert np.all(changed[site.rank < 0.9 * extent])
-    height = sample(np.ascontiguousarray(person.anatomy.height), person.anatomy.grid, site.points)
+    height = sample_at(np.ascontiguousarray(person.anatomy.height), person.anatomy.grid, site.points)
     first = site.rank < 0.15
     assert height[first].mean() < height[~first].mean() - 0.15
     assert site.pleura[first].mean() < 0.7 * site.pleura[~first].mean()
@@ -396,7 +396,7 @@ def test_healthy_lungs_have_the_histogram_of_real_ones():
         person, rng = scene.make_person(1, who), np.random.default_rng(i)
         taken = acquisition.draw_acquisition(("soft", "standard")[i % 2], SETTINGS["spacing"], rng)
         placement = scene.place(person, taken.grid, motion.no_motion())
-        hu = acquisition.acquire(scene.render(person, placement, 0.0, motion.no_motion()), taken, rng)
+        hu = acquisition.acquire(scene.render_scan(person, placement, 0.0, motion.no_motion()), taken, rng)
         simulated.append(np.percentile(hu[thresholded_lung(hu, taken.grid.spacing)], wanted))
     difference = np.mean(simulated, axis=0) - np.mean(real, axis=0)
     assert np.abs(difference).max() < 50, difference

@@ -5,9 +5,9 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from lung4d.files import Status, write_status
-from lung4d.splitting import one_set_each, split_patients, split_scans
-from lung4d.tables import read_table
+from lung4d.io.status import Status, write_status
+from lung4d.io.tables import read_table
+from lung4d.visits.split import one_set_each, split_patients, split_scans
 from one_script import run_script
 
 

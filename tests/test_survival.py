@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from sksurv.metrics import concordance_index_censored
 
-from lung4d.biomarker_table import DENSITIES, KEYS, code_columns
-from lung4d.survival import concordance, covariates, cox, groups, quick, selection
+from lung4d.biomarkers.table import DENSITIES, KEYS, code_columns
+from lung4d.io.tables import read_table, write_table
+from lung4d.survival import concordance, covariates, cox, fast_cox, kaplan_meier, selection
 from lung4d.survival.analysis import CINDEX, RISK, analyse
-from lung4d.survival.clock import landmark, outcome_table, samples
-from lung4d.survival.fitting import Settings
-from lung4d.survival.words import summary
-from lung4d.tables import read_table, write_table
+from lung4d.survival.findings import summary
+from lung4d.survival.fitting import SurvivalSettings
+from lung4d.survival.landmark import landmark, landmark_samples, outcome_table
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "survival.py"
-SETTINGS = Settings(
+SETTINGS = SurvivalSettings(
     seed=1, top_codes=5, covariates=["age", "sex", "smoking"], ridge=0.1, min_events=5, bootstrap=200, resamples=6
 )
 
@@ -95,10 +95,10 @@ def test_c_index_by_hand_and_its_orientation():
 
 def test_interval_of_a_perfect_score_is_one_and_of_no_pairs_missing():
     time = np.arange(1.0, 21.0)
-    perfect = concordance.score(-time, time, np.ones(20, bool), 100, 1)
+    perfect = concordance.score_patients(-time, time, np.ones(20, bool), 100, 1)
     assert (perfect.c, perfect.low, perfect.high, perfect.pairs) == (1.0, 1.0, 1.0, 190)
-    assert np.isnan(concordance.score(-time, time, np.zeros(20, bool), 100, 1).low)
-    assert concordance.score(np.array([]), np.array([]), np.array([], bool), 10, 1).pairs == 0
+    assert np.isnan(concordance.score_patients(-time, time, np.zeros(20, bool), 100, 1).low)
+    assert concordance.score_patients(np.array([]), np.array([]), np.array([], bool), 10, 1).pairs == 0
 
 
 def test_interval_covers_as_often_as_it_says():
@@ -107,7 +107,7 @@ def test_interval_covers_as_often_as_it_says():
     for repeat in range(100):
         risk = generator.gumbel(size=60)
         time = generator.exponential(np.exp(-risk))
-        found = concordance.score(risk, time, np.ones(60, bool), 200, repeat)
+        found = concordance.score_patients(risk, time, np.ones(60, bool), 200, repeat)
         inside += found.low <= truth <= found.high
     assert 88 <= inside <= 100
 
@@ -121,7 +121,9 @@ def truth_of_gumbel() -> float:
 
 def test_difference_of_a_score_with_itself_is_zero():
     generator = np.random.default_rng(3)
-    one = concordance.score(generator.normal(size=20), generator.exponential(size=20), np.ones(20, bool), 50, 7)
+    one = concordance.score_patients(
+        generator.normal(size=20), generator.exponential(size=20), np.ones(20, bool), 50, 7
+    )
     assert concordance.difference(one, one) == (0.0, 0.0, 0.0)
 
 
@@ -132,7 +134,7 @@ def test_fit_finds_a_known_hazard_ratio_and_ignores_constants():
     generator = np.random.default_rng(0)
     x = pd.DataFrame({"strong": generator.normal(5, 2, 2000), "noise": generator.normal(size=2000), "same": 1.0})
     time = pd.Series(generator.exponential(np.exp(-0.4 * (x["strong"] - 5))))
-    model = cox.fit(x, time, pd.Series(True, index=x.index), ridge=0.0)
+    model = cox.fit_cox(x, time, pd.Series(True, index=x.index), ridge=0.0)
     assert model.coef["strong"] / model.sd["strong"] == pytest.approx(0.4, abs=0.05)
     assert abs(model.coef["noise"]) < 0.08
     assert model.dropped == ("same",)
@@ -142,10 +144,10 @@ def test_fit_finds_a_known_hazard_ratio_and_ignores_constants():
 def test_separation_and_constant_variables_are_said_in_words():
     time = pd.Series(np.arange(1.0, 11.0))
     with pytest.raises(cox.CannotFit, match="no variable differs"):
-        cox.fit(pd.DataFrame({"a": np.ones(10)}), time, time > 3, 0.1)
+        cox.fit_cox(pd.DataFrame({"a": np.ones(10)}), time, time > 3, 0.1)
     with pytest.raises(cox.CannotFit, match=r"no finite maximum|does not converge"):
-        cox.fit(pd.DataFrame({"a": -time}), time, time > 0, 0.0)
-    assert np.isfinite(cox.fit(pd.DataFrame({"a": -time}), time, time > 0, 0.1).coef["a"])
+        cox.fit_cox(pd.DataFrame({"a": -time}), time, time > 0, 0.0)
+    assert np.isfinite(cox.fit_cox(pd.DataFrame({"a": -time}), time, time > 0, 0.1).coef["a"])
 
 
 def test_proportional_hazards_test_sees_a_crossing_effect():
@@ -155,7 +157,7 @@ def test_proportional_hazards_test_sees_a_crossing_effect():
     late = generator.exponential(1.0, 600)
     early = (x["crossing"] == 1) & (generator.random(600) < 0.5)
     time, died = pd.Series(np.where(early, 0.05 * late, late * (1 + x["crossing"]))), pd.Series(True, index=x.index)
-    p = cox.proportional_hazards(cox.fit(x, time, died, 0.0), x, time, died, 0.0)
+    p = cox.proportional_hazards(cox.fit_cox(x, time, died, 0.0), x, time, died, 0.0)
     assert p["crossing"] < 0.001
     assert p["fine"] > 0.01
 
@@ -167,8 +169,8 @@ def test_quick_fit_equals_lifelines_with_and_without_ridge():
     time = pd.Series(generator.exponential(np.exp(-0.7 * x["a"])))
     event = pd.Series(generator.random(80) < 0.7)
     for ridge in (0.0, 0.1, 1.0):
-        beta = quick.fit(scaled.to_numpy(), time.to_numpy(), event.to_numpy(), ridge)
-        np.testing.assert_allclose(beta, cox.fit(x, time, event, ridge).coef, atol=2e-4)
+        beta = fast_cox.fit_fast(scaled.to_numpy(), time.to_numpy(), event.to_numpy(), ridge)
+        np.testing.assert_allclose(beta, cox.fit_cox(x, time, event, ridge).coef, atol=2e-4)
 
 
 def test_quick_score_test_agrees_with_the_wald_test():
@@ -178,8 +180,8 @@ def test_quick_score_test_agrees_with_the_wald_test():
     age = outcomes[["age"]]
     time, event = outcomes["followup_years"], outcomes["event"].astype(bool)
     arrays = (codes.to_numpy(), ((age - age.mean()) / age.std()).to_numpy(), time.to_numpy(), event.to_numpy())
-    wald = [cox.fit(age.assign(code=codes[code]), time, event, 0.0).p["code"] for code in codes]
-    np.testing.assert_allclose(np.log(quick.score_test(*arrays, 0.0)), np.log(wald), atol=0.35, rtol=0.1)
+    wald = [cox.fit_cox(age.assign(code=codes[code]), time, event, 0.0).p["code"] for code in codes]
+    np.testing.assert_allclose(np.log(fast_cox.score_test(*arrays, 0.0)), np.log(wald), atol=0.35, rtol=0.1)
     assert selection.quick_top(*arrays, 0.0, 1) == [3]
 
 
@@ -190,7 +192,7 @@ def test_covariates_are_imputed_and_encoded_in_words():
     table = pd.DataFrame(
         {"age": [60.0, None, 80.0], "sex": ["M", "F", ""], "smoking": ["ex", "current", "never"], "bmi": [None] * 3}
     )
-    encoder = covariates.learn(table, ["age", "sex", "smoking", "bmi", "absent"], table.iloc[:1])
+    encoder = covariates.learn_encoder(table, ["age", "sex", "smoking", "bmi", "absent"], table.iloc[:1])
     coded = covariates.encode(encoder, table)
     assert coded.columns.tolist() == ["age", "sex_M", "smoking_current", "smoking_ex"]
     assert coded["age"].tolist() == [60.0, 70.0, 80.0]
@@ -242,7 +244,7 @@ def test_real_and_generated_third_scans_share_patients_and_clock():
     absent = biomarkers[(biomarkers["kind"] == "generated")].index[:3]
     biomarkers = biomarkers.drop(absent)
     outcomes = outcome_table(participants)
-    _, third, change = samples(biomarkers, split, outcomes, DENSITIES + code_columns(biomarkers))
+    _, third, change = landmark_samples(biomarkers, split, outcomes, DENSITIES + code_columns(biomarkers))
     held_out = third.clock.index[third.clock["set"] == "test"]
     years = biomarkers[(biomarkers["kind"] == "real") & (biomarkers["session"] == "03")].set_index("subject")["years"]
     for scan in ("real", "generated", "carried_forward"):
@@ -257,7 +259,7 @@ def test_real_and_generated_third_scans_share_patients_and_clock():
 
 def test_one_year_change_is_per_year():
     biomarkers, split, participants = cohort(10, 4, 0.0, seed=2)
-    *_, change = samples(biomarkers, split, outcome_table(participants), ["code_001"])
+    *_, change = landmark_samples(biomarkers, split, outcome_table(participants), ["code_001"])
     subject = change.clock.index[0]
     real = biomarkers[(biomarkers["subject"] == subject)].set_index("session")
     later, earlier, fake = real.loc["03"], real.loc["02"], real.loc[""]
@@ -351,7 +353,7 @@ def test_external_patients_and_lung_function_have_rows_of_their_own():
 
 
 def test_kaplan_meier_by_hand():
-    table = groups.kaplan_meier([True, True, False, False], [1.0, 2.0, 3.0, 4.0], [True, False, True, True])
+    table = kaplan_meier.survival_curves([True, True, False, False], [1.0, 2.0, 3.0, 4.0], [True, False, True, True])
     high = table[table["group"] == "high"].set_index("time")
     assert high.loc[1.0, ["at_risk", "died", "censored", "survival"]].tolist() == [2, 1, 0, 0.5]
     assert high.loc[2.0, ["at_risk", "died", "censored", "survival"]].tolist() == [1, 0, 1, 0.5]

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from lung4d.configuration import load_yaml, overlay
-from lung4d.evaluation.baselines import BASELINES
-from lung4d.evaluation.cases import cases
-from lung4d.evaluation.forecasting import ORACLES
-from lung4d.evaluation.rivals import split_method, together
+from lung4d.evaluate.baselines import BASELINES
+from lung4d.evaluate.comparison import split_method, together
+from lung4d.evaluate.forecasting import ORACLES
+from lung4d.evaluate.table1 import as_page, fill_table
+from lung4d.evaluate.variants import LITERAL, TABLE1
+from lung4d.io.tables import read_table
 from lung4d.ode.ensemble import load_ode
-from lung4d.table1 import as_page, fill_table
-from lung4d.tables import read_table
-from lung4d.variants import LITERAL, TABLE1
+from lung4d.pipeline.configuration import load_yaml, overlaid
+from lung4d.visits.tasks import cases
 from running import ROOT, jobs_of, snakemake, times
 from variant_cases import compare
 
@@ -29,7 +29,7 @@ CHANGES = {
 
 
 def paper_section():
-    return overlay(load_yaml(ROOT / "config/config.yaml"), load_yaml(ROOT / "config/paper.yaml"))["train_ode"]
+    return overlaid(load_yaml(ROOT / "config/config.yaml"), load_yaml(ROOT / "config/paper.yaml"))["train_ode"]
 
 
 def test_the_literal_values_are_those_of_the_paper_overlay():

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from lung4d import metrics
-from lung4d.configuration import load_yaml
-from lung4d.evaluation.autoencoders import score_autoencoder
-from lung4d.table3 import ROWS, as_page, fill_table
-from lung4d.tables import read_table
-from lung4d.volumes import to_unit
+from lung4d.evaluate.autoencoders import score_autoencoder
+from lung4d.evaluate.table3 import ROWS, as_page, fill_table
+from lung4d.io.tables import read_table
+from lung4d.io.volumes import to_unit
+from lung4d.pipeline.configuration import load_yaml
 from lung4d.vqgan.data import Scan
-from lung4d.vqgan.model import VQGAN, Settings, load_vqgan
+from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan
 from running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
@@ -67,7 +67,7 @@ def test_without_external_patients_their_columns_are_left_out_of_the_page():
 
 def test_an_autoencoder_is_scored_on_what_it_draws_of_each_volume(tmp_path):
     torch.manual_seed(0)
-    model = VQGAN(Settings(codes=8, embedding=4, width=4)).eval()
+    model = VQGAN(VQGANSettings(codes=8, embedding=4, width=4)).eval()
     generator = np.random.default_rng(0)
     hu = generator.normal(-600, 200, (12, 16, 20)).astype(np.int16)
     lung = np.zeros(hu.shape, np.uint8)

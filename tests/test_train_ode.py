@@ -9,15 +9,17 @@ import pytest
 import torch
 import yaml
 
+from lung4d.io.tables import read_table
 from lung4d.ode import training
 from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
 from lung4d.ode.model import ODESettings
-from lung4d.ode.options import Options
+from lung4d.ode.options import ODETraining
 from lung4d.ode.samples import Samples
 from lung4d.ode.sequences import draw_given, held_out_tasks, latent_files, load_sequences, spread, usable
 from lung4d.ode.validation import validate
-from lung4d.tables import read_table
-from lung4d.training import Checkpoints, Lock, Stopper
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.lock import Lock
+from lung4d.training.stopping import Stopper
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, write_cohort
 
@@ -25,21 +27,21 @@ LATENTS_ONLY = {"features": False, "maps": 0}
 OPTIONS = {"members": 1, "lr": 3e-3, "lr_decay": 0.0, "betas": (0.5, 0.9), "epochs": 2, "validate_every": 3}
 
 
-def start(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Training:
+def start(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
     made = ODESettings(**{"channels": 3, "factor": FACTOR, "hidden": 4, **settings})
     return training.start_training(
-        made, Options(**{**OPTIONS, **changes}), sequences, torch.device("cpu"), folder / "history.parquet"
+        made, ODETraining(**{**OPTIONS, **changes}), sequences, torch.device("cpu"), folder / "history.parquet"
     )
 
 
-def train(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.Training:
+def train(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
     begun = start(folder, sequences, settings, **changes)
     with Stopper() as stop, Lock(folder / "checkpoints") as lock:
         training.train(begun, Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock, plot=lambda history: None)
     return begun
 
 
-def trained(run: training.Training):
+def trained(run: training.EnsembleTraining):
     return as_ensemble(run.settings, [member["weights"] for member in run.finished])
 
 
@@ -91,7 +93,7 @@ def test_spread_of_the_latents_in_the_lung():
 
 def test_samples_follow_from_their_number_and_visit_every_patient_once_an_epoch():
     sequences = drifting(4)
-    options = Options(crop=(4, 6, 6))
+    options = ODETraining(crop=(4, 6, 6))
     one, other = (Samples(sequences, options, seed=7) for _ in range(2))
     assert sorted(one.draw(number).subject for number in range(4)) == ["000", "001", "002", "003"]
     late, again = one.draw(13), other.draw(13)
@@ -239,7 +241,7 @@ def test_without_val_patients_train_patients_choose_and_the_log_says_so(tmp_path
 
 def test_options_that_cannot_be_meant_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"train_ode\.members is 0"):
-        Options(members=0)
+        ODETraining(members=0)
     with pytest.raises(ValueError, match=r"train_ode\.crop is \[5, 6, 6\]; give multiples of 2"):
         start(tmp_path, drifting(2), crop=(5, 6, 6))
 

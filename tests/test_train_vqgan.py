@@ -19,21 +19,23 @@ import pandas as pd
 import pytest
 import torch
 
-from lung4d import gradients
 from lung4d.figures.previews import draw_reconstruction
-from lung4d.latents import load_latents
-from lung4d.names import LUNG_MASK, VOLUME, scan_file
-from lung4d.training import Checkpoints, Lock, Stopper
+from lung4d.io.latents import load_latents
+from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
+from lung4d.training import gradients
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.lock import Lock
+from lung4d.training.stopping import Stopper
 from lung4d.vqgan import run as running
 from lung4d.vqgan import selection, step, training
-from lung4d.vqgan.data import Samples, check_sizes, usable_scans
+from lung4d.vqgan.data import VolumeSamples, check_sizes, usable_scans
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan, plan_memory
-from lung4d.vqgan.model import Settings, load_vqgan
-from lung4d.vqgan.options import Options
+from lung4d.vqgan.model import VQGANSettings, load_vqgan
+from lung4d.vqgan.options import VQGANTraining
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = Settings(codes=16, embedding=4, width=2, restart_after=2)
+SETTINGS = VQGANSettings(codes=16, embedding=4, width=2, restart_after=2)
 OPTIONS = {
     "accumulation": 2, "steps": 8, "gan_start": 4, "crop": (8, 8, 8), "fine_tune_steps": 2, "save_every": 3,
     "validate_every": 2, "perceptual": "none", "discriminator_channels": 2,
@@ -73,7 +75,7 @@ def scans_of(cohort):
 
 
 def start(folder, cohort, **changes):
-    options = Options(**{**OPTIONS, **changes})
+    options = VQGANTraining(**{**OPTIONS, **changes})
     return running.start_run(SETTINGS, options, scans_of(cohort), torch.device("cpu"), folder / "history.parquet")
 
 
@@ -113,25 +115,25 @@ def test_scans_are_those_of_the_table_and_a_missing_file_is_named(cohort):
 
 def test_samples_depend_on_seed_and_number_alone(cohort):
     scans, window = scans_of(cohort), (-1000, 500)
-    samples = Samples(scans, window, seed=3, flips=True, crop=(12, 8, 4))
+    samples = VolumeSamples(scans, window, seed=3, flips=True, crop=(12, 8, 4))
     drawn = [samples.draw(batch, 2) for batch in range(8)]
-    again = Samples(scans, window, seed=3, flips=True, crop=(12, 8, 4))
+    again = VolumeSamples(scans, window, seed=3, flips=True, crop=(12, 8, 4))
     assert torch.equal(again.draw(7, 2), drawn[7])
     assert drawn[0].shape == (2, 1, 12, 8, 4) and drawn[0].dtype == torch.float32
-    assert not torch.equal(Samples(scans, window, 4, True, (12, 8, 4)).draw(0, 2), drawn[0])
+    assert not torch.equal(VolumeSamples(scans, window, 4, True, (12, 8, 4)).draw(0, 2), drawn[0])
     assert all(batch.min() >= -0.5 and batch.max() <= 0.5 for batch in drawn)
 
 
 def test_an_epoch_sees_every_scan_once_and_whole_volumes_are_whole(cohort):
     scans = scans_of(cohort)
-    samples = Samples(scans, (-1000, 500), seed=0, flips=False, crop=None)
+    samples = VolumeSamples(scans, (-1000, 500), seed=0, flips=False, crop=None)
     volumes = [samples.draw(batch, 2)[k, 0] for batch in range(len(scans) // 2) for k in range(2)]
     assert all(volume.shape == (16, 16, 16) for volume in volumes)
     assert len({float(volume.sum()) for volume in volumes}) == len(scans)
 
 
 def test_crops_lie_around_lung_voxels(cohort):
-    samples = Samples(scans_of(cohort), (-1000, 500), seed=0, flips=False, crop=(4, 4, 4))
+    samples = VolumeSamples(scans_of(cohort), (-1000, 500), seed=0, flips=False, crop=(4, 4, 4))
     middles = [samples.draw(batch, 1)[0, 0, 2, 2, 2].item() for batch in range(40)]
     assert np.mean(np.array(middles) < -0.2) > 0.8  # -700 HU; only crops clipped at the border miss
 
@@ -155,7 +157,7 @@ def test_gan_starts_in_generator_steps_and_discriminators_rest_before(cohort, tm
     monkeypatch.setattr(Discriminators, "forward", lambda self, *given: calls.append(run.step) or forward(self, *given))
     run = start(tmp_path, cohort)
     before = {name: value.clone() for name, value in run.discriminators.state_dict().items()}
-    samples = Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
+    samples = VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
     rows = [step.train_step(run, samples) for _ in range(4)]
     assert not calls and not run.discriminators_optimiser.state
     assert same(before, run.discriminators.state_dict())
@@ -174,7 +176,7 @@ def test_the_generator_runs_once_a_micro_step_and_the_codebook_moves_once_a_step
         monkeypatch.setattr(
             module, name, lambda *given, name=name, original=original: calls.append(name) or original(*given)
         )
-    step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+    step.train_step(run, VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
     assert calls == ["forward"] * 3 + ["update"]
 
 
@@ -183,7 +185,7 @@ def test_accumulation_and_batches_give_the_gradient_of_their_mean(cohort, tmp_pa
     weights = []
     for batch, accumulation in ((1, 4), (4, 1), (2, 2)):
         run = start(tmp_path, cohort, batch=batch, accumulation=accumulation, gradient_clip=None, precision="fp32")
-        samples = Samples(scans, SETTINGS.window, 1, False, run.options.crop)
+        samples = VolumeSamples(scans, SETTINGS.window, 1, False, run.options.crop)
         run.model.train()(samples.draw(0, 1))  # the codebook from the same first sample
         run.model.quantiser.step_count.zero_(), run.model.quantiser.step_total.zero_()
         step.train_step(run, samples)
@@ -195,7 +197,7 @@ def test_accumulation_and_batches_give_the_gradient_of_their_mean(cohort, tmp_pa
 def test_last_steps_see_whole_volumes(cohort, tmp_path):
     run = start(tmp_path, cohort)
     shapes = []
-    samples = Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
+    samples = VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
     draw = samples.draw
     samples.draw = lambda *given: shapes.append(draw(*given).shape[2:]) or draw(*given)
     for _ in range(8):
@@ -204,7 +206,7 @@ def test_last_steps_see_whole_volumes(cohort, tmp_path):
 
 
 def test_total_loss_is_equation_5_with_the_commitment_once():
-    options = Options(commitment=0.25, feature_matching_weight=0.5)
+    options = VQGANTraining(commitment=0.25, feature_matching_weight=0.5)
     names = ["reconstruction", "commitment", "codebook", "perceptual", "gan_generator", "feature_matching"]
     terms = {name: torch.tensor(10.0**place) for place, name in enumerate(names)}
     expected = 4 * 1 + 0.25 * 10 + 100 + 4 * 1000 + 1 * 10000 + 0.5 * 100000
@@ -217,17 +219,17 @@ def test_total_loss_is_equation_5_with_the_commitment_once():
 )
 def test_options_that_cannot_be_meant_are_named(key, value):
     with pytest.raises(ValueError, match=f"train_vqgan.{key}"):
-        Options.of({key: value})
+        VQGANTraining.of({key: value})
 
 
 def test_the_learning_rate_falls_to_zero_at_the_end(cohort, tmp_path):
-    options = Options(lr=1e-3, steps=100, lr_decay=0.2)
+    options = VQGANTraining(lr=1e-3, steps=100, lr_decay=0.2)
     assert [options.lr_at(step) for step in (0, 80)] == [1e-3, 1e-3]
     assert options.lr_at(90) == pytest.approx(5e-4) and options.lr_at(99) == pytest.approx(5e-5)
-    assert Options(lr=1e-3, steps=100, lr_decay=0).lr_at(99) == 1e-3
+    assert VQGANTraining(lr=1e-3, steps=100, lr_decay=0).lr_at(99) == 1e-3
     run = start(tmp_path, cohort, lr=1e-3, steps=8, lr_decay=0.5)
     run.step = 6
-    step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+    step.train_step(run, VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
     for optimiser in (run.optimiser, run.discriminators_optimiser):
         assert optimiser.param_groups[0]["lr"] == pytest.approx(5e-4)
 
@@ -247,7 +249,7 @@ def test_the_learning_rate_falls_to_zero_at_the_end(cohort, tmp_path):
 )
 def test_a_step_is_planned_for_the_memory_there_is(options, found, caplog):
     caplog.set_level("INFO")
-    assert plan_memory(Options(**options), (96, 256, 256), 16, torch.device("cpu")) == found
+    assert plan_memory(VQGANTraining(**options), (96, 256, 256), 16, torch.device("cpu")) == found
     assert ("may not fit" in caplog.text) == (options.get("fits") == "8GB")
     assert "a step on 96 x 256 x 256 voxels" in caplog.text
 
@@ -257,7 +259,7 @@ def test_activations_computed_twice_give_the_same_gradient(cohort, tmp_path, pre
     gradients = []
     for checkpointing in (False, True):
         run = start(tmp_path, cohort, precision=precision, checkpointing=checkpointing)
-        step.train_step(run, Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
+        step.train_step(run, VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
         gradients.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]))
     assert torch.equal(*gradients)
 
@@ -267,7 +269,7 @@ def test_compiled_networks_train_as_the_others(cohort, tmp_path):
     losses = []
     for compiled in (False, True):
         run = start(tmp_path, cohort, precision="fp32", compile=compiled)
-        samples = Samples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
+        samples = VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop)
         losses.append([step.train_step(run, samples)["loss"] for _ in range(2)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 

@@ -20,17 +20,13 @@ import pytest
 import torch
 
 from lung4d.figures.progress import plot_progress
-from lung4d.training import (
-    Checkpoints,
-    History,
-    Lock,
-    Pace,
-    Stopper,
-    capture_random_states,
-    digest_of,
-    restore_random_states,
-    seed_everything,
-)
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.digest import training_digest
+from lung4d.training.history import History
+from lung4d.training.lock import Lock
+from lung4d.training.pace import Pace
+from lung4d.training.random_states import capture_random_states, restore_random_states, seed_everything
+from lung4d.training.stopping import Stopper
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
@@ -91,17 +87,17 @@ def test_digest_sees_settings_rows_and_contents_but_no_folder_and_no_time(tmp_pa
         (tmp_path / folder / "a.nii").write_bytes(b"abc")
     os.utime(tmp_path / "two" / "a.nii", (1, 1))
     settings = {"width": 16, "crop": [32, 32, 32], "code": "x", "version": None, "checkpoints": "here"}
-    digest = digest_of(settings, rows, [tmp_path / "one" / "a.nii"])
-    assert digest == digest_of({**settings, "version": "mine"}, rows, [tmp_path / "two" / "a.nii"])
+    digest = training_digest(settings, rows, [tmp_path / "one" / "a.nii"])
+    assert digest == training_digest({**settings, "version": "mine"}, rows, [tmp_path / "two" / "a.nii"])
     for key in ("fits", "checkpointing", "tensorboard", "save_every", "settings_digest"):  # how, not what
-        assert digest == digest_of({**settings, key: "other"}, rows, [tmp_path / "one" / "a.nii"])
+        assert digest == training_digest({**settings, key: "other"}, rows, [tmp_path / "one" / "a.nii"])
     changed = [
-        digest_of({**settings, "width": 8}, rows, [tmp_path / "one" / "a.nii"]),
-        digest_of({**settings, "code": "y"}, rows, [tmp_path / "one" / "a.nii"]),
-        digest_of(settings, rows.assign(years=0.6), [tmp_path / "one" / "a.nii"]),
+        training_digest({**settings, "width": 8}, rows, [tmp_path / "one" / "a.nii"]),
+        training_digest({**settings, "code": "y"}, rows, [tmp_path / "one" / "a.nii"]),
+        training_digest(settings, rows.assign(years=0.6), [tmp_path / "one" / "a.nii"]),
     ]
     (tmp_path / "one" / "a.nii").write_bytes(b"abd")  # same size
-    changed.append(digest_of(settings, rows, [tmp_path / "one" / "a.nii"]))
+    changed.append(training_digest(settings, rows, [tmp_path / "one" / "a.nii"]))
     assert len({digest, *changed}) == 5
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from lung4d.tables import read_table
+from lung4d.io.tables import read_table
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 from ode_cases import model, save_model, section, write_cohort
 from one_script import run_script

@@ -1,6 +1,6 @@
 # A closer look at the autoencoder: its codes one by one, and on demand the rows of the paper's Table 3.
 # Needs: results/train_vqgan, extract_latents, resample and split. Leaves: results/codebook, results/table3.
-from lung4d.table3 import ROWS
+from lung4d.evaluate.table3 import ROWS
 
 
 rule codebook:

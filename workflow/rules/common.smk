@@ -24,11 +24,11 @@ sys.path.insert(0, str(SCRIPTS))
 
 from snakemake.exceptions import WorkflowError
 
-from lung4d import disk
-from lung4d.cohort import make_cohort, read_cohort, records
-from lung4d.configuration import InvalidInput, check_config, check_writable, load_yaml, overlay
-from lung4d.digest import Digests, settings_digest
-from lung4d.shards import STAGES, shards_of
+from lung4d.pipeline import disk_use
+from lung4d.pipeline.cohort import make_cohort, read_cohort, records
+from lung4d.pipeline.configuration import InvalidInput, check_config, check_writable, load_yaml, overlaid
+from lung4d.pipeline.digest import Digests, settings_digest
+from lung4d.pipeline.shards import STAGES, shards_of
 
 EQUIVALENTS = ROOT / "workflow" / "code_equivalents.tsv"
 DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json", EQUIVALENTS)
@@ -43,7 +43,7 @@ def load_config(given):
         layers.append(load_yaml(own))
     merged = {}
     for layer in [*layers, given]:
-        merged = overlay(merged, layer)
+        merged = overlaid(merged, layer)
     check_config(merged, load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
     return merged
 
@@ -85,7 +85,7 @@ def per_scan(pattern, subjects=None):
 
 
 def folders(*stages):
-    """Where the stages' results are, for scripts that find the files of many scans by name (lung4d.names)."""
+    """Where the stages' results are, for scripts that find the files of many scans by name (lung4d.io.names)."""
     return {stage: f"results/{stage}" for stage in stages}
 
 
@@ -117,7 +117,7 @@ def of_row(rows, key):
 
 
 def variant_models(rows, folder):
-    """The disease models of rows of lung4d.variants; a row with the run's own settings is the run's own model and is not trained again."""
+    """The disease models of rows of lung4d.evaluate.variants; a row with the run's own settings is the run's own model and is not trained again."""
     return [
         "results/train_ode/model.pt" if row.is_own(config["train_ode"]) else f"results/{folder}/{row.name}/model.pt"
         for row in rows
@@ -256,8 +256,8 @@ def check_preflight_alone():
 
 def print_disk_use():
     """What every stage's results take, after a run."""
-    there = disk.used("results")
-    print(f"results/ now takes {disk.in_words(sum(there.values()))}:", *disk.table({}, there), sep="\n")
+    there = disk_use.used("results")
+    print(f"results/ now takes {disk_use.size_in_words(sum(there.values()))}:", *disk_use.table({}, there), sep="\n")
 
 
 try:

@@ -1,6 +1,6 @@
 # Other disease models, on demand: the rows of the paper's Table 1, and ablations of the run's own settings.
 # Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, results/ablation.
-from lung4d.variants import ABLATION, TABLE1
+from lung4d.evaluate.variants import ABLATION, TABLE1
 
 # The run's own `train_ode` with a row's settings.
 ROWS_OF_TABLE1 = {row.name: stage_params("train_ode", **row.settings) for row in TABLE1}

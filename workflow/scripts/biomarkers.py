@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from lung4d import logs
-from lung4d.biomarker_table import biomarker_table, code_columns, readout_table
-from lung4d.biomarkers import lung_volume, measure
-from lung4d.names import LATENTS, LUNG_MASK, VOLUME, patient_folders, scan_file
-from lung4d.tables import read_table, write_table
+from lung4d.biomarkers.measures import file_lung_volume, measure_scan
+from lung4d.biomarkers.table import biomarker_table, code_columns, readout_table
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, patient_folders, scan_file
+from lung4d.io.tables import read_table, write_table
+from lung4d.pipeline import job
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 
 folders = snakemake.params.folders
 split = read_table(snakemake.input.split)
@@ -26,8 +27,8 @@ usable = list(
 for subject, session, years in logs.progress(usable, len(usable), "scans"):
     scan = (subject, session)
     keys = {"subject": subject, "kind": "real", "session": session, "given": "", "years": years}
-    lung_ml[scan] = lung_volume(native_mask_of(*scan))
-    measured = measure(latents_of(*scan), volume_of(*scan), mask_of(*scan))
+    lung_ml[scan] = file_lung_volume(native_mask_of(*scan))
+    measured = measure_scan(latents_of(*scan), volume_of(*scan), mask_of(*scan))
     rows.append(keys | {"lung_volume_ml": lung_ml[scan]} | measured)
 
 baseline_of = {subject: (subject, session) for subject, session, _ in reversed(usable)}
@@ -39,7 +40,7 @@ for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes")
     codes = volume.with_name(volume.name.replace("_desc-generated_ct.nii.gz", "_latents.npz"))
     keys = {key: row[key] for key in ("subject", "given", "years")} | {"kind": "generated", "session": ""}
     baseline = baseline_of[row["subject"]]
-    rows.append(keys | {"lung_volume_ml": lung_ml[baseline]} | measure(codes, volume, mask_of(*baseline)))
+    rows.append(keys | {"lung_volume_ml": lung_ml[baseline]} | measure_scan(codes, volume, mask_of(*baseline)))
 
 table = biomarker_table(rows)
 write_table(table, snakemake.output.table)

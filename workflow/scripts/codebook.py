@@ -8,15 +8,16 @@ from lung4d.codebook.decoding import decode_codes
 from lung4d.codebook.shown import DECODED, PATCH, WITH_PATCHES, most_used
 from lung4d.codebook.usage import Tally, cut_patch, usage_table, with_decoded
 from lung4d.figures.codes import decoded_figure, exemplar_figure
-from lung4d.files import atomic
-from lung4d.latents import load_codes, load_latents
-from lung4d.names import LATENTS, VOLUME, scan_file
-from lung4d.tables import read_table, write_table
-from lung4d.training import choose_device
-from lung4d.volumes import open_volume
+from lung4d.io.atomic import atomic
+from lung4d.io.latents import load_codes, load_latents
+from lung4d.io.names import LATENTS, VOLUME, scan_file
+from lung4d.io.tables import read_table, write_table
+from lung4d.io.volumes import open_volume
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
 from lung4d.vqgan.model import load_vqgan
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, output = snakemake.input, snakemake.output
 model = load_vqgan(files.model, choose_device(snakemake.threads))
 settings = model.settings

@@ -5,43 +5,44 @@ from dataclasses import asdict
 from functools import partial
 
 from lung4d import logs
-from lung4d.evaluation import reconstruction, truth, words
-from lung4d.evaluation.coverage import coverage_rows, coverage_table
-from lung4d.evaluation.difficulty import difficulty, unchanged_sets
-from lung4d.evaluation.forecasting import Patient, forecast_table, score_patient
-from lung4d.evaluation.models import Remembering, as_given, decoder_of, forecaster_of
-from lung4d.evaluation.scoring import Ruler, extent_per_year
-from lung4d.evaluation.summary import compare, summarise
-from lung4d.evaluation.tuning import fit
-from lung4d.evaluation.visits import find_patients, load_visits, of_split
-from lung4d.files import write_json
-from lung4d.names import LUNG_MASK, scan_files
+from lung4d.evaluate import findings, reconstruction, truth
+from lung4d.evaluate.change_signal import change_signal, unchanged_sets
+from lung4d.evaluate.coverage import coverage_rows, coverage_table
+from lung4d.evaluate.forecasters import CachedDecoder, as_given, decoder_of, forecaster_of
+from lung4d.evaluate.forecasting import ScoredPatient, forecast_table, score_patient
+from lung4d.evaluate.scoring import Scorer, extent_per_year
+from lung4d.evaluate.summary import compare, summarise
+from lung4d.evaluate.tuning import fit_baselines
+from lung4d.evaluate.visits import find_patients, load_visits, of_split
+from lung4d.io.atomic import write_json
+from lung4d.io.names import LUNG_MASK, scan_files
+from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.tables import read_table, write_table
-from lung4d.training import choose_device
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, params, output = snakemake.input, snakemake.params, snakemake.output
 folders = params.folders
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 ode = load_ode(files.ode, device, parameter_hash(vqgan))
 calibration = Calibration.from_record(load_calibration(files.ode))
-remembering, window = Remembering(vqgan), vqgan.settings.window
+remembering, window = CachedDecoder(vqgan), vqgan.settings.window
 decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
 split = read_table(files.split)
 patients = find_patients(split, folders["resample"], folders["extract_latents"])
 load = partial(load_visits, window=window)
-fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
+fitted = fit_baselines(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 
 truths = truth.truth_folders(folders.get("simulate"), patients)
 noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_extents(truths)
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
-ruler = Ruler(window, params.low_pass)
+ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = load(patient)
@@ -50,7 +51,7 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     if patient.split != "val":
         true = truth.noisefree_of(patient, noisefree, window)
         pace = extent_per_year(patient, visits, ruler, extents)
-        scored_as = Patient(patient.subject, patient.set, pace)
+        scored_as = ScoredPatient(patient.subject, patient.set, pace)
         visits_forecast += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true)
         given = as_given(visits, ode.settings.latents)
         covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
@@ -60,7 +61,7 @@ forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
-hardness, unchanged = difficulty(forecasts, window), unchanged_sets(forecasts)
+hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {
     output.reconstruction: scored,
     output.codes: codes,
@@ -69,9 +70,11 @@ tables = {
     output.differences: differences,
     output.coverage: coverage,
 }
-said = words.reconstruction_words(scored, codes) + words.fitted_words(fitted, window)
-said += words.difficulty_words(hardness) + words.forecast_words(summary, forecast_for)
-said += words.rival_words(differences) + words.blur_words(differences, unchanged) + words.coverage_words(coverage)
+said = findings.reconstruction_words(scored, codes) + findings.fitted_words(fitted, window)
+said += findings.difficulty_words(hardness) + findings.forecast_words(summary, forecast_for)
+said += (
+    findings.rival_words(differences) + findings.blur_words(differences, unchanged) + findings.coverage_words(coverage)
+)
 
 if output.get("segmentation"):  # a cohort with a truth to score against
     baselines = [(patient.subject, patient.sessions[0]) for patient in patients]
@@ -80,7 +83,7 @@ if output.get("segmentation"):  # a cohort with a truth to score against
     fields = scan_files(folders["register"], split, "from-baseline_to-native_xfm.nii.gz")
     registration = truth.registration_table(fields, truth.truth_files(truths, "truth_landmarks"), baselines)
     tables |= {output.segmentation: segmentation, output.registration: registration}
-    said += words.truth_words(segmentation, registration)
+    said += findings.truth_words(segmentation, registration)
 
 for path, table in tables.items():
     write_table(table, path)

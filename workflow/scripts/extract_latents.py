@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from lung4d import logs
-from lung4d.latents import save_latents
-from lung4d.synthetic import RECONSTRUCTION
-from lung4d.tables import read_table
-from lung4d.training import choose_device
-from lung4d.volumes import write_like
+from lung4d.io.latents import save_latents
+from lung4d.io.tables import read_table
+from lung4d.io.volumes import write_like
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
+from lung4d.trajectories.provenance import RECONSTRUCTION
 from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.extraction import extract_latents
 from lung4d.vqgan.model import load_vqgan
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 subject = snakemake.wildcards.subject
 folder = Path(snakemake.output.folder)
 folder.mkdir(parents=True, exist_ok=True)

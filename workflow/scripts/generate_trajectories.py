@@ -4,20 +4,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from lung4d import logs
-from lung4d.names import scan_of
-from lung4d.native import read_visit, visits_named
+from lung4d.io.names import scan_of
+from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.ode.trajectories import Models, band_columns, generate, given_sets, load_visits, years_to_generate
-from lung4d.synthetic import Forecast, volume_hash
-from lung4d.tables import read_table, write_table
-from lung4d.training import choose_device
-from lung4d.trajectory_files import Grids, write_scan
-from lung4d.trajectory_strips import write_strips
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
+from lung4d.trajectories.files import Grids, write_scan
+from lung4d.trajectories.generate import (
+    Models,
+    band_columns,
+    generate,
+    given_sets,
+    load_trajectory_visits,
+    years_to_generate,
+)
+from lung4d.trajectories.native_grid import read_visit, visits_named
+from lung4d.trajectories.provenance import ForecastOrigin, volume_hash
+from lung4d.trajectories.strips import write_strips
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, params = snakemake.input, snakemake.params
 subject, folder = snakemake.wildcards.subject, Path(snakemake.output.folder)
 folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +44,9 @@ rows = []
 if scans.empty:
     logger.warning("patient %s has no usable scan: nothing to generate", subject)
 else:
-    visits, baseline = load_visits(scans, files.volumes, files.masks, files.latents, window, model.settings.latents)
+    visits, baseline = load_trajectory_visits(
+        scans, files.volumes, files.masks, files.latents, window, model.settings.latents
+    )
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
     for given in given_sets(len(visits.years)):
@@ -47,7 +56,7 @@ else:
         grids = Grids(baseline, visits.sessions[0], visits.region, visits.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         for scan in generate(models, visits, given, years, params.decoding, params.mix):
-            forecast = Forecast(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
+            forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
             file = write_scan(scan, forecast, grids, folder, params.dicom)
             keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
             rows.append((*keys, *band_columns(scan.bands).values()))

@@ -4,38 +4,40 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lung4d import checks, disk, plan
-from lung4d.files import write_text
+from lung4d.io.atomic import write_text
+from lung4d.pipeline import disk_use, dry_run, preflight
 
 params = snakemake.params
 
-command = [sys.executable, "-m", "snakemake", "--nolock", *plan.as_dry_run(params.arguments)]
-dry_run = subprocess.run(command, cwd=params.started_in, capture_output=True, text=True)
-if dry_run.returncode:
-    raise SystemExit(f"the dry run failed:\n{dry_run.stdout[-3000:]}\n{dry_run.stderr[-3000:]}")
-works = plan.read_dry_run(dry_run.stdout + dry_run.stderr)
-trained = {rule: plan.training_seconds(Path("results") / rule / "checkpoints") for rule in plan.TRAININGS}
+command = [sys.executable, "-m", "snakemake", "--nolock", *dry_run.as_dry_run(params.arguments)]
+told = subprocess.run(command, cwd=params.started_in, capture_output=True, text=True)
+if told.returncode:
+    raise SystemExit(f"the dry run failed:\n{told.stdout[-3000:]}\n{told.stderr[-3000:]}")
+works = dry_run.read_dry_run(told.stdout + told.stderr)
+trained = {rule: dry_run.training_seconds(Path("results") / rule / "checkpoints") for rule in dry_run.TRAININGS}
 lines = [f"{params.patients} patients, {params.scans} scans; the tables and the configuration are good."]
-lines += plan.plan_lines(works, plan.recorded_seconds(Path(".snakemake/metadata")), trained)
+lines += dry_run.plan_lines(works, dry_run.recorded_seconds(Path(".snakemake/metadata")), trained)
 
-sources = sum(map(disk.folder_bytes, params.sources)) or params.scans * disk.simulated_bytes(params.config)
-expected, there = disk.predicted(sources, params.scans, params.patients, params.config), disk.used("results")
-due = plan.due_stages(works)
+sources = sum(map(disk_use.folder_bytes, params.sources)) or params.scans * disk_use.simulated_bytes(params.config)
+expected, there = disk_use.predicted(sources, params.scans, params.patients, params.config), disk_use.used("results")
+due = dry_run.due_stages(works)
 coming = {stage: size for stage, size in expected.items() if stage in due}
-wanted, free = disk.still_wanted(coming, there), disk.free_bytes(".")
-lines += ["", f"Disk: about {disk.in_words(wanted)} will be written, {disk.in_words(free)} are free."]
-lines += disk.table(expected, there)
+wanted, free = disk_use.still_wanted(coming, there), disk_use.free_bytes(".")
+lines += ["", f"Disk: about {disk_use.size_in_words(wanted)} will be written, {disk_use.size_in_words(free)} are free."]
+lines += disk_use.table(expected, there)
 
-problems = checks.check_weights(params.config)
-problems += checks.check_processes({rule: work.resources for rule, work in works.items()}, params.config)
-requests = plan.requests(works.values())
+problems = preflight.check_weights(params.config)
+problems += preflight.check_processes({rule: work.resources for rule, work in works.items()}, params.config)
+requests = dry_run.requests(works.values())
 if requests:
-    problems += checks.check_requests(requests)
+    problems += preflight.check_requests(requests)
     lines += ["", *(f"SLURM: {request}" for request in requests)]
 else:
-    lines += ["", f"GPU: {checks.find_gpu() or 'none here; everything runs on the CPU, trainings take days'}"]
+    lines += ["", f"GPU: {preflight.find_gpu() or 'none here; everything runs on the CPU, trainings take days'}"]
 if wanted > free:
-    problems.append(f"{disk.in_words(wanted)} will be written, {disk.in_words(free)} are free; make room")
+    problems.append(
+        f"{disk_use.size_in_words(wanted)} will be written, {disk_use.size_in_words(free)} are free; make room"
+    )
 
 lines += ["", *(f"Problem: {problem}." for problem in problems)] if problems else ["", "Nothing stands in the way."]
 text = "\n".join(lines)

@@ -1,12 +1,12 @@
 """One table of every scan's status and quality numbers, with flags."""
 
-from lung4d import logs
-from lung4d.files import read_status
-from lung4d.names import STATUS, scan_file
+from lung4d.io.names import STATUS, scan_file
+from lung4d.io.status import read_status
+from lung4d.io.tables import write_table
+from lung4d.pipeline import job
 from lung4d.qc import Thresholds, flatten
-from lung4d.tables import write_table
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 params = snakemake.params
 
 years = {(scan["subject"], scan["session"]): float(scan["years"]) for scan in params.scans}

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from lung4d import logs
-from lung4d.files import read_json, write_text
-from lung4d.names import CT, LUNG_MASK, VOLUME, patient_folders, scan_files, scan_of
-from lung4d.site.folder import folder_map
-from lung4d.site.report import report
-from lung4d.site.results import Images, Results, Tables
-from lung4d.tables import read_table
+from lung4d.io.atomic import read_json, write_text
+from lung4d.io.names import CT, LUNG_MASK, VOLUME, patient_folders, scan_files, scan_of
+from lung4d.io.tables import read_table
+from lung4d.pipeline import job
+from lung4d.report.folder_map import folder_map
+from lung4d.report.report import report
+from lung4d.report.results import Images, Results, Tables
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, params = snakemake.input, snakemake.params
 
 

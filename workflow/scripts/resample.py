@@ -1,11 +1,12 @@
 """resample: the original scan, sampled once through its displacement field, on the patient's grid."""
 
-from lung4d import logs
-from lung4d.files import Status, first_failure, leave_empty, write_status
-from lung4d.nifti import read_image, write_image
-from lung4d.resampling import resample_visit
+from lung4d.io.atomic import leave_empty
+from lung4d.io.nifti import read_image, write_image
+from lung4d.io.status import Status, first_failure, write_status
+from lung4d.pipeline import job
+from lung4d.resample import resample_visit
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 source, params = snakemake.input, snakemake.params
 
 status = first_failure(source.status)

@@ -2,20 +2,22 @@
 
 import SimpleITK as sitk
 
-from lung4d import logs, lung_network, lung_quality, lungs
-from lung4d.files import Status, UnusableScan, first_failure, leave_empty, write_status
-from lung4d.nifti import read_image, write_image
+from lung4d.io.atomic import leave_empty
+from lung4d.io.nifti import read_image, write_image
+from lung4d.io.status import Status, UnusableScan, first_failure, write_status
+from lung4d.pipeline import job
+from lung4d.segment import masks, network, quality
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 params, given = snakemake.params, snakemake.input.get("mask")
 
 
-def segment(scan: sitk.Image) -> lungs.Segmentation:
+def segment(scan: sitk.Image) -> masks.Segmentation:
     if given:
-        return lungs.take_mask(lungs.read_mask(given), scan)
+        return masks.take_mask(masks.read_mask(given), scan)
     if params.method == "lungmask":
-        return lung_network.segment_by_network(scan, params.weights, params.weights_sha256)
-    return lungs.segment_by_intensity(scan)
+        return network.segment_by_network(scan, params.weights, params.weights_sha256)
+    return masks.segment_by_intensity(scan)
 
 
 status = first_failure(snakemake.input.status)
@@ -23,8 +25,8 @@ if status is None:
     scan = read_image(snakemake.input.ct)
     try:
         found = segment(scan)
-        numbers = lung_quality.quality(scan, found.mask)
-        flags = found.flags + lung_quality.check(numbers, params.min_volume_ml, params.max_volume_ml)
+        numbers = quality.quality(scan, found.mask)
+        flags = found.flags + quality.check(numbers, params.min_volume_ml, params.max_volume_ml)
     except UnusableScan as reason:
         status = Status(ok=False, stage="segment", reason=str(reason))
     else:

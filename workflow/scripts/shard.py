@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lung4d import logs
-from lung4d.files import write_json, write_text
-from lung4d.shards import digest_of
+from lung4d.io.atomic import write_json, write_text
+from lung4d.pipeline import job
+from lung4d.pipeline.shards import result_digest
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 params, threads = snakemake.params, snakemake.threads
 # What the Snakemake inside says names the user's files, which stay out of results/.
 said = Path(".snakemake/log") / f"{snakemake.rule}_{snakemake.wildcards.shard}.log"
@@ -47,6 +47,6 @@ if status:
     logger.error("could not be made: %s", ", ".join(missing) or "no result is missing, but one is out of date")
     raise SystemExit(f"the logs of the stages say why, in results/logs; what Snakemake says is in {said}")
 
-rows = [f"{target}\t{digest_of(target)}\n" for target in params.targets]
+rows = [f"{target}\t{result_digest(target)}\n" for target in params.targets]
 write_text("".join(["target\tdigest\n", *rows]), snakemake.output.table)
 logger.info("%d results", len(rows))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lung4d import logs
+from lung4d.pipeline import job
 from lung4d.simulate.patient import find_patient, write_patient
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 settings = snakemake.params.settings
 patient = find_patient(settings, snakemake.wildcards.subject)
 logger.info("subject %s: %d visits, %s", patient.subject, len(patient.visits), "DICOM" if patient.dicom else "NIfTI")

@@ -1,10 +1,10 @@
 """The built-in cohort's tables: scans and participants as a user would have them, outcomes as the truth."""
 
-from lung4d import logs
+from lung4d.io.tables import write_table
+from lung4d.pipeline import job
 from lung4d.simulate.cohort import count_cohort, simulate_cohort, simulate_tables
-from lung4d.tables import write_table
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 settings = snakemake.params.settings
 scans, participants, outcomes = simulate_tables(settings)
 write_table(scans, snakemake.output.scans)

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from lung4d import logs
-from lung4d.files import read_status
-from lung4d.names import STATUS, scan_file
-from lung4d.splitting import one_set_each, split_scans
-from lung4d.tables import write_table
+from lung4d.io.names import STATUS, scan_file
+from lung4d.io.status import read_status
+from lung4d.io.tables import write_table
+from lung4d.pipeline import job
+from lung4d.visits.split import one_set_each, split_scans
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 params = snakemake.params
 
 scans = pd.DataFrame(params.scans, columns=["subject", "session", "years"]).astype({"subject": str, "session": str})

@@ -1,15 +1,15 @@
 """Survival: do the codes of real and of generated scans carry prognosis?"""
 
-from lung4d import logs
-from lung4d.files import write_json
+from lung4d.io.atomic import write_json
+from lung4d.io.tables import read_table, write_table
+from lung4d.pipeline import job
 from lung4d.survival.analysis import analyse
-from lung4d.survival.fitting import Settings
-from lung4d.survival.words import summary
-from lung4d.tables import read_table, write_table
+from lung4d.survival.findings import summary
+from lung4d.survival.fitting import SurvivalSettings
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 
-settings = Settings(**{key: getattr(snakemake.params, key) for key in Settings.__dataclass_fields__})
+settings = SurvivalSettings(**{key: getattr(snakemake.params, key) for key in SurvivalSettings.__dataclass_fields__})
 results = analyse(
     read_table(snakemake.input.biomarkers),
     read_table(snakemake.input.split),

@@ -2,21 +2,21 @@
 
 from functools import partial
 
-from lung4d import logs
-from lung4d.evaluation.models import Remembering, decodings_of, forecaster_of
-from lung4d.evaluation.rivals import Rival, score_rivals
-from lung4d.evaluation.scoring import Ruler
-from lung4d.evaluation.tuning import fit
-from lung4d.evaluation.visits import find_patients, load_visits
-from lung4d.files import write_text
+from lung4d.evaluate.comparison import ScoredModel, score_models
+from lung4d.evaluate.forecasters import CachedDecoder, decodings_of, forecaster_of
+from lung4d.evaluate.scoring import Scorer
+from lung4d.evaluate.table1 import as_page, fill_table
+from lung4d.evaluate.tuning import fit_baselines
+from lung4d.evaluate.variants import OWN, TABLE1
+from lung4d.evaluate.visits import find_patients, load_visits
+from lung4d.io.atomic import write_text
+from lung4d.io.tables import read_table, write_table
 from lung4d.ode.ensemble import load_ode
-from lung4d.table1 import as_page, fill_table
-from lung4d.tables import read_table, write_table
-from lung4d.training import choose_device
-from lung4d.variants import OWN, TABLE1
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, params, output = snakemake.input, snakemake.params, snakemake.output
 folders = params.folders
 device = choose_device(snakemake.threads)
@@ -25,15 +25,16 @@ window, stage_1 = vqgan.settings.window, parameter_hash(vqgan)
 
 own = load_ode(files.ode, device, stage_1)
 rivals = {
-    row.name: Rival(load_ode(path, device, stage_1), ("pure",)) for row, path in zip(TABLE1, files.models, strict=True)
+    row.name: ScoredModel(load_ode(path, device, stage_1), ("pure",))
+    for row, path in zip(TABLE1, files.models, strict=True)
 }
-rivals[OWN] = Rival(own, decodings_of(own))
+rivals[OWN] = ScoredModel(own, decodings_of(own))
 
 patients = find_patients(read_table(files.split), folders["resample"], folders["extract_latents"])
-load, forecast = partial(load_visits, window=window), forecaster_of(Remembering(vqgan), own, ("pure", "residual"))
-fitted = fit(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
-ruler = Ruler(window, params.low_pass)
-forecasts = score_rivals(patients, rivals, vqgan, fitted, ruler, given_too=params.given_too)
+load, forecast = partial(load_visits, window=window), forecaster_of(CachedDecoder(vqgan), own, ("pure", "residual"))
+fitted = fit_baselines(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
+ruler = Scorer(window, params.low_pass)
+forecasts = score_models(patients, rivals, vqgan, fitted, ruler, given_too=params.given_too)
 
 table = fill_table(forecasts, params.given_too)
 page = as_page(table)

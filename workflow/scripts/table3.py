@@ -1,15 +1,15 @@
 """Table 3 of the paper on this cohort: every row's autoencoder on the held-out scans, beside the paper's numbers."""
 
-from lung4d import logs
-from lung4d.evaluation.autoencoders import score_autoencoder
-from lung4d.files import write_text
-from lung4d.table3 import ROWS, SETS, as_page, fill_table
-from lung4d.tables import read_table, write_table
-from lung4d.training import choose_device
+from lung4d.evaluate.autoencoders import score_autoencoder
+from lung4d.evaluate.table3 import ROWS, SETS, as_page, fill_table
+from lung4d.io.atomic import write_text
+from lung4d.io.tables import read_table, write_table
+from lung4d.pipeline import job
+from lung4d.training.device import choose_device
 from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.model import load_vqgan
 
-logger = logs.start(snakemake.log[0])
+logger = job.start(snakemake.log[0])
 files, output = snakemake.input, snakemake.output
 device = choose_device(snakemake.threads)
 

@@ -2,23 +2,27 @@
 
 from functools import partial
 
-from lung4d import logs
 from lung4d.figures.progress import plot_progress
-from lung4d.launch import launch
-from lung4d.ode.calibration import Calibration, judge_forecasts
+from lung4d.io.tables import read_table, write_table
+from lung4d.ode.calibration import Calibration, held_out_residuals
 from lung4d.ode.ensemble import save_ode
 from lung4d.ode.model import ODESettings
-from lung4d.ode.options import Options
+from lung4d.ode.options import ODETraining
 from lung4d.ode.sequences import latent_files, load_sequences
 from lung4d.ode.training import start_training, train
-from lung4d.ranks import join
-from lung4d.tables import read_table, write_table
-from lung4d.training import Checkpoints, Lock, Stopper, choose_device, digest_of
+from lung4d.pipeline import job
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.device import choose_device
+from lung4d.training.digest import training_digest
+from lung4d.training.launch import launch
+from lung4d.training.lock import Lock
+from lung4d.training.ranks import join
+from lung4d.training.stopping import Stopper
 from lung4d.vqgan.data import usable_scans
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 ranks = join()
-logger = logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
+logger = job.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params, output = dict(snakemake.params.items()), snakemake.output
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 
@@ -34,8 +38,8 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     settings = ODESettings.of({**params, "channels": vqgan.settings.embedding, "factor": vqgan.settings.compression})
     scans = usable_scans(split, resampled)
     read = [snakemake.input.vqgan, *latents, *(file for scan in scans for file in (scan.volume, scan.mask))]
-    digest = digest_of(params, split, read)
-    training = start_training(settings, Options.of(params), sequences, device, output.history, ranks)
+    digest = training_digest(params, split, read)
+    training = start_training(settings, ODETraining.of(params), sequences, device, output.history, ranks)
     plot = partial(plot_progress, path=output.progress)
     members = train(training, Checkpoints(params["checkpoints"], digest), stopper, lock, plot)
 
@@ -44,6 +48,6 @@ if ranks.first:
         raise RuntimeError("the 3D-VQ-GAN changed while stage 2 was trained")
     logger.info("the 3D-VQ-GAN is unchanged, parameter hash %s", stage_1)
     weights = [member["weights"] for member in members]
-    residuals, deviations = judge_forecasts(sequences, training.honest_models(weights), window)
+    residuals, deviations = held_out_residuals(sequences, training.honest_models(weights), window)
     write_table(residuals, output.residuals)
     save_ode(settings, weights, output.model, stage_1, Calibration.of(residuals, deviations).record())

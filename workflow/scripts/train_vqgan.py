@@ -3,21 +3,25 @@
 from functools import partial
 from pathlib import Path
 
-from lung4d import logs
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.figures.progress import plot_progress
-from lung4d.launch import launch
-from lung4d.ranks import join
-from lung4d.tables import read_table
-from lung4d.training import Checkpoints, Lock, Stopper, choose_device, digest_of
+from lung4d.io.tables import read_table
+from lung4d.pipeline import job
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.device import choose_device
+from lung4d.training.digest import training_digest
+from lung4d.training.launch import launch
+from lung4d.training.lock import Lock
+from lung4d.training.ranks import join
+from lung4d.training.stopping import Stopper
 from lung4d.vqgan.data import usable_scans
-from lung4d.vqgan.model import Settings, save_vqgan
-from lung4d.vqgan.options import Options
+from lung4d.vqgan.model import VQGANSettings, save_vqgan
+from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.run import start_run
 from lung4d.vqgan.training import Pictures, train
 
 ranks = join()
-logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
+job.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params, progress = dict(snakemake.params.items()), Path(snakemake.output.progress)
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 
@@ -27,8 +31,8 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     device = choose_device(snakemake.threads)
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
     scans = usable_scans(split, params["folders"]["resample"])
-    digest = digest_of(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
-    run = start_run(Settings.of(params), Options.of(params), scans, device, snakemake.output.history, ranks)
+    digest = training_digest(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
+    run = start_run(VQGANSettings.of(params), VQGANTraining.of(params), scans, device, snakemake.output.history, ranks)
     pictures = Pictures(
         partial(plot_progress, path=progress), partial(draw_reconstruction, folder=progress.parent / "reconstructions")
     )

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
-from lung4d.launch import launch
-from lung4d.ranks import join
-from lung4d.training import Lock, Stopper
+from lung4d.training.launch import launch
+from lung4d.training.lock import Lock
+from lung4d.training.ranks import join
+from lung4d.training.stopping import Stopper
 
 ranks = join()
 with Stopper() as stopper, Lock(Path.cwd(), held=ranks.count > 1) as lock:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lung4d.files import Status
+from lung4d.io.status import Status
 
 STAGES = ("convert", "segment", "register", "resample")
 

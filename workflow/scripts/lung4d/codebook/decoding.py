@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lung4d.volumes import from_unit
+from lung4d.io.volumes import from_unit
 from lung4d.vqgan.layers import NormSiLU
 from lung4d.vqgan.model import VQGAN
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lung4d.codebook.shown import EXEMPLARS
-from lung4d.splitting import SETS
+from lung4d.visits.split import SETS
 from lung4d.vqgan.quantiser import USED_FROM
 
 PLACE = ["code", "subject", "session", "z", "y", "x", "draw"]

@@ -79,7 +79,7 @@ def interval_bars(bars: list[Bar], label: str, zero: str = "") -> Chart:
     return both_schemes(draw)
 
 
-def kaplan_meier(curves: pd.DataFrame, risk_times: list[float], title: str = "") -> Chart:
+def kaplan_meier_chart(curves: pd.DataFrame, risk_times: list[float], title: str = "") -> Chart:
     """Survival by group, with numbers at risk below.
 
     `curves` has the columns group, time (years), survival (0 to 1), at_risk, and may have low and high; one row a step,

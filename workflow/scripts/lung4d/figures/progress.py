@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lung4d.files import atomic
+from lung4d.io.atomic import atomic
 
 HELD_OUT = "held_out_"  # prefix of a column that is drawn into the panel of the column without it
 

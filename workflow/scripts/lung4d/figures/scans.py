@@ -3,16 +3,7 @@
 import numpy as np
 
 from lung4d.figures.mosaic import mosaic
-from lung4d.figures.slices import (
-    Plane,
-    Tile,
-    change,
-    cut,
-    grey,
-    lung_index,
-    overlay,
-    plane_spacing,
-)
+from lung4d.figures.slices import Plane, Tile, change, cut, grey, lung_index, overlay, plane_spacing
 
 Spacing = tuple[float, float, float]
 BASAL = 0.3  # of the lung's height: fibrosis starts near the bases

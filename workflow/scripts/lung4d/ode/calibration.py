@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from scipy import optimize
 
-from lung4d.biomarkers import lung_density
+from lung4d.biomarkers.measures import lung_density
+from lung4d.io.volumes import from_unit
 from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.sequences import Sequence
-from lung4d.volumes import from_unit
 
 MEASURES = ("mean_density_hu", "high_attenuation_percent")
 COVERAGE = 0.9
@@ -51,7 +51,7 @@ class Band:
         return forecast + self.low * scale, forecast + self.high * scale
 
 
-def judge_forecasts(
+def held_out_residuals(
     sequences: Iterable[Sequence], model_of: Mapping[str, Ensemble], window: tuple[float, float]
 ) -> tuple[pd.DataFrame, float]:
     """Forecasts of every visit from every shorter series of the patient's first visits, against what was seen.
@@ -64,13 +64,13 @@ def judge_forecasts(
     rows, ratios = [], []
     for sequence in sequences:
         if sequence.subject in model_of and model_of[sequence.subject].settings.maps:
-            of_patient, ratio = _judge_patient(sequence, model_of[sequence.subject], window)
+            of_patient, ratio = _residuals_of(sequence, model_of[sequence.subject], window)
             rows += of_patient
             ratios.append(ratio)
     return pd.DataFrame(rows, columns=COLUMNS), float(np.mean(ratios)) if ratios else float("nan")
 
 
-def _judge_patient(sequence: Sequence, model: Ensemble, window: tuple[float, float]) -> tuple[list[tuple], float]:
+def _residuals_of(sequence: Sequence, model: Ensemble, window: tuple[float, float]) -> tuple[list[tuple], float]:
     visits = sequence.visits().merged()
     observed = measures(visits.scans, visits.region, window)
     rows, ratios = [], []

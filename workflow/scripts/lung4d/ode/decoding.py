@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lung4d.ode.given import Given
 from lung4d.ode.model import Forecast
+from lung4d.ode.observed import ObservedVisits
 from lung4d.ode.times import Years, as_years, blend_weights
 
 SHARES = {"pure": 0.0, "residual": 1.0, "mix": 0.5}  # of the given scan's own detail, by modes that decode latents
@@ -15,12 +15,14 @@ SMALL = 16384  # latent voxels up to which two volumes are decoded at once
 
 
 @torch.no_grad()
-def decode_forecast(vqgan, forecast: Forecast, given: Given, query: Years, mode: str, mix: float = 0.5) -> torch.Tensor:
+def decode_forecast(
+    vqgan, forecast: Forecast, given: ObservedVisits, query: Years, mode: str, mix: float = 0.5
+) -> torch.Tensor:
     """Volumes (q, D, H, W) float32 on the CPU, HU window as [-0.5, 0.5], of a forecast from `given` at `query` (q,).
 
     With G the decoder of `vqgan` and i the given visit that anchors the query (blended between two, as latents are):
 
-    drawn     the scan at hand with its own detail and the change at the scan's resolution (lung4d.ode.drawing)
+    drawn     the scan at hand with its own detail and the change at the scan's resolution (lung4d.ode.image_decoder)
     expected  the same without the scan's noise: the most probable scan, smoother than any real one
     pure      X(t) = G(z(t)), equation 7
     residual  X(t) = X_i + region * (G(z(t)) - G(z_i)): the scan's own detail stays, only the change is decoded
@@ -42,7 +44,9 @@ def decode_forecast(vqgan, forecast: Forecast, given: Given, query: Years, mode:
     return torch.where(given.region, decoded.clamp(-0.5, 0.5), given.scans[0])
 
 
-def _through_latents(vqgan, z_query: torch.Tensor, given: Given, query: np.ndarray, share: float) -> torch.Tensor:
+def _through_latents(
+    vqgan, z_query: torch.Tensor, given: ObservedVisits, query: np.ndarray, share: float
+) -> torch.Tensor:
     """Volumes (q, D, H, W) decoded from latents, to which `share` of what the autoencoder loses is given back."""
     weights = blend_weights(given.years, query)
     anchors = np.flatnonzero(weights.any(0)) if share else []

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lung4d.checkpoints import save_whole
-from lung4d.files import reading
-from lung4d.ode.drawing import dtype_for
-from lung4d.ode.given import Given
+from lung4d.io.atomic import reading
+from lung4d.ode.image_decoder import dtype_for
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
+from lung4d.ode.observed import ObservedVisits
 from lung4d.ode.times import Years
+from lung4d.training.checkpoints import save_whole
 
 
 class Ensemble(nn.Module):
@@ -33,7 +33,7 @@ class Ensemble(nn.Module):
         return self.members[0].settings
 
     @torch.no_grad()
-    def forecast(self, given: Given, query: Years) -> Forecast:
+    def forecast(self, given: ObservedVisits, query: Years) -> Forecast:
         """Means of the members' forecasts, see `LatentODE.forecast`; to `variance` that of their means is added."""
         total, squares = None, None
         for member in self.members:

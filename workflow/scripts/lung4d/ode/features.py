@@ -6,7 +6,7 @@ All are made of given visits only, and are of order one: a scan's unit value cou
 import torch
 from torch.nn import functional as F
 
-from lung4d.ode.given import DENSITIES, Given, pooled
+from lung4d.ode.observed import DENSITIES, ObservedVisits, pooled
 
 LUNG, STEP = -0.4, 0.1  # unit scale: about -850 HU, and 150 HU
 MEMORY = 0.5  # years: a change between visits much closer than this is mostly noise, and is shrunk towards none
@@ -15,7 +15,7 @@ SMOOTHED = 4
 LATENT_FEATURES, IMAGE_FEATURES, WHOLE_FEATURES = 7 + 2 * DENSITIES, 6 + SMOOTHED, 1 + 2 * DENSITIES
 
 
-def latent_features(given: Given) -> torch.Tensor:
+def latent_features(given: ObservedVisits) -> torch.Tensor:
     """Features (n, LATENT_FEATURES, d, h, w) of n merged visits at latent resolution, 0 outside the lung.
 
     Per visit: mean and standard deviation of the scan in each block, its change per year since the visit before,
@@ -44,7 +44,7 @@ def latent_features(given: Given) -> torch.Tensor:
     return features * given.mask
 
 
-def image_features(given: Given, anchor: int, smooth: torch.Tensor) -> torch.Tensor:
+def image_features(given: ObservedVisits, anchor: int, smooth: torch.Tensor) -> torch.Tensor:
     """Features (1, IMAGE_FEATURES, D, H, W) of the visit `anchor` among n merged visits, 0 outside the lung.
 
     The scan, what `smoothed` gives of it, the mean of all visits, their trend per year; lung, depth and height.
@@ -56,7 +56,7 @@ def image_features(given: Given, anchor: int, smooth: torch.Tensor) -> torch.Ten
     return (torch.stack(features) * given.region)[None]
 
 
-def whole_features(given: Given, anchor: int) -> torch.Tensor:
+def whole_features(given: ObservedVisits, anchor: int) -> torch.Tensor:
     """Features (1, WHOLE_FEATURES) of the whole lung at the visit `anchor` among n merged visits.
 
     Its densities, their trend per year over all visits, and the spread of the visits' times.
@@ -66,7 +66,7 @@ def whole_features(given: Given, anchor: int) -> torch.Tensor:
     return torch.cat([density[anchor], trend_per_year(density, given.years), spread])[None]
 
 
-def smoothed(given: Given, anchor: int) -> torch.Tensor:
+def smoothed(given: ObservedVisits, anchor: int) -> torch.Tensor:
     """What else than the scan `anchor` itself may stand for the lung at its time: (SMOOTHED, D, H, W), unit scale.
 
     Its means over 3 and 5 voxels along each axis within the lung, the mean of all visits, and that over 3 voxels.
@@ -106,7 +106,7 @@ def _counted(values: torch.Tensor) -> torch.Tensor:
     return (values - LUNG) / STEP
 
 
-def _densities(given: Given) -> torch.Tensor:
+def _densities(given: ObservedVisits) -> torch.Tensor:
     mean, beside = given.densities[:, :1] - LUNG, given.densities[:, 1:]
     return torch.cat([mean, beside], 1) / DENSITY
 

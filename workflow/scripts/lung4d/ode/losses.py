@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from lung4d.ode.features import STEP
-from lung4d.ode.given import pooled
 from lung4d.ode.model import Forecast
+from lung4d.ode.observed import pooled
 
 SMOOTHED = (2, 4)  # voxels along the edges of the blocks
 

@@ -1,8 +1,8 @@
 """The latent disease ODE: given visits at any times, the latent and the scan at any other times.
 
 Encoder (3D-ConvGRU) -> hidden state at the anchor visit -> neural ODE on both sides of it -> difference decoder, and
-beside it the drawing of scans (lung4d.ode.drawing). Appendix D.3 of the 4D-VQ-GAN paper; where we differ, the setting
-that does so is said to.
+beside it the drawing of scans (lung4d.ode.image_decoder). Appendix D.3 of the 4D-VQ-GAN paper; where we differ, the
+setting that does so is said to.
 """
 
 import math
@@ -16,16 +16,16 @@ from torch import nn
 
 from lung4d.ode.convgru import ConvGRU
 from lung4d.ode.convolution import Conv3d
-from lung4d.ode.drawing import Drawing
 from lung4d.ode.dynamics import Dynamics, Solver, integrate
 from lung4d.ode.features import LATENT_FEATURES, latent_features
-from lung4d.ode.given import Given
+from lung4d.ode.image_decoder import ImageDecoder
+from lung4d.ode.observed import ObservedVisits
 from lung4d.ode.times import DECIMALS, Years, as_years, blend_weights
-from lung4d.sections import Section
+from lung4d.training.settings import SettingsSection
 
 
 @dataclass(frozen=True)
-class ODESettings(Section):
+class ODESettings(SettingsSection):
     """What makes a model; `channels` and `factor` (voxels per latent voxel along each axis) are stage 1's, the rest are
     keys of the config section `train_ode`.
 
@@ -98,12 +98,12 @@ class LatentODE(nn.Module):
         self.encoder = ConvGRU(inputs, settings.hidden, settings.time_gap, self._move if self.between else None)
         self.dynamics = Dynamics(settings.hidden, settings.time_in_dynamics)
         self.decoder = _projector(settings)
-        self.drawing = Drawing(settings.hidden, settings.maps, settings.factor) if settings.maps else None
+        self.drawing = ImageDecoder(settings.hidden, settings.maps, settings.factor) if settings.maps else None
         self.register_buffer("shift", torch.zeros(settings.channels))
         self.register_buffer("scale", torch.ones(()))
 
     @torch.no_grad()
-    def forecast(self, given: Given, query: Years) -> Forecast:
+    def forecast(self, given: ObservedVisits, query: Years) -> Forecast:
         """The forecast at the `query` years (q,): any real years, before, between, at or after the given visits.
 
         The visits of `given` may be unsorted and have ties; those at the same time are averaged. With the telescoping
@@ -122,7 +122,7 @@ class LatentODE(nn.Module):
         asked = torch.as_tensor(np.asarray(place, dtype=np.int64), device=self.shift.device)
         return Forecast(*(None if part is None else part[asked] for part in self(given, times)))
 
-    def forward(self, given: Given, query: np.ndarray, draw: Sequence[int] | None = None) -> Forecast:
+    def forward(self, given: ObservedVisits, query: np.ndarray, draw: Sequence[int] | None = None) -> Forecast:
         """As `forecast`, with gradients, for years of `given` that are distinct, and both they and `query` ascending.
 
         `draw`: which of the queries to draw, all by default.
@@ -149,7 +149,7 @@ class LatentODE(nn.Module):
         return forecast._replace(**drawn)
 
     def _draw(
-        self, given: Given, query: np.ndarray, state: torch.Tensor, asked: torch.Tensor, at_given: torch.Tensor
+        self, given: ObservedVisits, query: np.ndarray, state: torch.Tensor, asked: torch.Tensor, at_given: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """The drawn fields of `Forecast` at `query` years, whose states are `asked`; blended between two visits."""
         weights = blend_weights(given.years, query)
@@ -178,7 +178,7 @@ class LatentODE(nn.Module):
         if self.drawing:
             self.drawing.dtype = dtype
 
-    def encode(self, given: Given) -> torch.Tensor:
+    def encode(self, given: ObservedVisits) -> torch.Tensor:
         """Hidden state (1, hidden, d, h, w) at the anchor: the last visit (forward) or the baseline (backward)."""
         visits = (given.z - self.shift[:, None, None, None]) / self.scale * given.mask
         if self.settings.features:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lung4d.gradients import falling_lr
-from lung4d.sections import Section
+from lung4d.training.gradients import falling_lr
+from lung4d.training.settings import SettingsSection
 
 
 @dataclass(frozen=True)
-class Options(Section):
+class ODETraining(SettingsSection):
     """The keys of the config section `train_ode` of the same names."""
 
     SECTION: ClassVar[str] = "train_ode"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lung4d.ode.given import Given
-from lung4d.ode.options import Options
+from lung4d.ode.observed import ObservedVisits
+from lung4d.ode.options import ODETraining
 from lung4d.ode.sequences import Sequence, crop_box, draw_given
 
 
@@ -14,7 +14,7 @@ class Sample:
     """Merged visits of one patient in a crop, and the indices of those that are given to the model."""
 
     subject: str
-    visits: Given
+    visits: ObservedVisits
     given: np.ndarray
 
     @property
@@ -28,7 +28,7 @@ class Samples:
     Every patient comes once an epoch, in a `crop_box` of `Options.crop`.
     """
 
-    def __init__(self, patients: list[Sequence], options: Options, seed: int):
+    def __init__(self, patients: list[Sequence], options: ODETraining, seed: int):
         self.patients, self.options, self.seed = patients, options, seed
 
     def draw(self, number: int) -> Sample:

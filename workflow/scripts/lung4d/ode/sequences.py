@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lung4d.latents import load_latents
-from lung4d.names import LATENTS, LUNG_MASK, VOLUME, scan_files
-from lung4d.ode.given import Given, densities_of, depth_of, height_of
+from lung4d.io.latents import load_latents
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_files
+from lung4d.io.volumes import open_mask, open_volume, read_spacing, to_unit
+from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of
 from lung4d.ode.times import as_years
-from lung4d.volumes import open_mask, open_volume, read_spacing, to_unit
 
 # Shares of the random draws: the first visits are given, as a patient in follow-up has them; all but one between them,
 # as where a scan is missing. The rest gives any visits.
@@ -40,12 +40,12 @@ class Sequence:
     height: np.ndarray
     densities: torch.Tensor
 
-    def visits(self, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> Given:
+    def visits(self, box: tuple[slice, slice, slice] = (slice(None),) * 3) -> ObservedVisits:
         """All visits in a box of latent voxels and the same box of the scans; everything by default."""
         factor = self.region.shape[0] // self.mask.shape[0]
         large = tuple(slice(*(None if edge is None else edge * factor for edge in (s.start, s.stop))) for s in box)
         scans = np.stack([to_unit(volume[large], self.window) for volume in self.volumes])
-        return Given(
+        return ObservedVisits(
             years=self.years,
             z=self.z[:, :, *box],
             mask=self.mask[box],

@@ -5,23 +5,23 @@ from typing import Any
 
 import torch
 
-from lung4d.gradients import GradientSum, apply_step
 from lung4d.ode.losses import image_losses, latent_losses
 from lung4d.ode.model import LatentODE
-from lung4d.ode.options import Options
+from lung4d.ode.options import ODETraining
 from lung4d.ode.samples import Sample, Samples
-from lung4d.ranks import Ranks
+from lung4d.training.gradients import GradientSum, apply_step
+from lung4d.training.ranks import Ranks
 
 WEIGHTS = {"reconstruction": "latent", "difference": "latent", "image": "image", "low_pass": "low_pass"}
 
 
 @dataclass
-class Run:
+class MemberState:
     """The training of one member. `step` counts its finished optimiser steps, of `steps`."""
 
     model: LatentODE
     optimiser: torch.optim.Optimizer
-    options: Options
+    options: ODETraining
     samples: Samples
     steps: int
     device: torch.device
@@ -46,7 +46,7 @@ class Run:
         self.step, self.since_validation, self.best = state["step"], state["since_validation"], state["best"]
 
 
-def train_step(run: Run) -> dict[str, float]:
+def train_step(run: MemberState) -> dict[str, float]:
     """One step: the gradients of `accumulation` patients, shared out among the ranks, are averaged."""
     options, gradient = run.options, GradientSum(run.model)
     run.model.train()
@@ -67,7 +67,7 @@ def train_step(run: Run) -> dict[str, float]:
     return row | {"evaluations": float(run.model.dynamics.evaluations)}
 
 
-def _forward(run: Run, sample: Sample) -> dict[str, torch.Tensor]:
+def _forward(run: MemberState, sample: Sample) -> dict[str, torch.Tensor]:
     """Loss and its terms of one sample; scans are drawn only of withheld visits, which alone tell a forecast."""
     visits, withheld = sample.visits.to(run.device), sample.withheld
     forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)

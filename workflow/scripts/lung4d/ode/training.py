@@ -14,17 +14,21 @@ from typing import Any
 import pandas as pd
 import torch
 
-from lung4d.history import History
-from lung4d.ode.drawing import dtype_for
 from lung4d.ode.ensemble import Ensemble, as_ensemble, fold_of
+from lung4d.ode.image_decoder import dtype_for
 from lung4d.ode.model import LatentODE, ODESettings
-from lung4d.ode.options import Options
+from lung4d.ode.options import ODETraining
 from lung4d.ode.samples import Samples
 from lung4d.ode.sequences import Sequence, spread, usable
-from lung4d.ode.step import Run, train_step
+from lung4d.ode.step import MemberState, train_step
 from lung4d.ode.validation import validate
-from lung4d.ranks import Ranks
-from lung4d.training import Checkpoints, Lock, Pace, Stopper, seed_everything
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.history import History
+from lung4d.training.lock import Lock
+from lung4d.training.pace import Pace
+from lung4d.training.random_states import seed_everything
+from lung4d.training.ranks import Ranks
+from lung4d.training.stopping import Stopper
 
 SHOWN = ("loss", "reconstruction", "image")
 
@@ -32,11 +36,11 @@ logger = logging.getLogger("lung4d")
 
 
 @dataclass
-class Training:
+class EnsembleTraining:
     """The whole training: `finished` members' weights with their records, and what the current one needs."""
 
     settings: ODESettings
-    options: Options
+    options: ODETraining
     patients: list[Sequence]
     judges: list[Sequence]
     device: torch.device
@@ -69,12 +73,12 @@ class Training:
 
 def start_training(
     settings: ODESettings,
-    options: Options,
+    options: ODETraining,
     sequences: list[Sequence],
     device: torch.device,
     history: str | Path,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
-) -> Training:
+) -> EnsembleTraining:
     """Only `train` patients with two visits teach; `val` patients choose, or `train` ones where there are none.
 
     Raises ValueError where a step's patients cannot be shared out among the ranks, or a crop does not fit the latents.
@@ -94,11 +98,11 @@ def start_training(
         logger.warning("no train patient has two visits: the model carries the last visit forward, untrained")
     logger.info("%d patients to train on, %d to choose by", len(patients), len(judges))
     records = History(history, tensorboard=options.tensorboard and ranks.first)
-    return Training(settings, options, patients, judges, device, records, ranks, finished=[])
+    return EnsembleTraining(settings, options, patients, judges, device, records, ranks, finished=[])
 
 
 def train(
-    training: Training,
+    training: EnsembleTraining,
     checkpoints: Checkpoints,
     stopper: Stopper,
     lock: Lock,
@@ -127,7 +131,7 @@ def train(
     return training.finished
 
 
-def start_member(training: Training, member: int) -> Run:
+def start_member(training: EnsembleTraining, member: int) -> MemberState:
     """A member at step 0, seeded by its number; latents are counted from their mean in units of their spread."""
     options = training.options
     seed_everything(options.seed + 1000 * member)
@@ -139,7 +143,7 @@ def start_member(training: Training, member: int) -> Run:
     model.to(training.device)
     model.draw_in(dtype_for(training.device, options.precision))
     training.ranks.share_state(model)
-    return Run(
+    return MemberState(
         model=model,
         optimiser=torch.optim.AdamW(model.parameters(), lr=options.lr, betas=options.betas),
         options=options,
@@ -159,7 +163,7 @@ class Keeper:
     lock: Lock
     plot: Callable[[pd.DataFrame], None]
 
-    def save(self, training: Training, run: Run, step: int) -> None:
+    def save(self, training: EnsembleTraining, run: MemberState, step: int) -> None:
         if not training.ranks.first:
             return
         self.lock.check()
@@ -169,7 +173,7 @@ class Keeper:
         self.plot(training.history.frame())
 
 
-def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> None:
+def _train_member(training: EnsembleTraining, run: MemberState, pace: Pace, keeper: Keeper) -> None:
     """Train one member to its last step; its best weights are in `run.best`."""
     options, member = training.options, len(training.finished)
     before = sum(training.steps_of(number) for number in range(member))
@@ -189,7 +193,7 @@ def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> N
     logger.info("member %d: best at step %d of %d, %s", member + 1, run.best["step"], run.steps, run.best["value"])
 
 
-def _judge(training: Training, run: Run) -> dict[str, float]:
+def _judge(training: EnsembleTraining, run: MemberState) -> dict[str, float]:
     """Measure on withheld visits and remember the weights if they are the best so far."""
     numbers = validate(run.model, training.judges, training.options.crop, training.ranks)
     value = numbers.get("held_out_image", numbers["held_out_latent"])

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from lung4d.ode.features import STEP
-from lung4d.ode.given import Given
 from lung4d.ode.losses import masked_error
 from lung4d.ode.model import Forecast, LatentODE
+from lung4d.ode.observed import ObservedVisits
 from lung4d.ode.sequences import Sequence, crop_box, held_out_tasks
 from lung4d.ode.times import blend_weights
-from lung4d.ranks import Ranks
+from lung4d.training.ranks import Ranks
 
 NAMES = ("held_out_latent", "latent_no_change", "held_out_image", "image_no_change")
 
@@ -42,7 +42,7 @@ def validate(
     return {name: value for name, value in zip(NAMES, means, strict=True) if model.drawing or "image" not in name}
 
 
-def _errors(model: LatentODE, visits: Given, given: list[int], asked: list[int]) -> torch.Tensor:
+def _errors(model: LatentODE, visits: ObservedVisits, given: list[int], asked: list[int]) -> torch.Tensor:
     """The four errors (4,) of one task."""
     years = visits.years
     forecast = model.forecast(visits.take(given), years[asked])
@@ -60,6 +60,6 @@ def _errors(model: LatentODE, visits: Given, given: list[int], asked: list[int])
     return torch.stack(errors).T.flatten().double()
 
 
-def _image_error(expected: torch.Tensor, visits: Given, asked: list[int]) -> torch.Tensor:
+def _image_error(expected: torch.Tensor, visits: ObservedVisits, asked: list[int]) -> torch.Tensor:
     inside = visits.region.sum().clamp(min=1)
     return (((expected - visits.scans[asked]) / STEP).square() * visits.region).sum() / inside / len(asked)

@@ -74,10 +74,10 @@ def noise(shape: tuple[int, int, int], acquisition: Acquisition, rng: np.random.
 def acquire(hu: np.ndarray, acquisition: Acquisition, rng: np.random.Generator) -> np.ndarray:
     """The scan, int16 HU clipped at -1024, of the scene `hu` sampled on the acquisition's grid."""
     image = blur(hu, acquisition.kernel, acquisition.grid, acquisition.thickness)
-    return to_hu(image + noise(hu.shape, acquisition, rng))
+    return measured_hu(image + noise(hu.shape, acquisition, rng))
 
 
-def to_hu(image: np.ndarray) -> np.ndarray:
+def measured_hu(image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
 
 

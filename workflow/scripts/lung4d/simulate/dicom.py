@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from lung4d.dicom_writing import Slice, ct_header, write_slices
+from lung4d.io.dicom_series import WrittenSlice, ct_header, write_slices
 from lung4d.simulate.acquisition import Acquisition
 from lung4d.simulate.cohort import Patient, Visit, generator
 from lung4d.simulate.writing import world_origin
@@ -28,7 +28,7 @@ def write_series(
     numbers = rng.permutation(len(scan)) + 1  # file names do not follow the slices' order
     x, y, z = world_origin(taken.grid, table)
     slices = [
-        Slice(
+        WrittenSlice(
             uid=_uid(seed, patient, visit, f"slice {i}"),
             number=len(scan) - i,  # from the top down
             position=[round(x, 4), round(y, 4), round(z + i * taken.grid.spacing[0], 4)],

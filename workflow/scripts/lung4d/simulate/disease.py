@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from lung4d.simulate.anatomy import Anatomy
-from lung4d.simulate.grids import Grid, sample, sample_all, smooth_noise
+from lung4d.simulate.grids import Grid, sample_all, sample_at, smooth_noise
 
 HEALTHY_MEDIAN = -852.0  # HU of parenchyma without visible vessels
 GROUND_GLASS = 190.0  # HU above the healthy parenchyma
@@ -135,8 +135,8 @@ def _cysts(anatomy: Anatomy, rank: np.ndarray, rng: np.random.Generator) -> np.n
     lattice = Grid.centred([n * s for n, s in zip(grid.shape, grid.spacing, strict=True)], (CYST_SPACING,) * 3)
     points = lattice.points().reshape(3, -1)
     points = points + rng.uniform(-0.5, 0.5, points.shape).astype(np.float32) * CYST_SPACING
-    near = (sample(anatomy.lung, grid, points) > -6) & (sample(anatomy.pleura, grid, points) < 30)
-    return points[:, near & (sample(rank, grid, points) < 0.9)].T
+    near = (sample_at(anatomy.lung, grid, points) > -6) & (sample_at(anatomy.pleura, grid, points) < 30)
+    return points[:, near & (sample_at(rank, grid, points) < 0.9)].T
 
 
 def _honeycomb(points: np.ndarray, cysts: np.ndarray) -> np.ndarray:

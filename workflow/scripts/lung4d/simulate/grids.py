@@ -52,7 +52,7 @@ class Grid:
         return Grid(shape, tuple(spacing), origin)
 
 
-def sample(volume: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
+def sample_at(volume: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
     """Trilinear values of `volume` (D, H, W) on `grid` at `points` (3, ...) mm; the border's value outside."""
     return sample_all([volume], grid, points)[0]
 

@@ -149,10 +149,10 @@ def led_back(field: np.ndarray, steps: int) -> np.ndarray:
     u contracts (its gradient is below STEEPEST): an error shrinks at least by that factor with each step.
     """
     nodes = FIELD_GRID.points()
-    return refine(field, nodes, nodes - field, steps) if field.any() else nodes
+    return refine_inverse(field, nodes, nodes - field, steps) if field.any() else nodes
 
 
-def refine(field: np.ndarray, visit: np.ndarray, baseline: np.ndarray, steps: int) -> np.ndarray:
+def refine_inverse(field: np.ndarray, visit: np.ndarray, baseline: np.ndarray, steps: int) -> np.ndarray:
     """Take `steps` fixed-point steps from `baseline` (3, ...) mm towards the points that `field` brings to `visit`.
 
     Needed at the voxels themselves too: between the nodes of FIELD_GRID the inverse is not linear.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lung4d.files import write_json, write_text
+from lung4d.io.atomic import write_json, write_text
 from lung4d.simulate import acquisition, motion, scene, trees, writing
 from lung4d.simulate.cohort import Patient, Visit, generator, scan_path, simulate_cohort
 from lung4d.simulate.grids import Grid, regrid
@@ -45,9 +45,9 @@ def write_patient(settings: dict[str, Any], patient: Patient, images: Path, trut
         moved = _motion(settings, patient, visit, person)
         extent = float(patient.course.extent(visit.years))
         placement = at_baseline if visit is first else scene.place(person, taken[visit.session].grid, moved)
-        hu = scene.render(person, placement, extent, moved)
+        hu = scene.render_scan(person, placement, extent, moved)
         scan = acquisition.acquire(hu, taken[visit.session], generator(seed, patient.candidate, "noise", visit.session))
-        still = hu if visit is first else scene.render(person, at_baseline, extent, motion.no_motion())
+        still = hu if visit is first else scene.render_scan(person, at_baseline, extent, motion.no_motion())
         _write_scan(settings, patient, visit, scan, taken[visit.session], table, target)
         labels = scene.lung_labels(placement)
         _write_truth(patient, visit, truth, table, labels, placement, at_baseline, still, moved, person, marks)
@@ -77,7 +77,7 @@ def _write_scan(settings, patient: Patient, visit: Visit, scan, taken, table, ta
 
         dicom.write_series(scan, taken, table, patient, visit, settings["seed"], target)
     else:
-        writing.write_image(scan, taken.grid, table, target)
+        writing.write_volume(scan, taken.grid, table, target)
 
 
 def _write_fault(settings, patient: Patient, visit: Visit, taken, table, target: Path) -> None:
@@ -88,19 +88,21 @@ def _write_fault(settings, patient: Patient, visit: Visit, taken, table, target:
         return
     rng = generator(settings["seed"], patient.candidate, "noise", visit.session)
     if visit.fault == "noise":
-        scan = acquisition.to_hu(rng.normal(0, 400, taken.grid.shape))
+        scan = acquisition.measured_hu(rng.normal(0, 400, taken.grid.shape))
     else:
         z, y, x = taken.grid.axes()
         inside = np.clip(0.5 - (np.hypot(y, x) - 100), 0, 1) + 0 * z
         scan = acquisition.acquire((-1000 + 1000 * inside).astype(np.float32), taken, rng)
-    writing.write_image(scan, taken.grid, table, target)
+    writing.write_volume(scan, taken.grid, table, target)
 
 
 def _write_truth(patient, visit, truth, table, labels, placement, at_baseline, still, moved, person, marks) -> None:
     stem = truth / f"sub-{patient.subject}_ses-{visit.session}"
-    writing.write_image(labels, placement.grid, table, Path(f"{stem}_desc-truth_mask.nii.gz"))
+    writing.write_volume(labels, placement.grid, table, Path(f"{stem}_desc-truth_mask.nii.gz"))
     sharpness = acquisition.blur(still, "standard", at_baseline.grid, at_baseline.grid.spacing[0])
-    writing.write_image(acquisition.to_hu(sharpness), at_baseline.grid, table, Path(f"{stem}_desc-noisefree_ct.nii.gz"))
+    writing.write_volume(
+        acquisition.measured_hu(sharpness), at_baseline.grid, table, Path(f"{stem}_desc-noisefree_ct.nii.gz")
+    )
     field_grid = truth_grid()
     writing.write_field(
         truth_field(person, moved, field_grid), field_grid, table, Path(f"{stem}_desc-truth_xfm.nii.gz")

@@ -12,12 +12,13 @@ import SimpleITK as sitk
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from lung4d import ct, lungs
-from lung4d.files import UnusableScan
-from lung4d.morphology import bounding_box
+from lung4d.convert import read
+from lung4d.io.masks import bounding_box
+from lung4d.io.status import UnusableScan
+from lung4d.segment import masks
 from lung4d.simulate.anatomy import COARSE, FIELD_OF_VIEW, SOFT, Anatomy
 from lung4d.simulate.disease import HEALTHY_MEDIAN, Tissue
-from lung4d.simulate.grids import Grid, regrid, sample, smooth_noise
+from lung4d.simulate.grids import Grid, regrid, sample_at, smooth_noise
 
 GRID = Grid.centred(FIELD_OF_VIEW, (2.0, 2.0, 2.0))
 DENOISE = 1.0  # mm, sigma
@@ -43,16 +44,16 @@ class Chest:
     extent: np.ndarray
 
 
-def build(scan: str, mask: str, rng: np.random.Generator) -> tuple[Anatomy, np.ndarray]:
+def build_chest(scan: str, mask: str, rng: np.random.Generator) -> tuple[Anatomy, np.ndarray]:
     """One patient's anatomy from the CT at `scan`, and its healthy tissue: HU (D, H, W) float32 on the anatomy's grid.
 
     `mask` is a file with the lungs, or empty: they are segmented by intensity. Raises UnusableScan for a scan with one
-    lung, and as `lung4d.ct` and `lung4d.lungs` do.
+    lung, and as `lung4d.convert.read` and `lung4d.segment.masks` do.
     """
     chest = read_chest(scan, mask)
     source, coarse = _points_of_patient(chest, rng)
-    surface = sample(chest.surface, chest.surface_grid, source)
-    hu = sample(chest.hu, chest.grid, source)
+    surface = sample_at(chest.surface, chest.surface_grid, source)
+    hu = sample_at(chest.hu, chest.grid, source)
     lung = np.minimum(surface, _inside_scan(chest.grid, source))
     right, left = _sides(chest, coarse)
     if not (right.any() and left.any()):
@@ -91,8 +92,8 @@ def vessel_points(anatomy: Anatomy, tissue: Tissue, rng: np.random.Generator) ->
 
 def read_chest(scan: str, mask: str) -> Chest:
     """The CT at `scan`, denoised, and its lungs from the file `mask`, or segmented by intensity where it is empty."""
-    image = ct.read_scan(scan).image
-    found = lungs.take_mask(lungs.read_mask(mask), image) if mask else lungs.segment_by_intensity(image)
+    image = read.read_scan(scan).image
+    found = masks.take_mask(masks.read_mask(mask), image) if mask else masks.segment_by_intensity(image)
     labels = sitk.GetArrayFromImage(found.mask)
     box = bounding_box(labels > 0)
     spacing = image.GetSpacing()[::-1]

@@ -11,7 +11,7 @@ import numpy as np
 from lung4d.simulate import anatomy as anatomies
 from lung4d.simulate import disease, motion, real_chest, trees
 from lung4d.simulate.cohort import Patient, generator
-from lung4d.simulate.grids import Grid, regrid, sample, sample_index
+from lung4d.simulate.grids import Grid, regrid, sample_at, sample_index
 
 PLEURA = 1.6  # mm over which lung turns into wall
 VESSEL, AIRWAY_WALL, LUMEN = 48.0, 20.0, -995.0
@@ -51,7 +51,7 @@ def make_person(seed: int, patient: Patient) -> Person:
         return generator(seed, patient.candidate, purpose)
 
     if patient.chest_ct:
-        chest, healthy = real_chest.build(patient.chest_ct, patient.chest_mask, numbers("build"))
+        chest, healthy = real_chest.build_chest(patient.chest_ct, patient.chest_mask, numbers("build"))
         drawn = disease.draw_tissue(chest, patient.smoking, numbers("tissue"))
         tissue = real_chest.with_own_tissue(drawn, healthy)
         grown = trees.without_branches(real_chest.vessel_points(chest, tissue, numbers("trees")))
@@ -64,8 +64,8 @@ def make_person(seed: int, patient: Patient) -> Person:
         trees=grown,
         tissue=tissue,
         frame=motion.frame_of(chest),
-        lumen_rank=sample(tissue.rank, chest.grid, grown.lumen.centre),
-        wall_rank=sample(tissue.rank, chest.grid, grown.wall.centre),
+        lumen_rank=sample_at(tissue.rank, chest.grid, grown.lumen.centre),
+        wall_rank=sample_at(tissue.rank, chest.grid, grown.wall.centre),
     )
 
 
@@ -73,12 +73,12 @@ def place(person: Person, grid: Grid, moved: motion.Motion) -> Placement:
     """Lead the voxels of `grid` back to the baseline through both displacement fields."""
     chest, nodes = person.anatomy, motion.FIELD_GRID
     led = motion.led_back(moved.lung, steps=7)
-    roughly = regrid(sample(chest.lung, chest.grid, led), nodes, grid)
+    roughly = regrid(sample_at(chest.lung, chest.grid, led), nodes, grid)
     near = np.nonzero(roughly > -4)
     visit = grid.points_at(near)
     baseline = np.stack([regrid(f, nodes, grid)[near] for f in led])
-    baseline = motion.refine(moved.lung, visit, baseline, steps=1)
-    depth = sample(chest.lung, chest.grid, baseline)
+    baseline = motion.refine_inverse(moved.lung, visit, baseline, steps=1)
+    depth = sample_at(chest.lung, chest.grid, baseline)
     touched = depth > -PLEURA / 2
     baseline, depth = baseline[:, touched], depth[touched]
     body_index = chest.grid.to_index(motion.led_back(moved.body, steps=5))
@@ -86,14 +86,14 @@ def place(person: Person, grid: Grid, moved: motion.Motion) -> Placement:
         grid=grid,
         lung=np.ravel_multi_index(near, grid.shape)[touched],
         cover=np.clip(0.5 + depth / PLEURA, 0, 1),
-        right=sample(chest.midline, chest.grid, baseline) < 0,
+        right=sample_at(chest.midline, chest.grid, baseline) < 0,
         site=disease.visit_site(chest, person.tissue, baseline),
         body=sample_index(chest.body, np.stack([regrid(f, nodes, grid) for f in body_index])),
         vessels=trees.draw(person.trees.vessels, grid, moved.move_lung),
     )
 
 
-def render(person: Person, placement: Placement, extent: float, moved: motion.Motion) -> np.ndarray:
+def render_scan(person: Person, placement: Placement, extent: float, moved: motion.Motion) -> np.ndarray:
     """Noise-free HU (D, H, W) float32 at the voxel centres of the placement's grid, before kernel and slice profile."""
     hu = placement.body.copy()
     flat = hu.reshape(-1)

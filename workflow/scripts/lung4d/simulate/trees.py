@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lung4d.simulate.anatomy import Anatomy
-from lung4d.simulate.grids import sample, splat
+from lung4d.simulate.grids import sample_at, splat
 
 SITE_VOLUME = 0.8  # ml of lung a terminal vessel serves
 TERMINAL_RADIUS = 0.5  # mm
@@ -225,7 +225,7 @@ def _frames(tree: Branches) -> tuple[np.ndarray, np.ndarray]:
 
 def pick_landmarks(trees: Trees, anatomy: Anatomy, number: int, rng: np.random.Generator) -> np.ndarray:
     """Up to `number` forks (3, n) mm that lie at least 4 mm inside the lung, spread by farthest-point sampling."""
-    forks = trees.forks[:, sample(anatomy.lung, anatomy.grid, trees.forks.astype(np.float32)) > 4]
+    forks = trees.forks[:, sample_at(anatomy.lung, anatomy.grid, trees.forks.astype(np.float32)) > 4]
     if forks.shape[1] <= number:
         return forks
     chosen = [int(rng.integers(forks.shape[1]))]

@@ -6,11 +6,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from lung4d.files import atomic
+from lung4d.io.atomic import atomic
 from lung4d.simulate.grids import Grid
 
 
-def write_image(values: np.ndarray, grid: Grid, table: np.ndarray, path: Path) -> None:
+def write_volume(values: np.ndarray, grid: Grid, table: np.ndarray, path: Path) -> None:
     """Write (D, H, W) int16 or uint8 on `grid`, whose middle is at `table` (z, y, x) mm in the LPS world."""
     _write(nib.Nifti1Image(values.T, _affine(grid, table)), path)
 

@@ -1,7 +1,15 @@
 """Do the codes carry prognosis? Cox models chosen and fitted on training patients, scored once on held-out ones.
 
-`clock` says who is followed from when, `covariates` makes numbers of age, sex and smoking, `models` which variables are
-compared, `selection` ranks the codes, `cox` fits, `fitting` freezes, `resampling` (with `quick`, Cox in plain arrays)
-tells how optimistic a fit is, `concordance` scores, `groups` holds Kaplan-Meier curves, `analysis` runs it all, `words`
-says what happened.
+landmark      who is followed, and from when
+covariates    numbers of age, sex and smoking
+models        which variables are compared
+selection     the codes ranked
+cox           a model fitted once and then frozen
+fast_cox      the same in plain arrays, for many refits
+fitting       fit, freeze, and say how much is optimism
+optimism      bootstrap and cross-validation, selection repeated
+concordance   the C-index and its interval
+kaplan_meier  curves of a low-risk and a high-risk group
+analysis      all of it, from tables to tables
+findings      what it did and could not do, in words
 """

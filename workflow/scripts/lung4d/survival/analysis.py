@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from lung4d.biomarker_table import DENSITIES, code_columns
-from lung4d.survival import concordance, cox, groups
-from lung4d.survival.clock import Sample, outcome_table, samples
-from lung4d.survival.fitting import Frozen, Settings, development, freeze, select
+from lung4d.biomarkers.table import DENSITIES, code_columns
+from lung4d.survival import concordance, cox, kaplan_meier
+from lung4d.survival.fitting import Frozen, SurvivalSettings, development, freeze, select
+from lung4d.survival.landmark import LandmarkSample, landmark_samples, outcome_table
 from lung4d.survival.models import Candidate, Design, candidates, design
-from lung4d.survival.resampling import Resamples
+from lung4d.survival.optimism import Resamples
 
 HELD_OUT = ("test", "external")
 WITH_CURVES = ("codes", "covariates only", "GAP index")
@@ -21,12 +21,12 @@ CINDEX += ["optimism_corrected_c", "cross_validated_c"]
 CINDEX += ["patients", "events", "pairs", "training_patients", "training_events", "variables", "events_per_variable"]
 CINDEX += ["fitted_on", "reason", "note"]
 RISK = ["subject", "split", "analysis", "model", "scan", "start", "time", "event", "risk", "group"]
-CURVES = ["analysis", "model", "scan", "set", *groups.COLUMNS]
+CURVES = ["analysis", "model", "scan", "set", *kaplan_meier.COLUMNS]
 HAZARDS = ["analysis", "model", "variable", "p"]
 
 
 @dataclass(frozen=True)
-class Results:
+class SurvivalResults:
     """Tables to write (columns above, in `selection` and in `groups`), and what `words` tells of.
 
     `hazards`: p values of the proportional-hazards test. `selection_reason`: why no code was selected, or "".
@@ -37,21 +37,23 @@ class Results:
     risk: pd.DataFrame
     kaplan_meier: pd.DataFrame
     hazards: pd.DataFrame
-    samples: list[Sample]
+    samples: list[LandmarkSample]
     participants: pd.DataFrame
     plan: Design
     selection_reason: str
 
 
-def analyse(biomarkers: pd.DataFrame, split: pd.DataFrame, participants: list[dict], settings: Settings) -> Results:
+def analyse(
+    biomarkers: pd.DataFrame, split: pd.DataFrame, participants: list[dict], settings: SurvivalSettings
+) -> SurvivalResults:
     """Run the three stages of the paper's section 2 with held-out patients that nothing was chosen on.
 
-    `biomarkers` from `lung4d.biomarker_table`, `split` with subject and split, `participants` rows with
+    `biomarkers` from `lung4d.biomarkers.table`, `split` with subject and split, `participants` rows with
     subject, followup_years (from baseline), event (0/1) and covariates. Want of data never raises: rows carry a reason.
     """
     outcomes = outcome_table(participants)
     codes = code_columns(biomarkers)
-    studied = samples(biomarkers, split, outcomes, DENSITIES + codes)
+    studied = landmark_samples(biomarkers, split, outcomes, DENSITIES + codes)
     plan = design(outcomes, split.loc[split["split"].isin(["train", "val"]), "subject"], settings.covariates)
     ranked, resamples, reason = select(studied[0], plan, codes, settings)
     chosen = ranked.loc[ranked["selected"].astype(bool), "code"].tolist()
@@ -73,7 +75,7 @@ def analyse(biomarkers: pd.DataFrame, split: pd.DataFrame, participants: list[di
             risks.append(risk)
             curves += _curves(risk)
             hazards += _hazards(frozen, sample, plan, settings)
-    return Results(
+    return SurvivalResults(
         cindex=pd.DataFrame(rows, columns=CINDEX),
         selection=ranked,
         risk=_with_split(_stacked(risks, [*RISK[:1], "set", *RISK[2:]]), split)[RISK],
@@ -87,7 +89,12 @@ def analyse(biomarkers: pd.DataFrame, split: pd.DataFrame, participants: list[di
 
 
 def _frozen(
-    candidate: Candidate, sample: Sample, plan: Design, resamples: Resamples, of_first_scan: dict, settings: Settings
+    candidate: Candidate,
+    sample: LandmarkSample,
+    plan: Design,
+    resamples: Resamples,
+    of_first_scan: dict,
+    settings: SurvivalSettings,
 ) -> Frozen:
     """The model of this analysis; at the third scan the first scan's model where too few patients have a third."""
     try:
@@ -98,7 +105,7 @@ def _frozen(
         return replace(of_first_scan[candidate.name], note=f"the first scan's model is used ({error})")
 
 
-def _risks(frozen: Frozen, sample: Sample, plan: Design, scan: str) -> pd.DataFrame:
+def _risks(frozen: Frozen, sample: LandmarkSample, plan: Design, scan: str) -> pd.DataFrame:
     """Risk of every patient of the sample on this kind of scan, with the clock; columns RISK and set."""
     risk = frozen.risk(plan, sample, scan)
     table = sample.clock.loc[risk.index].assign(risk=risk, analysis=sample.name, model=frozen.candidate.name, scan=scan)
@@ -109,7 +116,7 @@ def _risks(frozen: Frozen, sample: Sample, plan: Design, scan: str) -> pd.DataFr
 
 
 def _scores(
-    frozen: Frozen, sample: Sample, scans: list[str], risk: pd.DataFrame, settings: Settings
+    frozen: Frozen, sample: LandmarkSample, scans: list[str], risk: pd.DataFrame, settings: SurvivalSettings
 ) -> list[dict[str, object]]:
     """One row per kind of scan and held-out set; `external` only where there are such patients."""
     rows = []
@@ -120,7 +127,7 @@ def _scores(
         scores = {}
         for scan in scans:
             table = members[members["scan"] == scan]
-            scores[scan] = concordance.score(
+            scores[scan] = concordance.score_patients(
                 table["risk"], table["time"], table["event"], settings.bootstrap, settings.seed
             )
             row = _row(sample, frozen.candidate, scan, held_out, frozen, *_words(scores[scan], table, sample, scan))
@@ -133,7 +140,7 @@ def _scores(
     return rows
 
 
-def _words(score: concordance.Concordance, table: pd.DataFrame, sample: Sample, scan: str) -> tuple[str, str]:
+def _words(score: concordance.Concordance, table: pd.DataFrame, sample: LandmarkSample, scan: str) -> tuple[str, str]:
     """Why there is no C-index, and what to mind about one that there is."""
     patients, events = len(table), int(table["event"].sum())
     if scan == "generated" and sample.features["generated"].empty:
@@ -148,7 +155,7 @@ def _words(score: concordance.Concordance, table: pd.DataFrame, sample: Sample, 
 
 
 def _row(
-    sample: Sample,
+    sample: LandmarkSample,
     candidate: Candidate,
     scan: str,
     held_out: str,
@@ -177,12 +184,14 @@ def _curves(risk: pd.DataFrame) -> list[pd.DataFrame]:
     """Kaplan-Meier curves for the models that a figure is made of; risk.tsv has what the others would need."""
     risk, tables = risk[risk["model"].isin(WITH_CURVES)], []
     for (analysis, model, scan, members), table in risk.groupby(["analysis", "model", "scan", "set"], sort=False):
-        curve = groups.kaplan_meier(table["group"] == "high", table["time"], table["event"])
+        curve = kaplan_meier.survival_curves(table["group"] == "high", table["time"], table["event"])
         tables.append(curve.assign(analysis=analysis, model=model, scan=scan, set=members))
     return tables
 
 
-def _hazards(frozen: Frozen, sample: Sample, plan: Design, settings: Settings) -> list[dict[str, object]]:
+def _hazards(
+    frozen: Frozen, sample: LandmarkSample, plan: Design, settings: SurvivalSettings
+) -> list[dict[str, object]]:
     """Test of proportional hazards for the models fitted on this sample with enough events."""
     clock = development(sample)
     if frozen.model is None or frozen.note or frozen.events < MIN_EVENTS_HAZARDS:

@@ -48,7 +48,7 @@ def bootstrap_counts(patients: int, draws: int, seed: int) -> np.ndarray:
     return generator.multinomial(patients, np.full(patients, 1.0 / max(patients, 1)), size=draws).astype(float)
 
 
-def score(risk: np.ndarray, time: np.ndarray, event: np.ndarray, draws: int, seed: int) -> Concordance:
+def score_patients(risk: np.ndarray, time: np.ndarray, event: np.ndarray, draws: int, seed: int) -> Concordance:
     """C-index with a 95 % percentile interval of `draws` patient bootstrap samples (those without pairs left out)."""
     concordant, comparable = pair_matrices(risk, time, event)
     pairs = int(comparable.sum())

@@ -9,7 +9,7 @@ REFERENCES = ("F", "never")  # a category's reference level where it is known; e
 
 
 @dataclass(frozen=True)
-class Encoder:
+class CovariateEncoder:
     """`numeric`: column -> median that replaces a missing value. `levels`: column -> (commonest level, which replaces a
     missing value, and the levels that have a 0/1 column of their own). `words`: what was imputed or dropped."""
 
@@ -18,7 +18,7 @@ class Encoder:
     words: tuple[str, ...]
 
 
-def learn(table: pd.DataFrame, names: list[str], held_out: pd.DataFrame) -> Encoder:
+def learn_encoder(table: pd.DataFrame, names: list[str], held_out: pd.DataFrame) -> CovariateEncoder:
     """Learn how to encode the columns `names` of the development patients' `table` (index subject).
 
     Of `held_out` patients (same columns) nothing is learnt but how many lack a value, for the words.
@@ -43,10 +43,10 @@ def learn(table: pd.DataFrame, names: list[str], held_out: pd.DataFrame) -> Enco
         if missing or elsewhere:
             count = f"{missing} of {len(column)} training and {elsewhere} of {len(held_out)} other patients"
             words.append(f"{name} is missing in {count}; {filler} of the training patients stands in")
-    return Encoder(numeric, levels, tuple(words))
+    return CovariateEncoder(numeric, levels, tuple(words))
 
 
-def encode(encoder: Encoder, table: pd.DataFrame) -> pd.DataFrame:
+def encode(encoder: CovariateEncoder, table: pd.DataFrame) -> pd.DataFrame:
     """Floats with the index of `table`: numeric columns as they are, categories as 0/1 columns like smoking_ex."""
     columns = {}
     for name, median in encoder.numeric.items():

@@ -37,7 +37,7 @@ class CoxModel:
         return ((variables[self.coef.index] - self.mean) / self.sd) @ self.coef
 
 
-def fit(variables: pd.DataFrame, time: pd.Series, event: pd.Series, ridge: float) -> CoxModel:
+def fit_cox(variables: pd.DataFrame, time: pd.Series, event: pd.Series, ridge: float) -> CoxModel:
     """Fit Cox's model (Efron's ties) with ridge penalty ridge/2 * |coef|^2 per patient on scaled variables.
 
     `variables` floats (patients x variables), `time` years, `event` bool, same index. Raises CannotFit where no

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lung4d.survival import cox, resampling
-from lung4d.survival.clock import Sample
+from lung4d.survival import cox, optimism
 from lung4d.survival.concordance import c_index
+from lung4d.survival.landmark import LandmarkSample
 from lung4d.survival.models import Candidate, Design
-from lung4d.survival.resampling import Resamples
+from lung4d.survival.optimism import Resamples
 from lung4d.survival.selection import rank_codes
 
 
 @dataclass(frozen=True)
-class Settings:
+class SurvivalSettings:
     """The `survival` section of the config; every key is explained in config/README.md."""
 
     seed: int
@@ -45,14 +45,14 @@ class Frozen:
     fitted_on: str
     note: str = ""
 
-    def risk(self, plan: Design, sample: Sample, scan: str) -> pd.Series:
+    def risk(self, plan: Design, sample: LandmarkSample, scan: str) -> pd.Series:
         """Risk of each patient of `sample` that has this kind of scan, index subject; higher: shorter survival."""
         if self.model is None:
             return plan.points(sample)
         return self.model.risk(plan.variables(self.candidate, sample, scan))
 
 
-def development(sample: Sample) -> pd.DataFrame:
+def development(sample: LandmarkSample) -> pd.DataFrame:
     """The clock of the patients that anything may be chosen or fitted on: train and val."""
     return sample.clock[sample.clock["set"] == "development"]
 
@@ -65,7 +65,9 @@ def require_events(clock: pd.DataFrame, min_events: int) -> None:
         raise cox.CannotFit(f"too few events: {events} among {len(clock)} training patients, {min_events} are needed")
 
 
-def select(first: Sample, plan: Design, codes: list[str], settings: Settings) -> tuple[pd.DataFrame, Resamples, str]:
+def select(
+    first: LandmarkSample, plan: Design, codes: list[str], settings: SurvivalSettings
+) -> tuple[pd.DataFrame, Resamples, str]:
     """Stage one on the development patients' first scans: codes ranked, and selected anew in resamples.
 
     Returns the table of `rank_codes` with `stability` (share of bootstrap samples that select the code), the resamples,
@@ -84,13 +86,15 @@ def select(first: Sample, plan: Design, codes: list[str], settings: Settings) ->
     ranked = rank_codes(table, covariates, clock["time"], clock["event"], settings.ridge, settings.top_codes)
     if not ranked["selected"].any():
         reason = "no code could be fitted: see the reasons in selection.tsv"
-    resamples = resampling.resample(
+    resamples = optimism.resample(
         clock, table, covariates, settings.ridge, settings.top_codes, settings.resamples, settings.seed
     )
     return ranked.assign(stability=resamples.stability(ranked["code"])), resamples, reason
 
 
-def freeze(candidate: Candidate, sample: Sample, plan: Design, resamples: Resamples, settings: Settings) -> Frozen:
+def freeze(
+    candidate: Candidate, sample: LandmarkSample, plan: Design, resamples: Resamples, settings: SurvivalSettings
+) -> Frozen:
     """Fit `candidate` on the development patients of `sample`, from real scans. Raises CannotFit with a reason."""
     clock = development(sample)
     if candidate.points:
@@ -103,7 +107,7 @@ def freeze(candidate: Candidate, sample: Sample, plan: Design, resamples: Resamp
         )
     require_events(clock, settings.min_events)
     variables = plan.variables(candidate, sample, "real").loc[clock.index]
-    model = cox.fit(variables, clock["time"], clock["event"], settings.ridge)
+    model = cox.fit_cox(variables, clock["time"], clock["event"], settings.ridge)
     risk = model.risk(variables)
     apparent = c_index(risk, clock["time"], clock["event"])
     return Frozen(
@@ -111,8 +115,8 @@ def freeze(candidate: Candidate, sample: Sample, plan: Design, resamples: Resamp
         model,
         cut=float(risk.median()),
         apparent=apparent,
-        corrected=apparent - resampling.optimism(candidate, sample, plan, clock, resamples, settings.ridge),
-        cross_validated=resampling.cross_validated(candidate, sample, plan, clock, resamples, settings.ridge),
+        corrected=apparent - optimism.optimism(candidate, sample, plan, clock, resamples, settings.ridge),
+        cross_validated=optimism.cross_validated(candidate, sample, plan, clock, resamples, settings.ridge),
         patients=model.patients,
         events=model.events,
         fitted_on=sample.name if candidate.per_scan else "no scan",

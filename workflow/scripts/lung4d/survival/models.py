@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lung4d.survival import covariates
-from lung4d.survival.clock import Sample
+from lung4d.survival.landmark import LandmarkSample
 
 LUNG_FUNCTION = {"FVC": "fvc_pct", "DLCO": "dlco_pct"}
 
@@ -49,10 +49,10 @@ class Design:
     """How `participants` (index subject) become variables: encoders learnt on development patients."""
 
     participants: pd.DataFrame
-    covariates: covariates.Encoder
-    lung_function: covariates.Encoder
+    covariates: covariates.CovariateEncoder
+    lung_function: covariates.CovariateEncoder
 
-    def variables(self, model: Candidate, sample: Sample, scan: str) -> pd.DataFrame:
+    def variables(self, model: Candidate, sample: LandmarkSample, scan: str) -> pd.DataFrame:
         """Covariates and the model's biomarkers of `scan`, floats, index: the sample's patients that have that scan.
 
         Age is that at the start of the clock; lung function is the baseline's.
@@ -63,13 +63,13 @@ class Design:
         measured = covariates.encode(self.lung_function, self.participants.reindex(table.index))
         return table.join(measured[[name for name in model.biomarkers if name in measured]])
 
-    def covariate_table(self, sample: Sample) -> pd.DataFrame:
+    def covariate_table(self, sample: LandmarkSample) -> pd.DataFrame:
         table = covariates.encode(self.covariates, self.participants.reindex(sample.clock.index))
         if "age" in table:
             table["age"] += sample.clock["start"]
         return table
 
-    def points(self, sample: Sample) -> pd.Series:
+    def points(self, sample: LandmarkSample) -> pd.Series:
         """GAP index of the sample's patients, of the baseline's values; patients without it are left out."""
         return covariates.gap_points(self.participants.reindex(sample.clock.index)).dropna()
 
@@ -79,4 +79,8 @@ def design(participants: pd.DataFrame, development: pd.Index, names: list[str]) 
     inside = participants.index.isin(development)
     known, others = participants[inside], participants[~inside]
     comparators = [column for column in LUNG_FUNCTION.values() if column in participants and column not in names]
-    return Design(participants, covariates.learn(known, names, others), covariates.learn(known, comparators, others))
+    return Design(
+        participants,
+        covariates.learn_encoder(known, names, others),
+        covariates.learn_encoder(known, comparators, others),
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from lung4d.survival import cox, quick
+from lung4d.survival import cox, fast_cox
 
 MIN_PRESENT = 3  # patients in whom a code must occur before its effect can be judged
 
@@ -38,7 +38,7 @@ def _one_code(
     if present < min(MIN_PRESENT, len(code)):
         return row | {"reason": f"occurs in {present} of {len(code)} training patients"}
     try:
-        model = cox.fit(covariates.assign(**{code.name: code}), time, event, ridge)
+        model = cox.fit_cox(covariates.assign(**{code.name: code}), time, event, ridge)
     except cox.CannotFit as error:
         return row | {"reason": str(error)}
     if code.name in model.dropped:
@@ -51,7 +51,7 @@ def quick_top(
     codes: np.ndarray, covariates: np.ndarray, time: np.ndarray, event: np.ndarray, ridge: float, top: int
 ) -> list[int]:
     """Columns of `codes` (patients, codes) that `rank_codes` would select, by score test; `covariates` scaled."""
-    p = quick.score_test(codes, covariates, time, event, ridge)
+    p = fast_cox.score_test(codes, covariates, time, event, ridge)
     able = ((codes > 0).sum(axis=0) >= min(MIN_PRESENT, len(codes))) & (p < 1.0)
     order = np.lexsort((np.arange(len(p)), np.where(able, p, 2.0)))
     return [int(index) for index in order[:top] if able[index]]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lung4d.names import LUNG_MASK, VOLUME, scan_file
-from lung4d.volumes import open_mask, open_volume, to_unit
+from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
+from lung4d.io.volumes import open_mask, open_volume, to_unit
 
 CENTRES = 4096  # lung voxels of a scan that are remembered as centres of crops
 
@@ -61,7 +61,7 @@ def check_sizes(scans: list[Scan], compression: int, crop: tuple[int, int, int] 
     return tuple(min(pair) for pair in zip(shape, crop or shape, strict=True))
 
 
-class Samples:
+class VolumeSamples:
     """Endless training samples. A sample depends on the seed and on its number alone, never on what was drawn
     before, so that a resumed training sees the same data in the same order.
 
@@ -114,6 +114,6 @@ class Samples:
         return tuple(slice(int(a), int(a + s)) for a, s in zip(start, size, strict=True))
 
 
-def read_scan(scan: Scan, window: tuple[float, float]) -> tuple[torch.Tensor, np.ndarray]:
+def load_scan(scan: Scan, window: tuple[float, float]) -> tuple[torch.Tensor, np.ndarray]:
     """Whole volume (1, 1, D, H, W) in [-0.5, 0.5] and lung mask (D, H, W) of one scan."""
     return torch.from_numpy(to_unit(open_volume(scan.volume), window))[None, None], open_mask(scan.mask)

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from lung4d.latents import Latents, pool_mask
-from lung4d.volumes import from_unit
-from lung4d.vqgan.data import Scan, read_scan
+from lung4d.io.latents import Latents, pool_mask
+from lung4d.io.volumes import from_unit
+from lung4d.vqgan.data import Scan, load_scan
 from lung4d.vqgan.model import VQGAN
 
 
@@ -15,7 +15,7 @@ def extract_latents(model: VQGAN, scan: Scan) -> tuple[Latents, np.ndarray]:
 
     Codes are (d, h, w), quantised and continuous embeddings (c, d, h, w) float32, the mask is pooled to (d, h, w).
     """
-    volume, mask = read_scan(scan, model.settings.window)
+    volume, mask = load_scan(scan, model.settings.window)
     continuous = model.encode(volume.to(next(model.parameters()).device))
     quantised = model.quantise(continuous)
     reconstruction = model.decode(quantised.embeddings)[0, 0].float().cpu().numpy()

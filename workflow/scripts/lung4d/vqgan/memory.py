@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from lung4d.training import GB, has_bf16
-from lung4d.vqgan.options import Options
+from lung4d.training.device import GB, has_bf16
+from lung4d.vqgan.options import VQGANTraining
 
 logger = logging.getLogger("lung4d")
 
@@ -23,7 +23,7 @@ class Plan:
     checkpointing: bool = False
 
 
-def plan_memory(options: Options, size: tuple[int, int, int], width: int, device: torch.device) -> Plan:
+def plan_memory(options: VQGANTraining, size: tuple[int, int, int], width: int, device: torch.device) -> Plan:
     """The fastest plan that fits: bf16 where the device has matrix units, checkpointing where memory asks for it.
 
     `size` (D, H, W) and `width` are those of a training sample and of the network. What the options say outright is

@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from lung4d.checkpoints import save_whole
-from lung4d.files import reading
-from lung4d.sections import Section
+from lung4d.io.atomic import reading
+from lung4d.training.checkpoints import save_whole
+from lung4d.training.settings import SettingsSection
 from lung4d.vqgan.layers import lay_out
 from lung4d.vqgan.networks import Decoder, Encoder, ResidualBlock
 from lung4d.vqgan.quantiser import Quantised, Quantiser
 
 
 @dataclass(frozen=True)
-class Settings(Section):
+class VQGANSettings(SettingsSection):
     """What the generator is made of; the rest of the configuration only says how it is trained.
 
     window: HU mapped to [-0.5, 0.5]. compression: 4 or 8 per axis. width: channels of the first layer.
@@ -39,7 +39,7 @@ class Settings(Section):
 class VQGAN(nn.Module):
     """Volumes (B, 1, D, H, W) in [-0.5, 0.5] to latents (B, c, D/r, H/r, W/r) and back; D, H, W multiples of r."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: VQGANSettings):
         super().__init__()
         self.settings = settings
         self.encoder = Encoder(settings.width, settings.compression, settings.embedding)
@@ -94,7 +94,7 @@ def load_vqgan(path: str | Path, device: torch.device | str = "cpu") -> VQGAN:
     """The generator stored at `path`, in evaluation mode and frozen."""
     with reading(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
-        model = VQGAN(Settings.of(content["settings"]))
+        model = VQGAN(VQGANSettings.of(content["settings"]))
         model.load_state_dict(content["state_dict"])
     return model.to(device).eval().requires_grad_(False)
 

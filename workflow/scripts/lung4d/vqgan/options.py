@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lung4d.gradients import falling_lr
-from lung4d.sections import Section
+from lung4d.training.gradients import falling_lr
+from lung4d.training.settings import SettingsSection
 from lung4d.vqgan.discriminators import PLANES
 
 
 @dataclass(frozen=True)
-class Options(Section):
+class VQGANTraining(SettingsSection):
     """The keys of the config section `train_vqgan` of the same names; steps are optimiser steps of the generator.
 
     Raises ValueError, naming the key, for values that cannot be meant.

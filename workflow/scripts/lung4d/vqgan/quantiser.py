@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lung4d.ranks import Ranks
+from lung4d.training.ranks import Ranks
 
 CHUNK = 16384  # vectors whose distances to all codes are held at once
 RECENT = 4096  # vectors of the current step that are kept to draw restarted codes from

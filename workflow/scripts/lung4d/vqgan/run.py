@@ -8,20 +8,21 @@ from typing import Any
 
 import torch
 
-from lung4d.ranks import Ranks
-from lung4d.training import History, capture_random_states, restore_random_states, seed_everything
+from lung4d.training.history import History
+from lung4d.training.random_states import capture_random_states, restore_random_states, seed_everything
+from lung4d.training.ranks import Ranks
 from lung4d.vqgan.data import Scan, check_sizes
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan, plan_memory
-from lung4d.vqgan.model import VQGAN, Settings
-from lung4d.vqgan.options import Options
+from lung4d.vqgan.model import VQGAN, VQGANSettings
+from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.perceptual import Perceptual, load_perceptual
 
 logger = logging.getLogger("lung4d")
 
 
 @dataclass
-class Run:
+class TrainingState:
     """Everything a training holds. `step` counts finished optimiser steps of the generator and nothing else."""
 
     model: VQGAN
@@ -29,7 +30,7 @@ class Run:
     perceptual: Perceptual | None
     optimiser: torch.optim.Optimizer
     discriminators_optimiser: torch.optim.Optimizer
-    options: Options
+    options: VQGANTraining
     plan: Plan
     device: torch.device
     history: History
@@ -65,13 +66,13 @@ class Run:
 
 
 def start_run(
-    settings: Settings,
-    options: Options,
+    settings: VQGANSettings,
+    options: VQGANTraining,
     scans: list[Scan],
     device: torch.device,
     history: str | Path,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
-) -> Run:
+) -> TrainingState:
     """A run at step 0, seeded.
 
     Raises ValueError where the perceptual term's weights are missing, the scans' size does not fit the network, a
@@ -95,7 +96,7 @@ def start_run(
         model.decoder.compile(dynamic=False)
     ranks.share_state(model)
     ranks.share_state(discriminators)
-    return Run(
+    return TrainingState(
         model=model,
         discriminators=discriminators,
         perceptual=perceptual.to(device) if perceptual is not None else None,

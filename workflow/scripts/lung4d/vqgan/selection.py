@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lung4d.vqgan.data import Scan
-from lung4d.vqgan.run import Run
+from lung4d.vqgan.run import TrainingState
 
 logger = logging.getLogger("lung4d")
 
@@ -23,7 +23,7 @@ def choose_scans(scans: list[Scan]) -> tuple[list[Scan], list[Scan]]:
     return training, held_out or training
 
 
-def remember_best(run: Run, held_out_loss: float) -> None:
+def remember_best(run: TrainingState, held_out_loss: float) -> None:
     """Keep the weights if they are the best so far by held-out loss or by mean training loss since last asked.
 
     Before the GAN terms start nothing counts, as in the paper: the terms change what the loss measures.
@@ -38,7 +38,7 @@ def remember_best(run: Run, held_out_loss: float) -> None:
             run.best[name] = {"step": run.step, "value": value, "weights": weights}
 
 
-def selected(run: Run) -> dict[str, Any]:
+def selected(run: TrainingState) -> dict[str, Any]:
     """The model with the weights of `options.select`, and what either selection would have taken.
 
     Raises RuntimeError where no loss was ever finite.

@@ -6,17 +6,17 @@ alone, so that a resumed run draws what an uninterrupted one would have drawn, a
 
 import torch
 
-from lung4d.gradients import GradientSum, apply_step, autocast, reseed
-from lung4d.vqgan.data import Samples
+from lung4d.training.gradients import GradientSum, apply_step, autocast, reseed
+from lung4d.vqgan.data import VolumeSamples
 from lung4d.vqgan.discriminators import draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
-from lung4d.vqgan.options import Options
-from lung4d.vqgan.run import Run
+from lung4d.vqgan.options import VQGANTraining
+from lung4d.vqgan.run import TrainingState
 
 FORWARD, UPDATE, FIRST = range(3)  # kinds of random draws
 
 
-def train_step(run: Run, samples: Samples) -> dict[str, float]:
+def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
     """One optimiser step of the generator, and of the discriminators once they have started; returns its numbers.
 
     The gradients of `accumulation` batches, shared out among the ranks, are averaged; the codebook moves once, after
@@ -50,7 +50,7 @@ def train_step(run: Run, samples: Samples) -> dict[str, float]:
     return {"step": run.step, **row, "codes_used": float(used)}
 
 
-def micro_step(run: Run, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:
+def micro_step(run: TrainingState, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:
     """Forward and backward of a batch (B, 1, D, H, W): the generator once, then the discriminators on what it made."""
     options = run.options
     with autocast(run.device, run.plan.precision):
@@ -85,7 +85,7 @@ def micro_step(run: Run, volume: torch.Tensor, adversarial: bool) -> dict[str, t
     return {"loss": loss, **terms, "perplexity": quantised.perplexity}
 
 
-def total(terms: dict[str, torch.Tensor], options: Options) -> torch.Tensor:
+def total(terms: dict[str, torch.Tensor], options: VQGANTraining) -> torch.Tensor:
     """The generator's loss, equation 5: each term times its weight, the commitment's beta counted once."""
     weights = {
         "reconstruction": options.reconstruction_weight,
@@ -99,7 +99,7 @@ def total(terms: dict[str, torch.Tensor], options: Options) -> torch.Tensor:
 
 
 @torch.no_grad()
-def start_codebook(run: Run, samples: Samples) -> None:
+def start_codebook(run: TrainingState, samples: VolumeSamples) -> None:
     """Draw a codebook that has no codes yet from the latents of the first batch, the same on every rank."""
     if run.model.quantiser.initialised:
         return

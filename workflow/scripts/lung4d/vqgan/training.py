@@ -7,9 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from lung4d.training import Checkpoints, Lock, Pace, Stopper, peak_memory
-from lung4d.vqgan.data import Samples, Scan
-from lung4d.vqgan.run import Run
+from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.device import peak_memory
+from lung4d.training.lock import Lock
+from lung4d.training.pace import Pace
+from lung4d.training.stopping import Stopper
+from lung4d.vqgan.data import Scan, VolumeSamples
+from lung4d.vqgan.run import TrainingState
 from lung4d.vqgan.selection import choose_scans, remember_best, selected
 from lung4d.vqgan.step import start_codebook, train_step
 from lung4d.vqgan.validation import validate
@@ -22,11 +26,11 @@ class Pictures:
     """What a training shows while it runs: its course so far, and what the model makes of a held-out scan."""
 
     progress: Callable[[pd.DataFrame], None]
-    reconstruction: Callable[[Run, Scan], None]
+    reconstruction: Callable[[TrainingState, Scan], None]
 
 
 def train(
-    run: Run, scans: list[Scan], checkpoints: Checkpoints, stopper: Stopper, lock: Lock, pictures: Pictures
+    run: TrainingState, scans: list[Scan], checkpoints: Checkpoints, stopper: Stopper, lock: Lock, pictures: Pictures
 ) -> dict[str, Any]:
     """Train until `options.steps` and return the selected model with a record of how it was selected.
 
@@ -36,7 +40,7 @@ def train(
     """
     options = run.options
     training, held_out = choose_scans(scans)
-    samples = Samples(training, run.model.settings.window, options.seed, options.flips, options.crop)
+    samples = VolumeSamples(training, run.model.settings.window, options.seed, options.flips, options.crop)
     if (state := checkpoints.load_latest()) is not None:
         run.load(state)
     start_codebook(run, samples)
@@ -62,7 +66,7 @@ def train(
     return selected(run)
 
 
-def save(run: Run, checkpoints: Checkpoints, lock: Lock, pictures: Pictures) -> None:
+def save(run: TrainingState, checkpoints: Checkpoints, lock: Lock, pictures: Pictures) -> None:
     """Write the checkpoint, then the history and its picture, which a reader may open while the training goes on."""
     if not run.ranks.first:
         return

@@ -2,20 +2,20 @@
 
 import torch
 
-from lung4d.latents import pool_mask
-from lung4d.vqgan.data import Scan, read_scan
+from lung4d.io.latents import pool_mask
+from lung4d.vqgan.data import Scan, load_scan
 from lung4d.vqgan.discriminators import PLANES, take_slices
 from lung4d.vqgan.losses import reconstruction_loss
 from lung4d.vqgan.perceptual import Perceptual
 from lung4d.vqgan.quantiser import USED_FROM, perplexity
-from lung4d.vqgan.run import Run
+from lung4d.vqgan.run import TrainingState
 
 NUMBERS = ("reconstruction", "perceptual", "lung_mse")
 MOST_SCANS = 24  # that a validation looks at, evenly spaced in the table
 
 
 @torch.no_grad()
-def validate(run: Run, scans: list[Scan]) -> dict[str, float]:
+def validate(run: TrainingState, scans: list[Scan]) -> dict[str, float]:
     """Means over whole volumes, in float32; the ranks share the scans.
 
     held_out_loss (weighted reconstruction and perceptual terms; the GAN terms are left out), held_out_reconstruction,
@@ -28,7 +28,7 @@ def validate(run: Run, scans: list[Scan]) -> dict[str, float]:
     counts = torch.zeros(model.settings.codes, dtype=torch.long, device=device)
     sums = {name: torch.zeros((), dtype=torch.double, device=device) for name in NUMBERS}
     for scan in chosen[run.ranks.rank :: run.ranks.count]:
-        volume, mask = read_scan(scan, model.settings.window)
+        volume, mask = load_scan(scan, model.settings.window)
         volume = volume.to(device)
         result, quantised = model(volume)
         sums["reconstruction"] += reconstruction_loss(result, volume)

@@ -1,0 +1,78 @@
+"""Imaging biomarkers of one scan, real or generated: code frequencies, and read-outs of the lung's density.
+
+A code of the codebook stands for a pattern of the CT; how often it occurs in the lung is its prevalence
+(Zhao et al., 4D-VQ-GAN, section 2, "Survival analysis and biomarker discovery"). The read-outs are the plain
+comparators that need no network: mean, high-attenuation area, skewness and kurtosis of the histogram (Best et al.,
+Radiology 228(2), 2003: both fall as fibrosis grows), and the lung's volume.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from lung4d.io.latents import load_codes
+from lung4d.io.volumes import open_mask, open_volume, read_affine
+
+HIGH_ATTENUATION = (-600.0, -250.0)  # HU, as in the MESA lung study (Lederer 2009)
+
+
+def code_frequencies(codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Share of the lung's latent voxels that hold each code, (highest code + 1,), summing to one.
+
+    `codes` int (d, h, w), `mask` bool (d, h, w). NaN where the mask is empty. Raises ValueError where shapes differ.
+    """
+    if codes.shape != mask.shape:
+        raise ValueError(f"codes {codes.shape} and lung mask {mask.shape} differ in shape")
+    counts = np.bincount(codes[mask].astype(np.int64), minlength=1)
+    return counts / counts.sum() if counts.sum() else np.full(len(counts), np.nan)
+
+
+def lung_density(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """Mean HU in the lung, and the share of lung voxels from -600 to -250 HU in percent; both arrays (D, H, W).
+
+    NaN where the mask is empty. Raises ValueError where shapes differ.
+    """
+    if hu.shape != mask.shape:
+        raise ValueError(f"volume {hu.shape} and lung mask {mask.shape} differ in shape")
+    lung = np.asarray(hu[mask], dtype=np.float32)
+    if not lung.size:
+        return float("nan"), float("nan")
+    low, high = HIGH_ATTENUATION
+    return float(lung.mean(dtype=np.float64)), 100.0 * float(np.mean((lung >= low) & (lung <= high)))
+
+
+def histogram_shape(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """Skewness and excess kurtosis (0 for a normal distribution) of the HU in the lung; both arrays (D, H, W).
+
+    NaN where the lung is empty or of one value.
+    """
+    lung = np.asarray(hu[mask], dtype=np.float64)
+    centred = lung - (lung.mean() if lung.size else 0)
+    variance = np.mean(centred**2) if lung.size else 0
+    if not variance:
+        return float("nan"), float("nan")
+    return float(np.mean(centred**3) / variance**1.5), float(np.mean(centred**4) / variance**2 - 3)
+
+
+def file_lung_volume(mask_path: str | Path) -> float:
+    """Volume (ml) of a lung mask (NIfTI).
+
+    Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
+    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year.
+    """
+    return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
+
+
+def measure_scan(codes_path: str | Path, volume_path: str | Path, mask_path: str | Path) -> dict[str, object]:
+    """Biomarkers of one scan from its codes (.npz), its HU volume and its lung mask (NIfTI, same grid)."""
+    mask = open_mask(mask_path)
+    hu = open_volume(volume_path)
+    mean, high = lung_density(hu, mask)
+    skewness, kurtosis = histogram_shape(hu, mask)
+    return {
+        "mean_density_hu": mean,
+        "high_attenuation_percent": high,
+        "skewness": skewness,
+        "kurtosis": kurtosis,
+        "frequencies": code_frequencies(*load_codes(codes_path)),
+    }

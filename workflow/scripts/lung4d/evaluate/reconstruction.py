@@ -1,0 +1,79 @@
+"""The frozen autoencoder on held-out scans: reconstruction error, and how many of its codes are in use."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lung4d import metrics
+from lung4d.evaluate.visits import Decode, Visits
+from lung4d.vqgan.quantiser import USED_FROM
+
+HELD_OUT = ("val", "test", "external")
+COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]
+CODE_COLUMNS = ["split", "code", "count", "frequency", "used", "perplexity"]
+
+
+def score_reconstructions(subject: str, split: str, visits: Visits, decode: Decode) -> list[dict[str, object]]:
+    """Rows of reconstruction.tsv of one patient: every scan through the autoencoder, quantised, lung and whole."""
+    rows = []
+    for session, target, latents in zip(visits.sessions, visits.unit, visits.latents, strict=True):
+        keys = {"subject": subject, "session": session, "split": split}
+        scores = score_reconstruction(decode(latents.embeddings), target, visits.region)
+        rows += [keys | scored for scored in scores]
+    return rows
+
+
+def score_reconstruction(decoded: np.ndarray, target: np.ndarray, lung: np.ndarray) -> list[dict[str, object]]:
+    """Scores of one decoded volume (D, H, W) against the scan, both in [-0.5, 0.5]: in the lung, and of the whole."""
+    prediction = np.clip(decoded, -0.5, 0.5).astype(np.float32) + 0.5
+    similarity = metrics.ssim_map(prediction, target + 0.5)
+    return [
+        {
+            "region": region,
+            "mse": metrics.mse(prediction, target + 0.5, mask),
+            "psnr": metrics.psnr(prediction, target + 0.5, mask),
+            "ssim": metrics.ssim(prediction, target + 0.5, mask, similarity),
+            "nrmse": metrics.nrmse(prediction, target + 0.5, mask),
+        }
+        for region, mask in (("lung", lung), ("whole", None))
+    ]
+
+
+def reconstruction_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """reconstruction.tsv; columns are there even without a row."""
+    types = dict.fromkeys(COLUMNS[:4], str) | dict.fromkeys(COLUMNS[4:], float)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(types)
+
+
+def count_codes(visits: Visits, codes: int) -> np.ndarray:
+    """How often each code occurs in the lung's latent voxels of a patient's visits, int (codes,)."""
+    inside = [latents.codes[latents.mask] for latents in visits.latents]
+    return np.bincount(np.concatenate(inside).astype(np.int64), minlength=codes)
+
+
+def code_perplexity(counts: np.ndarray) -> float:
+    """exp(entropy) of the code frequencies: as many codes as would be in use if all were equally frequent."""
+    if not counts.sum():
+        return float("nan")
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def code_table(counts: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """codes.tsv from the counts (codes,) of each split; `used` is a frequency of at least 1e-4."""
+    frames = [
+        pd.DataFrame(
+            {
+                "split": split,
+                "code": np.arange(len(count)),
+                "count": count,
+                "frequency": count / count.sum(),
+                "used": count / count.sum() >= USED_FROM,
+                "perplexity": code_perplexity(count),
+            }
+        )
+        for split, count in counts.items()
+        if count.sum()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CODE_COLUMNS)

@@ -1,0 +1,99 @@
+"""What is chosen on patients other than the test patients: the blur's width, the mix's share, what a trend is worth,
+the cohort's change, and the boosted trees."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+
+from lung4d import metrics
+from lung4d.evaluate import boosting
+from lung4d.evaluate.baselines import Chosen, FittedBaselines
+from lung4d.evaluate.cohort_change import cohort_change
+from lung4d.evaluate.forecasting import Forecaster
+from lung4d.evaluate.smoothing import smooth_inside
+from lung4d.evaluate.trends import choose_trend, image_parts, latent_parts
+from lung4d.evaluate.visits import PatientFiles, Visits, of_split
+from lung4d.visits.tasks import cases
+
+Load = Callable[[PatientFiles], Visits]
+Choose = Callable[[Iterable[Visits]], tuple[object, int]]
+DEFAULT_MIX = 0.5  # where no patient but the test patients has three visits
+
+
+def fit_baselines(
+    patients: list[PatientFiles],
+    load: Load,
+    forecast: Forecaster,
+    blur_sigmas: Sequence[float],
+    slope_sigmas: Sequence[float],
+    seed: int,
+) -> FittedBaselines:
+    """All that is learned from val and training patients, one patient in memory at a time."""
+    sigma = _on_held_out(patients, 2, load, partial(choose_sigma, sigmas=blur_sigmas))
+    in_image = partial(choose_trend, sigmas=slope_sigmas, parts=partial(image_parts, blur=sigma.value))
+    train = of_split(patients, "train", visits=2)
+    return FittedBaselines(
+        sigma=sigma,
+        mix=_on_held_out(patients, 3, load, partial(choose_mix, forecast=forecast)),
+        change=cohort_change(map(load, train)),
+        image_trend=_on_held_out(patients, 3, load, in_image),
+        latent_trend=_on_held_out(patients, 3, load, partial(choose_trend, sigmas=slope_sigmas, parts=latent_parts)),
+        boosting=boosting.learn_boosting(
+            map(load, train), len(train), map(load, of_split(patients, "val", visits=2)), seed
+        ),
+    )
+
+
+def blur_errors(visits: Visits, sigmas: Sequence[float]) -> np.ndarray:
+    """In-lung MSE (sigmas,) of the blurred earlier visit against the later one, mean over all pairs of visits."""
+    errors = np.zeros(len(sigmas))
+    pairs = list(combinations(range(len(visits)), 2))
+    for first in range(len(visits) - 1):
+        for column, sigma in enumerate(sigmas):
+            blurred = smooth_inside(visits.unit[first], visits.region, sigma)
+            later = visits.unit[first + 1 :]
+            errors[column] += sum(metrics.mse(blurred, target, visits.region) for target in later)
+    return errors / len(pairs)
+
+
+def choose_sigma(patients: Iterable[Visits], sigmas: Sequence[float]) -> tuple[float, int]:
+    """The sigma (voxels) with the smallest mean error over patients with two or more visits, and their number."""
+    errors = np.array([blur_errors(visits, sigmas) for visits in patients])
+    if not len(errors):
+        return float(np.median(sigmas)), 0
+    return float(sigmas[int(errors.mean(axis=0).argmin())]), len(errors)
+
+
+def choose_mix(patients: Iterable[Visits], forecast: Forecaster) -> tuple[float, int]:
+    """The share a that minimises the in-lung error of (1 - a) pure + a residual decoding, and the patients' number.
+
+    Mix decoding is linear in a, so least squares over the withheld visits of both tasks gives a in closed form; every
+    patient has the same weight. Clipped to [0, 1].
+    """
+    products, squares = [], []
+    for visits in patients:
+        product, square, targets = 0.0, 0.0, 0
+        for case in cases(len(visits)):
+            made = forecast(visits.take(case.given), visits.years[list(case.targets)], None)
+            for target, pure, residual in zip(case.targets, made["pure"], made["residual"], strict=True):
+                direction = (residual - pure)[visits.region].astype(np.float64)
+                product += float(np.mean((visits.unit[target] - pure)[visits.region] * direction))
+                square += float(np.mean(direction**2))
+                targets += 1
+        products.append(product / targets)
+        squares.append(square / targets)
+    if not squares or sum(squares) == 0:
+        return DEFAULT_MIX, len(squares)
+    return float(np.clip(sum(products) / sum(squares), 0, 1)), len(squares)
+
+
+def _on_held_out(patients: list[PatientFiles], visits: int, load: Load, choose: Choose) -> Chosen:
+    """Choose on the val patients with at least so many visits; where there are none, on the training patients."""
+    for split in ("val", "train"):
+        chosen = of_split(patients, split, visits)
+        if chosen:
+            value, seen = choose(map(load, chosen))
+            return Chosen(value, split, seen)
+    return Chosen(choose([])[0], "", 0)

@@ -1,0 +1,127 @@
+"""The visits that a forecast is made from, as tensors: latents, scans, and where in the lung each voxel lies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional as F
+
+from lung4d.ode.times import Years, as_years, merge_ties
+
+QUANTILES = (0.25, 0.75)
+DENSITIES = 1 + len(QUANTILES)
+
+
+@dataclass(frozen=True)
+class ObservedVisits:
+    """n visits of one patient, in any order.
+
+    years (n,) float64 since baseline; z (n, c, d, h, w) float32 latents; mask (d, h, w) bool the lung at latent
+    resolution. scans (n, D, H, W) float32 on the unit scale, region (D, H, W) bool the lung, depth (D, H, W) float32
+    distance to the pleura in mm, height (D,) float32 from 0 at the base to 1 at the apex; densities (n, DENSITIES) of
+    each scan's whole lung, see `densities_of`, also where the other fields are a crop of it.
+    """
+
+    years: np.ndarray
+    z: torch.Tensor
+    mask: torch.Tensor
+    scans: torch.Tensor
+    region: torch.Tensor
+    depth: torch.Tensor
+    height: torch.Tensor
+    densities: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, years: Years, z: torch.Tensor, mask: torch.Tensor, scans: np.ndarray, region: np.ndarray, spacing: tuple
+    ) -> "Given":
+        """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit."""
+        scans = torch.as_tensor(np.asarray(scans, np.float32))
+        region_tensor = torch.as_tensor(np.ascontiguousarray(region), dtype=torch.bool)
+        years = as_years(years)
+        z, mask = torch.as_tensor(z, dtype=torch.float32), torch.as_tensor(mask, dtype=torch.bool)
+        if not len(years) == len(z) == len(scans) > 0:
+            raise ValueError(
+                f"{len(years)} times, {len(z)} latents, {len(scans)} scans; as many of each, and one at least"
+            )
+        if z.ndim != 5 or z.shape[2:] != mask.shape or scans.shape[1:] != region_tensor.shape:
+            raise ValueError(
+                f"latents {tuple(z.shape)} and mask {tuple(mask.shape)}, scans {tuple(scans.shape)} and lung "
+                f"{tuple(region_tensor.shape)} do not fit each other"
+            )
+        if not (torch.isfinite(z).all() and torch.isfinite(scans).all()):
+            raise ValueError("a given latent or scan holds values that are not finite")
+        return cls(
+            years=years,
+            z=z,
+            mask=mask,
+            scans=scans,
+            region=region_tensor,
+            depth=torch.from_numpy(depth_of(region, spacing)),
+            height=torch.from_numpy(height_of(region)),
+            densities=densities_of(scans, region_tensor),
+        )
+
+    def __len__(self) -> int:
+        return len(self.years)
+
+    def take(self, chosen: Sequence[int]) -> "Given":
+        """Only the chosen visits."""
+        chosen = list(chosen)
+        return replace(
+            self,
+            years=self.years[chosen],
+            z=self.z[chosen],
+            scans=self.scans[chosen],
+            densities=self.densities[chosen],
+        )
+
+    def merged(self) -> "Given":
+        """In the order of time, visits at the same time averaged; years are then distinct and ascending."""
+        years, z, scans, densities = merge_ties(self.years, self.z, self.scans, self.densities)
+        return replace(self, years=years, z=z, scans=scans, densities=densities)
+
+    def to(self, device: torch.device) -> "Given":
+        names = ("z", "mask", "scans", "region", "depth", "height", "densities")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    @property
+    def factor(self) -> int:
+        """Voxels of a scan per latent voxel, along each axis."""
+        return self.scans.shape[1] // self.z.shape[2]
+
+
+def depth_of(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Distance (D, H, W) float32 in mm from the pleura inside the lung, 0 outside; spacing (D, H, W) in mm."""
+    return ndimage.distance_transform_edt(region, sampling=spacing).astype(np.float32)
+
+
+def height_of(region: np.ndarray) -> np.ndarray:
+    """Height (D,) float32 of each slice: 0 at the lowest slice of the lung, 1 at the highest, beyond them the same."""
+    held = np.flatnonzero(region.any(axis=(1, 2)))
+    low, high = (held[0], held[-1]) if len(held) else (0, region.shape[0] - 1)
+    return np.clip((np.arange(region.shape[0]) - low) / max(high - low, 1), 0, 1).astype(np.float32)
+
+
+def densities_of(scans: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+    """Densities (n, DENSITIES) of scans (n, D, H, W) in the lung: the mean, and how far QUANTILES lie from it.
+
+    A deep breath moves the mean, and disease the quantiles from it: together they tell the one from the other.
+    Quantiles of means over blocks of 2^3 voxels, whose noise hardly widens the distribution. 0 without any lung.
+    """
+    if not region.any():
+        return scans.new_zeros(len(scans), DENSITIES)
+    weight = region[None, None].to(scans)
+    share = F.avg_pool3d(weight, 2)[0, 0]
+    blocks = pooled(scans[:, None], weight, 2)[:, 0, share >= share.max() / 2]
+    mean = (scans * weight[0]).sum((1, 2, 3)) / weight.sum()
+    quantiles = torch.quantile(blocks, scans.new_tensor(QUANTILES), dim=1)
+    return torch.stack([mean, *(quantiles - mean)], 1)
+
+
+def pooled(volumes: torch.Tensor, weight: torch.Tensor, factor: int) -> torch.Tensor:
+    """Weighted means (n, c, d, h, w) of volumes (n, c, D, H, W) over blocks of factor^3; 0 where nothing weighs."""
+    total = F.avg_pool3d(weight, factor)
+    return F.avg_pool3d(volumes * weight, factor) / total.clamp(min=1e-6)

@@ -1,0 +1,168 @@
+"""The head of the report: what was run, what came of it in plain words, and what needs a person's attention."""
+
+import pandas as pd
+
+from lung4d.report.chapters.forecasting import headline as forecast_headline
+from lung4d.report.chapters.survival import headline as survival_headline
+from lung4d.report.formatting import count, fixed, listing, missing, whole
+from lung4d.report.page import Finding, Findings, Fold, Reportlet, Section, Table, Words
+from lung4d.report.results import Results, visits_of
+
+STAGE_WORDS = {
+    "convert": "reading the scan",
+    "segment": "finding the lungs",
+    "register": "aligning it to the baseline",
+    "resample": "resampling",
+}
+SETS = {"train": "training", "val": "validation", "test": "test", "external": "external"}
+
+
+def facts(results: Results) -> tuple[tuple[str, str], ...]:
+    """(number, what) of the page's head."""
+    qc, split = results.tables.qc, results.tables.split
+    visits = visits_of(split)
+    scans = len(qc) if qc is not None else sum(map(len, visits.values()))
+    patients = qc["subject"].nunique() if qc is not None else len(visits)
+    usable = sum(map(len, visits.values()))
+    known = [row for row in results.participants if not missing(row.get("event"))]
+    series = sum(len(sessions) >= 2 for sessions in visits.values())
+    said = [
+        _fact(patients, "patient"),
+        _fact(scans, "scan"),
+        _fact(usable, "usable scan"),
+        _fact(series, "patient with two visits or more", "patients with two visits or more"),
+    ]
+    if split is not None and len(split):
+        sets = split.drop_duplicates("subject")["split"].value_counts()
+        said += [_fact(sets[name], f"{word} patient") for name, word in SETS.items() if name in sets]
+    events = _fact(sum(int(row["event"]) for row in known), "event") if known else ("none", "events known")
+    return (*said, events)
+
+
+def _fact(number: int, noun: str, plural: str = "") -> tuple[str, str]:
+    return whole(number), noun if number == 1 else plural or noun + "s"
+
+
+def summary_section(results: Results) -> Section:
+    """What worked, what could not be done, and the headline results."""
+    items = [_scans_words(results), *_truth_words(results), *_reconstruction_words(results)]
+    items += forecast_headline(results)
+    items += survival_headline(results)
+    lead = "Square brackets hold 95 % intervals. Where an interval includes “no difference”, none has been shown."
+    return Section("summary", "In short", lead, (Reportlet("", "", (Findings(tuple(items)),)),))
+
+
+def _scans_words(results: Results) -> Finding:
+    visits = visits_of(results.tables.split)
+    usable, lost = sum(map(len, visits.values())), len(unusable_scans(results))
+    if not usable:
+        return Finding("Scans", "No scan could be used, so nothing after their preparation was done.", done=False)
+    went = f"{count(usable, 'scan')} of {count(len(visits), 'patient')} went through segmentation, registration and "
+    end = f"{count(lost, 'scan')} could not be used and can be found below." if lost else "None was lost."
+    return Finding("Scans", f"{went}resampling. {end}")
+
+
+def _truth_words(results: Results) -> list[Finding]:
+    items = []
+    masks, registration = results.tables.rows("segmentation"), results.tables.rows("registration")
+    if masks is not None:
+        dice = masks["dice"].astype(float)
+        words = (
+            f"They agree with the simulated truth with a mean Dice of {fixed(dice.mean(), 3)} (lowest "
+            f"{fixed(dice.min(), 3)}, {count(len(dice), 'scan')}; 1 is perfect)."
+        )
+        items.append(Finding("Lung masks", words))
+    if registration is not None:
+        before, after = registration["before_mean"].mean(), registration["after_mean"].mean()
+        words = (
+            f"It brings the mean error of known points from {fixed(before, 1)} mm to {fixed(after, 1)} mm "
+            f"({count(len(registration), 'follow-up scan')})."
+        )
+        items.append(Finding("Registration", words))
+    return items
+
+
+def _reconstruction_words(results: Results) -> list[Finding]:
+    """The autoencoder's error in the lungs of the test scans, as HU; the best held-out set where there is no test."""
+    table = results.tables.rows("reconstruction")
+    if table is None:
+        return [Finding("Autoencoder", "It was not scored, because no scan was held out.", done=False)]
+    lung = table[table["region"] == "lung"]
+    name = next((s for s in ("test", "val", "external") if (lung["split"] == s).any()), None)
+    if name is None:
+        return []
+    part = lung[lung["split"] == name]
+    error = part["mse"].astype(float).mean() ** 0.5 * results.window_width
+    sentence = (
+        f"Compressed to codes and drawn again, the {count(len(part), f'{SETS[name]} scan')} differ from the originals "
+        f"by {fixed(error, 0)} HU in the lung (root mean square). No forecast through the codes alone can be finer."
+    )
+    return [Finding("Autoencoder", sentence)]
+
+
+def attention_section(results: Results) -> Section:
+    """Every scan that could not be used, every flagged one, every patient with one visit."""
+    reportlets = [_unusable(results), _flagged(results), _single_visits(results)]
+    if results.excluded:
+        rows = tuple((str(r["subject"]), str(r["session"]), str(r.get("reason") or "")) for r in results.excluded)
+        body = Table(("Patient", "Visit", "Reason given"), rows)
+        caption = "By the column “exclude” of scans.tsv, or by qc.tsv."
+        reportlets.append(Reportlet("Scans left out by your tables", caption, (body,)))
+    return Section(
+        "attention", "Attention", "What a person should look at before using the results.", tuple(reportlets)
+    )
+
+
+def unusable_scans(results: Results) -> list[tuple[str, str, str, str]]:
+    """(subject, session, stage, reason) of the table of unusable scans and of the quality table, each scan once."""
+    qc = _rows(results.tables.qc)
+    failed = qc[~qc["ok"].astype(bool)] if len(qc) else qc
+    rows = [row for table in (_rows(results.tables.unusable), failed) for row in table.itertuples()]
+    found = {(str(row.subject), str(row.session)): (str(row.stage), str(row.reason)) for row in reversed(rows)}
+    return [(*scan, *found[scan]) for scan in sorted(found)]
+
+
+def _unusable(results: Results) -> Reportlet:
+    scans = unusable_scans(results)
+    if not scans:
+        return Reportlet("Scans that could not be used", "", (Words(("None: every scan went through.",)),))
+    rows = tuple((subject, session, STAGE_WORDS.get(stage, stage), reason) for subject, session, stage, reason in scans)
+    caption = f"{count(len(rows), 'scan')} stopped at the step named here; the other scans of the patient went on."
+    return Reportlet(
+        "Scans that could not be used", caption, (Table(("Patient", "Visit", "Stopped at", "Reason"), rows),)
+    )
+
+
+def _flagged(results: Results) -> Reportlet:
+    table = _rows(results.tables.qc)
+    flagged = table[table["ok"].astype(bool) & (table["flags"].fillna("") != "")] if len(table) else table
+    if flagged.empty:
+        return Reportlet("Flagged scans", "", (Words(("No scan was flagged.",)),))
+    rows = tuple((str(row.subject), str(row.session), str(row.flags)) for row in flagged.itertuples())
+    caption = (
+        f"{count(len(rows), 'scan')} went through all the same. Look at the pictures; a row in config/qc.tsv (subject, "
+        "session, reason) leaves a scan out of the next run."
+    )
+    body = Table(("Patient", "Visit", "Why"), rows)
+    # a flag on many scans is a matter of the cohort, not of a scan: it must not push the report out of sight
+    bodies = (body,) if len(rows) <= 15 else (Fold(f"All {len(rows)} flagged scans", (body,)),)
+    return Reportlet("Flagged scans", caption, bodies)
+
+
+def _single_visits(results: Results) -> Reportlet:
+    visits = visits_of(results.tables.split)
+    single = [subject for subject, sessions in visits.items() if len(sessions) == 1]
+    lost = sorted({str(s) for s in _rows(results.tables.qc).get("subject", [])} - set(visits))
+    words = []
+    if single:
+        words.append(
+            f"{count(len(single), 'patient has', 'patients have')} one usable visit: {listing(single)}. They help to "
+            "train the autoencoder; without a second visit no change can be learnt or scored from them."
+        )
+    if lost:
+        words.append(f"{count(len(lost), 'patient has', 'patients have')} no usable scan at all: {listing(lost)}.")
+    return Reportlet("Patients with one visit or none", "", (Words(tuple(words or ["None."])),))
+
+
+def _rows(table: pd.DataFrame | None) -> pd.DataFrame:
+    return table if table is not None else pd.DataFrame()

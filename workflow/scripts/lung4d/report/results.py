@@ -1,0 +1,105 @@
+"""Everything a run left that the report tells of: tables, pictures' files, settings. Any part may be absent."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+ReportedScan = tuple[str, str]  # subject, session
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The run's tables, None where there is none; columns as the stages write them."""
+
+    qc: pd.DataFrame | None = None
+    split: pd.DataFrame | None = None
+    unusable: pd.DataFrame | None = None
+    vqgan_history: pd.DataFrame | None = None
+    ode_history: pd.DataFrame | None = None
+    reconstruction: pd.DataFrame | None = None
+    forecast: pd.DataFrame | None = None
+    forecast_summary: pd.DataFrame | None = None
+    coverage: pd.DataFrame | None = None
+    codes: pd.DataFrame | None = None
+    codebook: pd.DataFrame | None = None
+    segmentation: pd.DataFrame | None = None
+    registration: pd.DataFrame | None = None
+    readouts: pd.DataFrame | None = None
+    cindex: pd.DataFrame | None = None
+    selection: pd.DataFrame | None = None
+    risk: pd.DataFrame | None = None
+    kaplan_meier: pd.DataFrame | None = None
+
+    def rows(self, name: str) -> pd.DataFrame | None:
+        """The table `name` where it is there and has a row, else None."""
+        table = getattr(self, name)
+        return None if table is None or table.empty else table
+
+
+@dataclass(frozen=True)
+class Images:
+    """Files to be shown, by scan or by patient; only those that are there and not empty.
+
+    `cts`, `lung_masks`: converted scans and their lung masks, native grids. `warped`: registered scans, baseline's
+    grid. `volumes`, `masks`: preprocessed, one grid a patient. `reconstructions`: of `volumes`. `generated`: folders
+    with volumes and the table `sub-<subject>_trajectories.tsv`. `codebook`: pictures `decoded` and `exemplars`.
+    """
+
+    cts: dict[ReportedScan, Path] = field(default_factory=dict)
+    lung_masks: dict[ReportedScan, Path] = field(default_factory=dict)
+    warped: dict[ReportedScan, Path] = field(default_factory=dict)
+    volumes: dict[ReportedScan, Path] = field(default_factory=dict)
+    masks: dict[ReportedScan, Path] = field(default_factory=dict)
+    reconstructions: dict[ReportedScan, Path] = field(default_factory=dict)
+    generated: dict[str, Path] = field(default_factory=dict)
+    codebook: dict[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results:
+    """`config`: the resolved configuration. `participants`: a record a patient. `excluded`: records of scans that the
+    user's table leaves out (subject, session, reason). `shown`: how many patients to show with pictures."""
+
+    title: str
+    shown: int
+    simulated: bool
+    config: dict[str, Any]
+    participants: list[dict[str, Any]]
+    excluded: list[dict[str, Any]]
+    tables: Tables
+    images: Images
+    evaluate_words: dict[str, Any] = field(default_factory=dict)
+    survival_words: dict[str, Any] = field(default_factory=dict)
+
+    def setting(self, stage: str, key: str, default: Any = None) -> Any:
+        return (self.config.get(stage) or {}).get(key, default)
+
+    @property
+    def window_width(self) -> float:
+        """HU that one unit of the metrics' scale stands for."""
+        low, high = self.setting("train_vqgan", "window", (-1000, 500))
+        return float(high) - float(low)
+
+
+def visits_of(split: pd.DataFrame | None) -> dict[str, list[tuple[str, float]]]:
+    """Usable visits of every patient as (session, years), in the order of time."""
+    if split is None:
+        return {}
+    ordered = split.sort_values(["subject", "years", "session"])
+    return {
+        str(subject): list(zip(rows["session"], rows["years"].astype(float), strict=True))
+        for subject, rows in ordered.groupby("subject", sort=True)
+    }
+
+
+def choose_patients(split: pd.DataFrame | None, count: int) -> list[str]:
+    """Patients to show: held-out ones before those the models were trained on, long series before short ones."""
+    if split is None or split.empty:
+        return []
+    order = {"test": 0, "external": 1, "val": 2, "train": 3}
+    visits = visits_of(split)
+    sets = split.drop_duplicates("subject").set_index("subject")["split"]
+    ranked = sorted(visits, key=lambda s: (len(visits[s]) < 2, order.get(sets[s], 4), -len(visits[s]), s))
+    return ranked[: max(count, 0)]

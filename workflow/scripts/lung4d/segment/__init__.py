@@ -1,0 +1,11 @@
+"""Lung masks, and numbers that tell a good one from a bad one.
+
+masks       by intensities or from a user, on the scan's own grid
+intensity   two lungs from HU alone, on the working grid
+network     by the lungmask network, for which alone torch is needed
+airways     trachea and main bronchi, taken out
+left_right  which lung is which, where they touch
+chest_wall  dense disease below the ribs, put back
+quality     numbers, flags and refusals
+grid        the isotropic 2 mm grid that the work is done on
+"""

@@ -1,0 +1,191 @@
+"""One patient's trajectory: from which visits, at which years, as volumes and codes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lung4d.io.latents import load_latents
+from lung4d.io.names import scan_of
+from lung4d.io.volumes import from_unit, open_mask, open_volume, read_spacing, to_unit
+from lung4d.ode.calibration import MEASURES, Calibration, measures
+from lung4d.ode.decoding import decode_forecast
+from lung4d.ode.ensemble import Ensemble
+from lung4d.ode.model import Forecast
+from lung4d.ode.observed import ObservedVisits
+from lung4d.ode.sequences import choose
+from lung4d.vqgan.model import VQGAN
+
+DECIMALS = 3  # of the years in file names and tables
+
+
+@dataclass(frozen=True)
+class TrajectoryVisits:
+    """A patient's usable visits in time order: sessions (n), and `all` that a forecast can be made from (n)."""
+
+    sessions: list[str]
+    all: ObservedVisits
+
+    @property
+    def years(self) -> np.ndarray:
+        return self.all.years
+
+    @property
+    def region(self) -> np.ndarray:
+        """The lung, bool (D, H, W)."""
+        return self.all.region.numpy()
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The lung at latent resolution, bool (d, h, w)."""
+        return self.all.mask.numpy()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated scan: years since baseline, volume (D, H, W) in [-0.5, 0.5], nearest codes (d, h, w).
+
+    spread (D, H, W) on the unit scale: half the width of the 90 % interval at every voxel, None where the model does
+    not tell. bands: by measure the forecast and the ends of its 90 % band, NaN where there is none.
+    """
+
+    years: float
+    volume: np.ndarray
+    codes: np.ndarray
+    spread: np.ndarray | None
+    bands: dict[str, tuple[float, float, float]]
+
+
+def load_trajectory_visits(
+    scans: pd.DataFrame,
+    volumes: Iterable[str | Path],
+    masks: Iterable[str | Path],
+    folder: str | Path,
+    window: tuple[float, float],
+    kind: str,
+) -> tuple[TrajectoryVisits, Path]:
+    """A patient's visits, and the path of the baseline's volume, whose grid and outside every forecast takes over.
+
+    scans: the patient's rows (subject, session, years) of the split table, one at least. volumes, masks: the
+    patient's files, those of scans that are not listed are not read. folder: of `*_latents.npz`. window: HU of the
+    latents' model; kind: continuous or quantised.
+    """
+    scans = scans.sort_values(["years", "session"])
+    keys = list(zip(scans["subject"], scans["session"], strict=True))
+    volume_of = {scan_of(path): Path(path) for path in volumes}
+    mask_of = {scan_of(path): path for path in masks}
+    latents = [load_latents(Path(folder) / f"sub-{subject}_ses-{session}_latents.npz") for subject, session in keys]
+    visits = ObservedVisits.of(
+        years=scans["years"].to_numpy(),
+        z=torch.from_numpy(np.stack([choose(item, kind) for item in latents])),
+        mask=torch.from_numpy(latents[0].mask),
+        scans=np.stack([to_unit(open_volume(volume_of[key]), window) for key in keys]),
+        region=open_mask(mask_of[keys[0]]),
+        spacing=read_spacing(volume_of[keys[0]]),
+    )
+    return TrajectoryVisits(scans["session"].tolist(), visits), volume_of[keys[0]]
+
+
+def given_sets(visits: int) -> list[list[int]]:
+    """Indices of the visits to forecast from: all of them, and the first two where there are more."""
+    return [list(range(visits))] + ([[0, 1]] if visits > 2 else [])
+
+
+def years_to_generate(
+    visit_years: Sequence[float],
+    given: Sequence[int],
+    years: Sequence[float] | None,
+    interval: float,
+    horizon: float,
+) -> list[float]:
+    """Years to generate, ascending, distinct, rounded to 3 decimals.
+
+    `years` None: every `interval` from 0 up to `horizon` after the last given visit, and every visit's own years.
+    Otherwise the listed years; to them the visits that were not given are added, so that a forecast can be held
+    against what was seen then. Raises ValueError for an interval that is not above 0 or a horizon below 0.
+    """
+    if interval <= 0 or horizon < 0:
+        raise ValueError(f"interval is {interval}, horizon is {horizon}: give more than 0, and 0 or more")
+    if years is None:
+        end = max(visit_years[i] for i in given) + horizon
+        asked = [*(interval * np.arange(np.floor(end / interval + 1e-9) + 1)), *visit_years]
+    else:
+        asked = [*years, *(year for i, year in enumerate(visit_years) if i not in given)]
+    return sorted({round(float(year), DECIMALS) + 0.0 for year in asked})
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a trajectory is generated with: `calibration` tells how far off it may be, `window` is the HU window."""
+
+    vqgan: VQGAN
+    ode: Ensemble
+    calibration: Calibration
+    window: tuple[float, float]
+
+
+def generate(
+    models: Models, visits: TrajectoryVisits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
+) -> Iterator[Generated]:
+    """The scans at `years` (ascending) forecast from the visits with indices `given`, one at a time.
+
+    A year that equals a given visit's to 3 decimals is that visit's exact time, so that the visit itself comes back.
+    """
+    chosen = visits.all.take(given)
+    exact = np.array([_exact(year, chosen.years) for year in years])
+    forecast = models.ode.forecast(chosen, exact)
+    volumes = decode_forecast(models.vqgan, forecast, chosen, exact, mode, mix)
+    bands = _bands(models, forecast, chosen, exact)
+    for row, year in enumerate(years):
+        with torch.no_grad():
+            codes = models.vqgan.quantise(forecast.latents[row : row + 1]).codes[0]
+        spread = None
+        if forecast.variance is not None and np.isfinite(models.calibration.deviations):
+            spread = (forecast.variance[row].sqrt() * models.calibration.deviations).cpu().numpy()
+        yield Generated(float(year), volumes[row].numpy(), codes.cpu().numpy(), spread, bands[row])
+
+
+def _bands(
+    models: Models, forecast: Forecast, given: ObservedVisits, years: np.ndarray
+) -> list[dict[str, tuple[float, ...]]]:
+    """Forecast, lower and upper end of each measure at each of the `years`, around the drawn scans.
+
+    A band counts its years from the nearest given visit; NaN where the model draws nothing or has no band.
+    """
+    unknown = dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    if forecast.drawn is None:
+        return [unknown] * len(years)
+    made = measures(forecast.drawn.cpu(), given.region, models.window)
+    at_hand = measures(given.scans, given.region, models.window)
+    nearest = np.abs(years[:, None] - given.years[None]).argmin(1)
+    rows = []
+    for values, year, near in zip(made, years, nearest, strict=True):
+        row, gap = dict(unknown), abs(year - given.years[near])
+        for measure, value, known in zip(MEASURES, values, at_hand[near], strict=True):
+            band = models.calibration.band(measure, len(np.unique(given.years)))
+            row[measure] = (value, *(band.around(value, gap, known) if band else (float("nan"),) * 2))
+        rows.append({measure: tuple(map(float, ends)) for measure, ends in row.items()})
+    return rows
+
+
+def band_columns(bands: Mapping[str, Sequence[float]] | None = None) -> dict[str, float]:
+    """Columns of the trajectories' table and their values: the forecast of each measure, and its band's two ends."""
+    values = bands or dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    return {
+        f"{measure}_{part}": value
+        for measure in MEASURES
+        for part, value in zip(("forecast", "low", "high"), values[measure], strict=True)
+    }
+
+
+def _exact(year: float, visit_years: np.ndarray) -> float:
+    near = visit_years[np.round(visit_years, DECIMALS) == round(year, DECIMALS)]
+    return float(near[0]) if len(near) else float(year)
+
+
+def to_hu(volume: np.ndarray, region: np.ndarray, baseline: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """HU (D, H, W) int16 of a volume in [-0.5, 0.5]; outside `region` the `baseline`'s own HU, window or not."""
+    return np.where(region, np.rint(from_unit(volume, window)), baseline).astype(np.int16)
