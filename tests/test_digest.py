@@ -1,8 +1,13 @@
+import re
+import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from lung4d.pipeline import digest
 from lung4d.pipeline.digest import Digests, code_digest, imported_modules, settings_digest, significant_tokens
+from running import ROOT
 
 SCRIPT = '''"""Docstring."""
 from lung4d.outer import value  # comment
@@ -35,8 +40,6 @@ def changed(tree, path: Path, old: str, new: str) -> bool:
 
 
 def fresh_digest(script, library):
-    from lung4d.pipeline import digest
-
     for known in (digest._digest, digest._tokens_of, digest.imported_modules):
         known.cache_clear()
     return code_digest(script, library)
@@ -107,21 +110,74 @@ def test_digests_are_remembered_until_a_file_changes(tree, tmp_path_factory, mon
     memory = tmp_path_factory.mktemp("memory") / "digests.json"
     table = memory.with_name("equivalents.tsv")
 
-    def digest():
+    def digested():
         fresh_digest(script, library)  # as in a new process, nothing is known
         return Digests(script.parent, library, memory, table).of("stage")
 
-    first = digest()
+    first = digested()
     assert first == code_digest(script, library)
     with monkeypatch.context() as patch:
         patch.setattr("lung4d.pipeline.digest.code_digest", None)  # not asked again
-        assert digest() == first
+        assert digested() == first
     script.write_text(SCRIPT.replace("nested", "changed"))
-    assert digest() != first
+    assert digested() != first
     memory.write_text("half a fi")
-    second = digest()
+    second = digested()
     assert second == fresh_digest(script, library)
     table.write_text(f"stage\tdigest\tstands_for\twhy\nstage\t{second}\t{first}\tmoved\nother\t{first}\tx\t\n")
-    assert digest() == first  # a new row counts at once, whatever is remembered
+    assert digested() == first  # a new row counts at once, whatever is remembered
     script.write_text(SCRIPT.replace("nested", "changed again"))
-    assert digest() == fresh_digest(script, library) != first  # a later change is seen as ever
+    assert digested() == fresh_digest(script, library) != first  # a later change is seen as ever
+
+
+# The real tree: what counts for which stage
+
+SCRIPTS = ROOT / "workflow" / "scripts"
+LIBRARY = SCRIPTS / "lung4d"
+NUMBERS = ("train_vqgan", "train_ode", "extract_latents", "generate_trajectories", "register")
+FILES = sorted(path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*") if path.suffix in (".py", ".j2"))
+COUNT_FOR_TRAININGS = ("vqgan/", "ode/", "training/")
+
+
+def stages_that_notice(name: str) -> set[str]:
+    """The stages whose digest changes with one more token in this file of the library."""
+    changed = LIBRARY / name
+    before = {stage: code_digest(SCRIPTS / f"{stage}.py", LIBRARY) for stage in (*NUMBERS, "report")}
+    real = digest._digest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digest, "_digest", lambda path: real(path) + (b"CHANGED" if path == changed else b""))
+        return {stage for stage in before if code_digest(SCRIPTS / f"{stage}.py", LIBRARY) != before[stage]}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_token_in_a_file_is_seen_by_the_stages_whose_numbers_it_can_change(name):
+    noticed = stages_that_notice(name)
+    if name.startswith(("figures/", "report/", "pipeline/")) or name in ("logs.py", "training/launch.py"):
+        assert not noticed - {"report"}
+    used = {stage for stage in NUMBERS if LIBRARY / name in imported_by(stage)}
+    if name.startswith(COUNT_FOR_TRAININGS) and name != "training/launch.py":
+        assert noticed >= used
+    if name.startswith(("figures/", "report/")) or name == "logs.py":
+        assert ("report" in noticed) == (LIBRARY / name in imported_by("report"))
+
+
+@cache
+def imported_by(stage: str) -> set[Path]:
+    """Files of the library that the stage's script imports, directly or not, and what their packages carry."""
+    seen, queue = set(), [SCRIPTS / f"{stage}.py"]
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue.extend(imported_modules(path, LIBRARY))
+    return seen | {file for path in seen for file in digest._data_files(path)}
+
+
+def test_another_version_changes_no_stage(tmp_path):
+    copy = tmp_path / "scripts"
+    shutil.copytree(SCRIPTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    start = copy / "lung4d/__init__.py"
+    assert "__version__ = " in start.read_text()
+    start.write_text(re.sub(r'__version__ = ".*"', '__version__ = "99.0"', start.read_text()))
+    for script in copy.glob("*.py"):
+        assert code_digest(script, copy / "lung4d") == code_digest(SCRIPTS / script.name, LIBRARY)

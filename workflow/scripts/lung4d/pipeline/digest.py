@@ -35,7 +35,7 @@ NOT_COUNTED = {
 # Stages whose declared results are pictures or pages, and what counts for them all the same.
 COUNTED_THERE = {
     "codebook": ("figures/",),
-    "report": ("figures/", "logs.py", "report/"),
+    "report": ("figures/", "logs.py", "pipeline/", "report/"),
 }
 
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
