@@ -18,6 +18,7 @@ from lung4d.convert import read
 from lung4d.convert.archives import unpack
 from lung4d.convert.dicom_choice import choose_series
 from lung4d.convert.dicom_headers import Slice
+from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan, read_status
 from one_script import run_script
 
@@ -300,7 +301,7 @@ def test_a_real_oblique_scan_stays_where_it_was(tmp_path):
     source = real_data.folder() / "ct64" / "ct-64-transformed.nrrd"
     run_convert(source, tmp_path / "out")
     original = sitk.ReadImage(str(source))
-    original = sitk.Cast(sitk.Clamp(original, lowerBound=read.LOWEST_HU), sitk.sitkInt16)
+    original = sitk.Cast(sitk.Clamp(original, lowerBound=AIR), sitk.sitkInt16)
     rng = np.random.default_rng(0)
     marks = [tuple(map(int, mark)) for mark in rng.integers(0, original.GetSize(), (100, 3))]
     assert_marks_are_in_place(original, tmp_path / "out" / "ct.nii.gz", marks)

@@ -10,8 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from lung4d.io.hounsfield import AIR
+
 FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian of sigma 1
-AIR = -1024.0
 
 
 @dataclass(frozen=True)

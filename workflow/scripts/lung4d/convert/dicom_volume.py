@@ -7,9 +7,9 @@ import pydicom
 import SimpleITK as sitk
 
 from lung4d.convert.dicom_headers import FEWEST_SLICES, Slice, number_of
+from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan
 
-AIR = -1024.0  # HU
 TEXT_FACTS = {
     "kernel": "ConvolutionKernel",
     "manufacturer": "Manufacturer",

@@ -17,6 +17,7 @@ from lung4d.convert import dicom_headers
 from lung4d.convert.archives import unpack
 from lung4d.convert.dicom_choice import choose_series
 from lung4d.convert.dicom_volume import read_series
+from lung4d.io.hounsfield import AIR
 from lung4d.io.nifti import is_whole
 from lung4d.io.status import UnusableScan
 
@@ -27,7 +28,6 @@ FORMATS = {
     ".mh": ("MetaImage", "MetaImageIO"),
     ".n": ("NRRD", "NrrdImageIO"),
 }
-LOWEST_HU = -1024
 HIGHEST_HU = 32767
 FEWEST_SLICES = dicom_headers.FEWEST_SLICES
 WIDEST_SPACING = 10.0  # mm between voxels, along any axis
@@ -92,7 +92,7 @@ def as_hu(image: sitk.Image) -> sitk.Image:
             f"The values lie between {low:g} and {high:g}, with no air: they are not Hounsfield units. "
             "Apply the rescale slope and intercept and export the scan again."
         )
-    clipped = np.clip(values, LOWEST_HU, HIGHEST_HU)
+    clipped = np.clip(values, AIR, HIGHEST_HU)
     hu = sitk.GetImageFromArray((np.rint(clipped) if values.dtype.kind == "f" else clipped).astype(np.int16))
     hu.CopyInformation(image)  # geometry only: the metadata dictionary, where names hide, stays behind
     return hu

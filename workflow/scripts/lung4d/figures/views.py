@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from lung4d.io.hounsfield import AIR
 from lung4d.io.nifti import read_image
 
 Spacing = tuple[float, float, float]  # (z, y, x) mm
-AIR = -1024.0  # HU shown where a scan ends
 
 
 @dataclass(frozen=True)

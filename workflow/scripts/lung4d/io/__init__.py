@@ -5,6 +5,7 @@ status        what became of a scan in a stage
 names         file names in the style of BIDS
 tables        tables as parquet with a TSV twin
 nifti         images on their own grids
+hounsfield    the scale of CT
 volumes       preprocessed volumes and masks, memory-mapped, and the HU window
 latents       codes and embeddings of a scan
 masks         morphology of masks, with radii in mm

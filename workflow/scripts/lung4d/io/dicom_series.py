@@ -9,7 +9,9 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-INTERCEPT = -1024  # HU of the stored value 0
+from lung4d.io.hounsfield import AIR
+
+INTERCEPT = AIR  # HU of the stored value 0
 
 
 @dataclass(frozen=True)

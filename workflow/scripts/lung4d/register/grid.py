@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from lung4d.io.hounsfield import AIR
 from lung4d.register.align import Affine
 from lung4d.register.fields import compose, invert, jacobian
 
-LOWEST_HU, HIGHEST_HU = -1024.0, 1000.0  # padding below, metal above
+HIGHEST_HU = 1000.0  # metal above
 WIDEST_FIELD_SPACING = 3.0  # mm
 
 
@@ -87,14 +88,14 @@ def field_grid(baseline: sitk.Image, spacing: float) -> Grid:
 
 def sample_scan(image: sitk.Image, grid: Grid, transform: sitk.Transform) -> np.ndarray:
     """A scan in HU on the working grid, float32: clipped, low-passed to the grid's spacing, linear."""
-    image = sitk.Clamp(image, sitk.sitkFloat32, LOWEST_HU, HIGHEST_HU)
+    image = sitk.Clamp(image, sitk.sitkFloat32, AIR, HIGHEST_HU)
     spacing = np.array(image.GetSpacing())
     # blur that a voxel of the grid has more than one of the scan, as a box has (standard deviation = width / sqrt(12))
     sigma = np.sqrt(np.maximum(float(grid.spacing[0]) ** 2 - spacing**2, 0) / 12)
     for axis, (blur, step) in enumerate(zip(sigma, spacing, strict=True)):
         if blur > 0.3 * step:
             image = _blur_along(image, axis, float(blur / step))
-    return grid.sample(image, transform, sitk.sitkLinear, LOWEST_HU)
+    return grid.sample(image, transform, sitk.sitkLinear, AIR)
 
 
 def sample_mask(mask: sitk.Image, grid: Grid, transform: sitk.Transform) -> np.ndarray:

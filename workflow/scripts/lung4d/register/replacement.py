@@ -4,7 +4,7 @@ baseline."""
 import numpy as np
 import SimpleITK as sitk
 
-from lung4d.register.grid import LOWEST_HU
+from lung4d.io.hounsfield import AIR
 
 
 def replace_non_lung(
@@ -21,8 +21,8 @@ def replace_non_lung(
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     target = sitk.RegionOfInterest(baseline, (high - low)[::-1].tolist(), low[::-1].tolist())
     transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
-    clamped = sitk.Clamp(scan, sitk.sitkFloat32, LOWEST_HU, float(np.iinfo(np.int16).max))
-    warped = sitk.GetArrayFromImage(sitk.Resample(clamped, target, transform, sitk.sitkLinear, LOWEST_HU))
+    clamped = sitk.Clamp(scan, sitk.sitkFloat32, AIR, float(np.iinfo(np.int16).max))
+    warped = sitk.GetArrayFromImage(sitk.Resample(clamped, target, transform, sitk.sitkLinear, AIR))
     out[box][lung[box]] = np.rint(warped[lung[box]])
     image = sitk.GetImageFromArray(out)
     image.CopyInformation(baseline)

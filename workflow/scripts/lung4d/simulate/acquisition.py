@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from lung4d.io.hounsfield import AIR
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
 from lung4d.simulate.grids import Grid
 
@@ -78,7 +79,7 @@ def acquire(hu: np.ndarray, acquisition: Acquisition, rng: np.random.Generator) 
 
 
 def measured_hu(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+    return np.clip(np.rint(image), AIR, 3071).astype(np.int16)
 
 
 def _blur_plane(volume: np.ndarray, sigma: float, grid: Grid) -> np.ndarray:
