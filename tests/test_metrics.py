@@ -74,10 +74,10 @@ def test_ssim_says_which_size_it_needs():
 
 def test_dice():
     one, other = np.zeros((2, 10), bool)
-    assert np.isnan(metrics.dice(one, other))
+    assert np.isnan(metrics.dice_or_nan(one, other))
     one[:4], other[2:6] = True, True
-    assert metrics.dice(one, other) == 0.5
-    assert metrics.dice(one, one) == 1
+    assert metrics.dice_or_nan(one, other) == 0.5
+    assert metrics.dice_or_nan(one, one) == 1
 
 
 def test_bootstrap_is_the_same_for_the_same_seed_and_covers_a_known_difference():

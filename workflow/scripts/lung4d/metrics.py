@@ -70,7 +70,7 @@ def ssim(
     return float(interior.mean(dtype=np.float64))
 
 
-def dice(one: np.ndarray, other: np.ndarray) -> float:
+def dice_or_nan(one: np.ndarray, other: np.ndarray) -> float:
     """Overlap 2|A and B| / (|A| + |B|) of two bool masks; NaN where both are empty."""
     total = np.count_nonzero(one) + np.count_nonzero(other)
     return float(2 * np.count_nonzero(one & other) / total) if total else float("nan")

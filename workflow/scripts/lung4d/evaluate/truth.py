@@ -18,7 +18,7 @@ from lung4d.io.names import parse_name, patient_folders, scan_of
 from lung4d.io.nifti import read_image
 from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
-from lung4d.metrics import dice
+from lung4d.metrics import dice_or_nan
 from lung4d.resample import sample
 
 SEGMENTATION_COLUMNS = ["subject", "session", "dice"]
@@ -66,7 +66,7 @@ def segmentation_table(masks: Iterable[str | Path], truth: Mapping[ScanKey, Path
         if scan in truth and path.stat().st_size:
             mask = read_image(path) > 0
             true = sitk.Resample(read_image(truth[scan]) > 0, mask, sitk.Transform(), sitk.sitkNearestNeighbor)
-            overlap = dice(sitk.GetArrayViewFromImage(mask) > 0, sitk.GetArrayViewFromImage(true) > 0)
+            overlap = dice_or_nan(sitk.GetArrayViewFromImage(mask) > 0, sitk.GetArrayViewFromImage(true) > 0)
             rows.append((*scan, overlap))
     return _table(rows, SEGMENTATION_COLUMNS)
 

@@ -148,11 +148,7 @@ def register(
     baseline_mask, followup_mask = _common_sides(baseline_mask, followup_mask, flags)
     alignment = align_masks(baseline_mask, followup_mask)
     pair = _bring_together(baseline, baseline_mask, followup, followup_mask, alignment, settings.spacing)
-    alone = dataclasses.replace(
-        pair,
-        baseline=_lung_alone(pair.baseline, pair.baseline_lung),
-        followup=_lung_alone(pair.followup, pair.followup_lung),
-    )
+    alone = _lungs_alone(pair)
     codes, codes_before = (mind_codes(image, settings.mind_sigma) for image in (alone.baseline, alone.followup))
     flow, found = _correspond(alone, codes, codes_before, settings, flags)
     if found and settings.refine_steps:
@@ -160,11 +156,7 @@ def register(
     flow, mended = fields.mend_folds(flow)
     codes_after = mind_codes(fields.warp(alone.followup, flow), settings.mind_sigma)
     before, after = (descriptor_distance(codes, other, pair.baseline_lung) for other in (codes_before, codes_after))
-    moved_lung = fields.warp(pair.followup_lung, flow) >= 0.5
-    lost = quality.dice_or_zero(pair.baseline_lung, pair.followup_lung) - quality.dice_or_zero(
-        pair.baseline_lung, moved_lung
-    )
-    if after > before or lost > MOST_DICE_LOST:
+    if after > before or _dice_lost(pair, flow) > MOST_DICE_LOST:
         flow, after = np.zeros_like(flow), before
         flags.append("The keypoints' answer fits worse than the aligned lung masks, which stand alone (an affine map).")
     image = displacement_field(baseline, pair.grid, flow, alignment, settings.field_spacing)
@@ -260,6 +252,15 @@ def _refine(pair: _Pair, flow: np.ndarray, settings: RegistrationSettings) -> np
     return refine(fixed, moving, flow, settings.refine_steps, settings.refine_smoothness, settings.surface_weight)
 
 
+def _lungs_alone(pair: _Pair) -> _Pair:
+    """The pair with its scans as `_lung_alone` leaves them."""
+    return dataclasses.replace(
+        pair,
+        baseline=_lung_alone(pair.baseline, pair.baseline_lung),
+        followup=_lung_alone(pair.followup, pair.followup_lung),
+    )
+
+
 def _lung_alone(image: np.ndarray, lung: np.ndarray) -> np.ndarray:
     """The scan with every voxel outside the lung, and on its surface, as the nearest one inside: the ribs, along which
     the lung slides, must not pull at it."""
@@ -267,3 +268,10 @@ def _lung_alone(image: np.ndarray, lung: np.ndarray) -> np.ndarray:
     outside = ~(inner if inner.any() else lung)
     nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
     return image[tuple(nearest)]
+
+
+def _dice_lost(pair: _Pair, flow: np.ndarray) -> float:
+    """Overlap of the lungs that the deformation loses, against the aligned masks."""
+    moved = fields.warp(pair.followup_lung, flow) >= 0.5
+    aligned, deformed = (quality.dice_or_zero(pair.baseline_lung, lung) for lung in (pair.followup_lung, moved))
+    return aligned - deformed
