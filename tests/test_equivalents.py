@@ -138,6 +138,18 @@ def test_a_renamed_class_is_the_same(changes):
     assert changes(*edits) == []
 
 
+def test_a_field_may_have_the_name_of_the_module_that_its_type_is_from(tmp_path):
+    files = {
+        "lung4d/__init__.py": "",
+        "stage.py": "from lung4d.a import Pair\n\nprint(Pair)\n",
+        "lung4d/a.py": "from lung4d import b\n\n\n@dataclass\nclass Pair:\n    b: b.One\n    other: b.One\n",
+        "lung4d/b.py": "class One(Exception): ...\n",
+    }
+    renamed = {name: text.replace("One", "Renamed") for name, text in files.items()}
+    codes = code_in(tmp_path / "old", files), code_in(tmp_path / "new", renamed)
+    assert Comparison(*codes).changes("stage", *(set(code.scripts.rglob("*.py")) for code in codes)) == []
+
+
 def test_a_renamed_method_is_the_same_where_both_names_are_used_for_nothing_else(changes):
     assert changes(("lung4d/models.py", "step(", "one_step(")) == []
     edits = ("lung4d/models.py", "step(", "one_step("), ("lung4d/scans.py", "str(values)", "str(values.step)")
@@ -170,6 +182,25 @@ def test_a_renamed_local_is_the_same_and_a_mixed_up_one_is_not(changes):
     mixed_up = MODELS.replace("max(total, _up(_down(total)))", "max(total, _up(_down(value)))")
     assert changes(files={"lung4d/models.py": mixed_up}) != []
     assert changes(("lung4d/scans.py", "return np.minimum(found, limit)", "return np.minimum(limit, limit)")) != []
+
+
+def test_a_renamed_parameter_is_the_same_where_calls_follow(changes, tmp_path):
+    called = ("stage.py", "scans.read(snakemake.input[0])", "scans.read(snakemake.input[0], limit=4)")
+    assert (
+        "parameters (path, limit) became (limit, path)"
+        in changes(("lung4d/scans.py", "path, limit=10", "limit, path=10"))[0]
+    )
+    assert changes(("lung4d/scans.py", "limit", "most")) == []
+    before = {**BEFORE, "stage.py": SCRIPT.replace(*called[1:])}
+    after = {name: text.replace("limit", "most") for name, text in before.items()}
+    mixed_up = {**before, "stage.py": before["stage.py"].replace("limit=4", "path=4")}
+
+    def found(name, files):
+        codes = [code_in(tmp_path / f"{name}-{side}", side_files) for side, side_files in enumerate((before, files))]
+        return Comparison(*codes).changes("stage", *(set(code.scripts.rglob("*.py")) for code in codes))
+
+    assert found("followed", after) == []
+    assert "keyword limit became path" in str(found("mixed up", mixed_up)[0])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ checkout       a commit in a folder of its own, with the version of today
 plain          a module's syntax without what changes no number
 code           scripts and library as definitions and what their names stand for
 scopes         names that a function, a class or a comprehension binds
+bindings       what names stand for in two definitions that are walked through together
 walk           two definitions side by side
+outcome        what that gives
 stages         two versions of a stage: every definition that it uses, old and new
 names          members of classes that were renamed, dropped or added
 runs           the tiny run of a commit, kept in pytest's cache

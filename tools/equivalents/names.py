@@ -80,6 +80,14 @@ def wrong_renames(renames: list[tuple[str, str, Found]], names: tuple[Names, Nam
     return list(wrong.values())
 
 
+def wrong_keywords(keywords: list[tuple[str, str, Found]], parameters: set[tuple[str, str]]) -> list[Found]:
+    """The keywords that may name another parameter than before, of all that the stage's functions have."""
+    before = defaultdict(set)
+    for old, new in parameters:
+        before[new].add(old)
+    return [found for old, new, found in keywords if before[new] != {old}]
+
+
 def is_dead(method: LoneMethod, code: Code, reached: Names) -> bool:
     """Whether nothing that the stage uses can call the method: no code that is `reached` says its name, and its class
     has no base outside the library that could."""

@@ -46,12 +46,15 @@ class LoneMethod:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comparing two definitions gave: differences; what must be equal too for these to be; members that are called
-    otherwise, (old name, new name, where)."""
+    """What comparing two definitions gave: differences; what must be equal too for these to be; members, and keywords
+    of unknown callees, with other names (old, new, where); parameters and fields (old, new); lone methods.
+    """
 
     problems: list[Found] = field(default_factory=list)
     meets: list[tuple[Definition, Definition]] = field(default_factory=list)
     renames: list[tuple[str, str, Found]] = field(default_factory=list)
+    keywords: list[tuple[str, str, Found]] = field(default_factory=list)
+    parameters: list[tuple[str, str]] = field(default_factory=list)
     lone_methods: list[LoneMethod] = field(default_factory=list)
 
 

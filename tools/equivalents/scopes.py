@@ -59,7 +59,8 @@ def _own_names(node: ast.AST) -> Iterator[str]:
 
 
 def scope_of_body(body: list[ast.stmt], parameters: Iterable[str] = (), is_class: bool = False) -> Scope:
-    """The scope of a function, a class or a script with this body."""
+    """The scope of a function, a class or a script with this body. A field without a value is no name of its class."""
+    body = [statement for statement in body if not isinstance(statement, ast.AnnAssign) or statement.value]
     inside = list(_same_scope(body))
     elsewhere = {name for node in inside if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
     names = ({*bound_names(body), *parameters}) - elsewhere

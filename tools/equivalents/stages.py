@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tools.equivalents.code import Code, Definition, Module, Part
-from tools.equivalents.names import Names, is_dead, names_of, wrong_renames
+from tools.equivalents.names import Names, is_dead, names_of, wrong_keywords, wrong_renames
 from tools.equivalents.outcome import NEW, OLD, Found, Frame, Outcome
 from tools.equivalents.scopes import Scope
 from tools.equivalents.walk import Walk
@@ -88,9 +88,11 @@ class _Stage:
         self.queue.extend(outcome.meets)
 
     def changes(self) -> list[Found]:
-        found = [problem for outcome in self.outcomes for problem in outcome.problems]
-        renames = [rename for outcome in self.outcomes for rename in outcome.renames]
-        lone = [method for outcome in self.outcomes for method in outcome.lone_methods]
+        found, renames, keywords, parameters, lone = (
+            [one for outcome in self.outcomes for one in getattr(outcome, part)]
+            for part in ("problems", "renames", "keywords", "parameters", "lone_methods")
+        )
+        found += wrong_keywords(keywords, set(parameters))
         if renames:
             found += wrong_renames(renames, self.comparison.names, self._names(OLD, ()))
         if lone:

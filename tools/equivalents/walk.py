@@ -1,23 +1,10 @@
 """Two definitions side by side: equal but for what their names stand for, which is left to the caller to compare."""
 
 import ast
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from tools.equivalents.code import Code, Foreign, Module, Part
-from tools.equivalents.outcome import (
-    NEW,
-    OLD,
-    Found,
-    Frame,
-    LoneMethod,
-    Mismatch,
-    Outcome,
-    Reference,
-    aligned,
-    named,
-    shown,
-)
+from tools.equivalents.bindings import Bindings
+from tools.equivalents.code import Part
+from tools.equivalents.outcome import NEW, OLD, Found, LoneMethod, Mismatch, aligned, shown
 from tools.equivalents.scopes import (
     Comprehension,
     Function,
@@ -29,14 +16,8 @@ from tools.equivalents.scopes import (
 )
 
 
-class Walk:
+class Walk(Bindings):
     """Through an old and a new definition (or script) together; `frame` holds the names of the scripts around them."""
-
-    def __init__(self, codes: tuple[Code, Code], modules: tuple[Module, Module], frame: Frame, name: str):
-        self.codes, self.modules, self.name = codes, modules, name
-        self.frames = [frame]
-        self.outcome = Outcome()
-        self.lines = (1, 1)
 
     def body(self, old: list[ast.stmt], new: list[ast.stmt], with_imports: bool = False) -> None:
         """Compare statement by statement; what differs is noted, and the next one is looked at."""
@@ -61,10 +42,14 @@ class Walk:
             raise Mismatch(f"{shown(a)} became {shown(b)}")
         elif isinstance(a, Function):
             self._function(a, b)
+        elif isinstance(a, ast.Call):
+            self._call(a, b)
         elif isinstance(a, Comprehension):
             self._comprehension(a, b)
         elif isinstance(a, ast.ClassDef):
             self._class(a, b)
+        elif isinstance(a, ast.AnnAssign):
+            self._field(a, b)
         elif isinstance(a, ast.Name):
             self._bound(a.id, b.id)
         elif isinstance(a, ast.Import | ast.ImportFrom):
@@ -80,42 +65,70 @@ class Walk:
             if isinstance(old, list) and any(isinstance(node, ast.stmt) for node in [*old, *new]):
                 self.body(old, new, with_imports=isinstance(a, ast.Try) and name == "body")
             else:
-                self._values(a, b, name, old, new)
+                self._values(a, b, old, new)
 
-    def _values(self, a: ast.AST, b: ast.AST, name: str, old: object, new: object) -> None:
+    def _values(self, a: ast.AST, b: ast.AST, old: object, new: object) -> None:
         if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
             for one, other in zip(old, new, strict=True):
-                self._values(a, b, name, one, other)
+                self._values(a, b, one, other)
         elif isinstance(old, ast.AST) and isinstance(new, ast.AST):
             self.nodes(old, new)
         elif isinstance(old, str) and isinstance(new, str) and not isinstance(a, ast.Constant):
-            self._text(a, name, old, new)
+            self._text(a, old, new)
         elif repr(old) != repr(new):
             raise Mismatch(f"{shown(a)} became {shown(b)}")
 
-    def _text(self, node: ast.AST, field_name: str, old: str, new: str) -> None:
+    def _text(self, node: ast.AST, old: str, new: str) -> None:
         """Names that the syntax holds as text."""
-        if isinstance(node, ast.Attribute | ast.keyword | ast.MatchClass):
+        if isinstance(node, ast.Attribute | ast.MatchClass):
             self._member(old, new)
-        elif isinstance(node, ast.arg):
+        elif isinstance(node, ast.keyword):
             if old != new:
-                raise Mismatch(f"parameter {old} became {new}")
-        else:  # of an exception, a pattern, `global`
+                raise Mismatch(f"keyword {old} became {new}")
+        elif not isinstance(node, ast.arg):  # of an exception, a pattern, `global`
             self._bound(old, new)
 
     def _function(self, a: Function, b: Function) -> None:
-        if parameters_of(a) != parameters_of(b):
-            raise Mismatch(f"parameters ({', '.join(parameters_of(a))}) became ({', '.join(parameters_of(b))})")
+        old, new = parameters_of(a), parameters_of(b)
+        renamed = [(one, other) for one, other in zip(old, new, strict=False) if one != other]
+        # With names that are new to it, a call that does not know them fails; it does not give another number.
+        mixed_up = any(one in new or other in old for one, other in renamed)
+        if len(old) != len(new) or mixed_up or (renamed and a.args.kwarg):
+            raise Mismatch(f"parameters ({', '.join(old)}) became ({', '.join(new)})")
+        self.outcome.parameters.extend(zip(old, new, strict=True))
         self._fields(a.args, b.args)
         if isinstance(a, ast.Lambda):
-            scopes = Scope(frozenset(parameters_of(a))), Scope(frozenset(parameters_of(b)))
-            with self._inside(scopes, parameters_of(a)):
+            with self._inside((Scope(frozenset(old)), Scope(frozenset(new))), old, new):
                 self.nodes(a.body, b.body)
             return
-        self._values(a, b, "decorator_list", a.decorator_list, b.decorator_list)
+        self._values(a, b, a.decorator_list, b.decorator_list)
         self._bound(a.name, b.name)
-        with self._inside(tuple(scope_of_body(f.body, parameters_of(f)) for f in (a, b)), parameters_of(a)):
+        with self._inside(tuple(scope_of_body(f.body, parameters_of(f)) for f in (a, b)), old, new):
             self.body(a.body, b.body)
+
+    def _call(self, a: ast.Call, b: ast.Call) -> None:
+        self.nodes(a.func, b.func)
+        self._values(a, b, a.args, b.args)
+        callees = tuple(self._parameters_called(call.func, side) for side, call in ((OLD, a), (NEW, b)))
+        if [k.arg is None for k in a.keywords] != [k.arg is None for k in b.keywords]:
+            raise Mismatch(f"{shown(a)} became {shown(b)}")
+        for one, other in zip(a.keywords, b.keywords, strict=True):
+            if one.arg:
+                self._keyword(one.arg, other.arg, callees)
+            self.nodes(one.value, other.value)
+
+    def _keyword(self, old: str, new: str, callees: tuple[list[str], list[str]]) -> None:
+        places = [names.index(name) if name in names else None for name, names in zip((old, new), callees, strict=True)]
+        if places[OLD] != places[NEW]:
+            raise Mismatch(f"keyword {old} became {new}, which is another parameter")
+        if old != new and places[OLD] is None:
+            self.outcome.keywords.append((old, new, self._found(f"keyword {old} became {new}")))
+
+    def _parameters_called(self, called: ast.expr, side: int) -> list[str]:
+        """Parameters of the function that is called, where it is one of the library."""
+        what = self._reference(called, side)
+        function = what.definition.statements[0] if isinstance(what, Part) else None
+        return parameters_of(function) if isinstance(function, ast.FunctionDef) else []
 
     def _comprehension(self, a: Comprehension, b: Comprehension) -> None:
         self.nodes(a.generators[0].iter, b.generators[0].iter)  # the first is looked up outside
@@ -124,17 +137,23 @@ class Walk:
                 raise Mismatch(f"{shown(a)} became {shown(b)}")
             for i, (one, other) in enumerate(zip(a.generators, b.generators, strict=True)):
                 for name in ("target", "ifs", "is_async", *(["iter"] if i else [])):
-                    self._values(one, other, name, getattr(one, name), getattr(other, name))
-            for name in set(a._fields) - {"generators"}:
+                    self._values(one, other, getattr(one, name), getattr(other, name))
+            for name in (name for name in a._fields if name != "generators"):
                 self.nodes(getattr(a, name), getattr(b, name))
 
     def _class(self, a: ast.ClassDef, b: ast.ClassDef) -> None:
         for name in ("decorator_list", "bases", "keywords"):
-            self._values(a, b, name, getattr(a, name), getattr(b, name))
+            self._values(a, b, getattr(a, name), getattr(b, name))
         self._bound(a.name, b.name)
         with self._inside(tuple(scope_of_body(c.body, is_class=True) for c in (a, b))):
             self.body(*([s for s in c.body if not isinstance(s, ast.FunctionDef)] for c in (a, b)))
             self._methods(a, b)
+
+    def _field(self, a: ast.AnnAssign, b: ast.AnnAssign) -> None:
+        """Of a dataclass, and so a parameter of its constructor."""
+        self.outcome.parameters.append((a.target.id, b.target.id))
+        self._member(a.target.id, b.target.id)
+        self._values(a, b, [a.annotation, a.value], [b.annotation, b.value])
 
     def _methods(self, *classes: ast.ClassDef) -> None:
         """By name; as many as are left on both sides are taken for renamed, in their order."""
@@ -165,80 +184,10 @@ class Walk:
             self._bound(one, other)
             self._meet(self.codes[OLD].imported(old[one]), self.codes[NEW].imported(new[other]))
 
-    def _bound(self, old: str, new: str) -> None:
-        a, b = self._resolved(old, OLD), self._resolved(new, NEW)
-        if not (isinstance(a, int) and isinstance(b, int)):
-            self._meet(*(None if isinstance(what, int) else what for what in (a, b)))
-        elif a != b:
-            raise Mismatch(f"{old} became {new}, of another function")
-        elif self.frames[a].scopes[OLD].is_class:
-            self._member(old, new)
-        elif not self.frames[a].same(old, new):
-            raise Mismatch(f"the name {old} became {new}, but not everywhere")
-
-    def _member(self, old: str, new: str) -> None:
-        if old != new:
-            self.outcome.renames.append((old, new, self._found(f"{old} became {new}")))
-
-    def _meet(self, old: Reference | None, new: Reference | None) -> None:
-        """Note that two references must stand for equal things."""
-        match old, new:
-            case Part(), Part() if old.index == new.index:
-                self.outcome.meets.append((old.definition, new.definition))
-            case Module(), Module() if set(old.defined) == set(new.defined):  # the module itself, as a value
-                for name in old.defined:
-                    self.outcome.meets.append((old.defined[name], new.defined[name]))
-            case Foreign(), Foreign() if old == new:
-                if old == Foreign("__file__", is_free=True) and self._path(OLD) != self._path(NEW):
-                    raise Mismatch("__file__ in a file that was moved")
-            case _:
-                raise Mismatch(f"{named(old)} became {named(new)}")
-
-    def _reference(self, node: ast.AST, side: int) -> Reference | None:
-        """What a name or a dotted name outside the walked functions stands for, None for all else."""
-        if isinstance(node, ast.Name):
-            what = self._resolved(node.id, side)
-            return None if isinstance(what, int) else what
-        if isinstance(node, ast.Attribute):
-            owner = self._reference(node.value, side)
-            if isinstance(owner, Module) or (isinstance(owner, Foreign) and not owner.is_free):
-                return self.codes[side].attribute(owner, node.attr)
-        return None
-
-    def _resolved(self, name: str, side: int) -> int | Reference:
-        """The number of the frame that binds `name`, or what it stands for outside."""
-        for depth in reversed(range(len(self.frames))):
-            scope = self.frames[depth].scopes[side]
-            if scope.is_class and depth < len(self.frames) - 1:
-                continue  # a method does not see the names of its class
-            if name in scope.names:
-                return depth
-            if name in scope.imports:
-                return self.codes[side].imported(scope.imports[name])
-        return self.codes[side].lookup(self.modules[side], name)
-
-    @contextmanager
-    def _inside(self, scopes: tuple[Scope, Scope], parameters: list[str] | None = None) -> Iterator[None]:
-        known = {name: name for name in parameters or []}
-        self.frames.append(Frame(scopes, known, dict(known)))
-        try:
-            yield
-        finally:
-            self.frames.pop()
-
     def _is_import(self, statement: ast.stmt, side: int) -> bool:
         """Of names that nothing else binds here, so that they say by themselves what they are."""
         names = imported_names(statement)
         return bool(names) and self.frames[-1].scopes[side].names.isdisjoint(names)
-
-    def _path(self, side: int) -> str:
-        return self.modules[side].path.relative_to(self.codes[side].scripts).as_posix()
-
-    def _found(self, what: str, nowhere: tuple[bool, bool] = (False, False)) -> Found:
-        places = (f"{self._path(side)}:{self.lines[side]}" for side in (OLD, NEW))
-        return Found(
-            *("-" if none else place for none, place in zip(nowhere, places, strict=True)), f"{self.name}: {what}"
-        )
 
 
 def _methods_of(node: ast.ClassDef) -> dict[str, list[ast.FunctionDef]]:
