@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from snakemake.profiles import ProfileConfigFileParser
 
 from running import ROOT, snakemake
 
@@ -99,3 +100,46 @@ def test_the_workflow_profile_holds_nothing_that_a_site_decides():
     text = (ROOT / "profiles/default/config.yaml").read_text()
     keys = {line.split(":")[0] for line in text.splitlines() if re.match(r"[a-z-]+:", line)}
     assert keys == {"rerun-incomplete", "rerun-triggers"}
+
+
+GPU = {
+    "slurm_partition": "__import__('os').environ.get('LUNG4D_PARTITION', 'a100')",
+    "gres": "__import__('os').environ.get('LUNG4D_GRES', 'gpu:a100:1')",
+}
+SEVERAL_GPUS = {
+    **GPU,
+    "gres": f"__import__('os').environ.get('LUNG4D_TRAIN_GRES') or {GPU['gres']}",
+    "processes": "int(__import__('os').environ.get('LUNG4D_PROCESSES', 1))",
+    "nodes": "int(__import__('os').environ.get('LUNG4D_NODES', 1))",
+}
+LARGE = "64000 if attempt == 1 else 96000"
+# Every rule's block: what it shares with others, minutes, MB, and the seconds of warning.
+BLOCKS = {
+    "shard_scans": ({}, 480, "64000 if attempt == 1 else 128000", 120),
+    "shard_latents": (GPU, 120, "16000 * attempt", 120),
+    "shard_trajectories": (GPU, 480, "32000 * attempt", 120),
+    "register": ({}, None, "16000 * attempt", None),
+    "train_vqgan": (SEVERAL_GPUS, 2880, LARGE, 300),
+    "table3_train": (SEVERAL_GPUS, 2880, LARGE, 300),
+    "train_ode": (GPU, 1440, LARGE, 300),
+    "table1_train": (GPU, 1440, LARGE, 300),
+    "ablation_train": (GPU, 1440, LARGE, 300),
+    "extract_latents": (GPU, None, "16000 * attempt", None),
+    "generate_trajectories": (GPU, None, "32000 * attempt", None),
+    "evaluate": (GPU, 480, "32000 * attempt", None),
+    "table1": (GPU, 480, "32000 * attempt", None),
+    "ablation": (GPU, 480, "32000 * attempt", None),
+    "table3": (GPU, 240, "16000 * attempt", None),
+}
+
+
+def test_snakemake_reads_every_block_of_the_slurm_profile_in_full():
+    with (ROOT / "profiles/slurm/config.yaml").open() as profile:
+        read = ProfileConfigFileParser().parse(profile)["set-resources"]
+    expected = []
+    for rule, (shared, minutes, memory, warning) in BLOCKS.items():
+        block = {**shared, "runtime": minutes, "mem_mb": memory}
+        block["slurm_extra"] = warning and f"'--signal=TERM@{warning}'"
+        expected += [f"{rule}:{name}={value}" for name, value in block.items() if value is not None]
+    assert sorted(read) == sorted(expected)
+    assert {rule for rule, (shared, *_) in BLOCKS.items() if shared} == GPU_RULES

@@ -26,7 +26,7 @@ from lung4d.vqgan.perceptual import load_perceptual
 from running import ROOT, snakemake
 
 SOURCES = [path for folder in ("workflow", "docs", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
-RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
+RULES = [ROOT / "Snakefile", ROOT / "workflow/Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
 SCHEMAS = {name: load_yaml(ROOT / f"workflow/schemas/{name}.schema.yaml") for name in ("scans", "participants", "qc")}
 
 

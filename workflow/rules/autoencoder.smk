@@ -11,8 +11,18 @@ rule codebook:
     output:
         table="results/codebook/codebook.tsv",
         exemplars="results/codebook/exemplars.tsv",
-        decoded_picture="results/codebook/decoded.png",
-        exemplar_picture="results/codebook/exemplars.png",
+        decoded_picture=report(
+            "results/codebook/decoded.png",
+            caption="../report/codes_decoded.rst",
+            category="Codebook",
+            labels={"picture": "each code decoded"},
+        ),
+        exemplar_picture=report(
+            "results/codebook/exemplars.png",
+            caption="../report/code_exemplars.rst",
+            category="Codebook",
+            labels={"picture": "real patches of each code"},
+        ),
     log:
         "results/logs/codebook/codebook.log",
     conda:
@@ -34,7 +44,7 @@ use rule train_vqgan as table3_train with:
     output:
         model="results/table3/{row}/model.pt",
         history="results/table3/{row}/history.parquet",
-        progress="results/table3/{row}/progress.png",
+        progress=progress_picture("results/table3/{row}/progress.png", "3D-VQ-GAN", "row {row} of Table 3"),
     log:
         "results/logs/table3/{row}.log",
     wildcard_constraints:

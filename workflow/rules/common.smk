@@ -1,13 +1,23 @@
 # Configuration, cohort and the helpers that the rules share.
-# Needs: the repository's config/config.yaml, overlaid by <workdir>/config/config.yaml and by --configfile / --config.
+# Needs: the repository's config/config.yaml, overlaid by <workdir>/config/config.yaml and by --configfile / --config;
+# in a module: of another workflow by its `config:` instead of both.
 # Leaves: config (checked), COHORT, and the functions below. Nothing here imports torch.
 import os
 import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.types import RerunTrigger
+
 ROOT = Path(workflow.current_basedir.join("../..").get_path_or_uri(secret_free=True)).resolve()
 SCRIPTS = ROOT / "workflow" / "scripts"
+if not SCRIPTS.is_dir():
+    raise WorkflowError(
+        "From a git host Snakemake fetches the rules of lung4d without the library that their scripts import: clone the"
+        " repository and give snakefile: the path of workflow/Snakefile in your clone."
+    )
 # How this run was told to get each rule's software, such as "conda": a Snakemake inside a job is told the same.
 SOFTWARE = ",".join(sorted(str(method) for method in workflow.deployment_settings.deployment_method))
 APPTAINER_ARGS = workflow.deployment_settings.apptainer_args
@@ -22,8 +32,6 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 sys.path.insert(0, str(SCRIPTS))
 
-from snakemake.exceptions import WorkflowError
-
 from lung4d.pipeline import disk_use
 from lung4d.pipeline.cohort import make_cohort, read_cohort, records
 from lung4d.pipeline.configuration import InvalidInput, check_config, check_writable, load_yaml, overlaid
@@ -35,11 +43,16 @@ DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json", EQUIVALEN
 
 
 def load_config(given):
-    """The repository's defaults, under the working folder's own config, under what the command line says."""
+    """The repository's defaults, under the working folder's own config, under what the command line says.
+
+    To a module: that is given a `config:`, and inside a shard's job, that is all there is besides the defaults: the
+    working folder's config/config.yaml may be another workflow's.
+    """
     defaults = ROOT / "config" / "config.yaml"
     own = Path("config/config.yaml")
     layers = [load_yaml(defaults)]
-    if own.is_file() and own.resolve() != defaults:
+    complete = workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config
+    if own.is_file() and own.resolve() != defaults and not complete:
         layers.append(load_yaml(own))
     merged = {}
     for layer in [*layers, given]:
@@ -195,6 +208,12 @@ def excluded_records():
     return records(COHORT.excluded)
 
 
+def progress_picture(path, model, settings):
+    """The output `path`, the course of a training of `model`, marked for Snakemake's own report."""
+    labels = {"model": model, "settings": settings}
+    return report(path, caption="../report/training.rst", category="Trainings", labels=labels)
+
+
 def if_simulated(files):
     """`files` where the cohort is the built-in one and so has a truth to score against, else nothing."""
     return files if SIMULATED else []
@@ -234,6 +253,35 @@ def sources_digest(shard):
     return settings_digest({"scans": scans, "times": times})
 
 
+def check_not_moved():
+    """Scripts find the files of many scans below results/ by name, so that a moved input would not be all of it."""
+    paths = workflow.modifier.path_modifier
+    while paths is not None:
+        if paths.prefix or paths.modifies_prefixes:
+            raise WorkflowError(
+                "lung4d reads and writes results/ in the working folder and cannot be moved by prefix: or "
+                "replace_prefix: in module:, so leave that out and give the run a folder of its own with --directory."
+            )
+        paths = paths.inner_modifier
+
+
+def training_split(wildcards):
+    """Input function: split.tsv, for a training; asked when Snakemake knows its triggers, and before the first job."""
+    warn_of_code_trigger()
+    return "results/split/split.tsv"
+
+
+@cache
+def warn_of_code_trigger():
+    """Once a run or a dry run, where the repository's profiles/default is not read; not again in its jobs."""
+    if workflow.is_main_process and RerunTrigger.CODE in workflow.dag_settings.rerun_triggers:
+        logger.warning(
+            "Snakemake's rerun trigger `code` is on, which looks at the times of scripts: a fresh checkout of lung4d "
+            "would train the models again. Say --rerun-triggers mtime params input software-env, here or in your "
+            "profile; a change of lung4d's logic is noticed without `code`."
+        )
+
+
 def check_results_writable():
     """Before the first job; not in a dry run, which may look at anybody's results."""
     try:
@@ -260,6 +308,7 @@ def print_disk_use():
     print(f"results/ now takes {disk_use.size_in_words(sum(there.values()))}:", *disk_use.table({}, there), sep="\n")
 
 
+check_not_moved()
 try:
     check_writable(Path(), Path(".snakemake"))
     config = load_config(config)

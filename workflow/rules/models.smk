@@ -6,12 +6,12 @@
 
 rule train_vqgan:
     input:
-        split="results/split/split.tsv",
+        split=training_split,
         weights=weights_file("train_vqgan", "perceptual_weights", perceptual="vgg"),
     output:
         model="results/train_vqgan/model.pt",
         history="results/train_vqgan/history.parquet",
-        progress="results/train_vqgan/progress.png",
+        progress=progress_picture("results/train_vqgan/progress.png", "3D-VQ-GAN", "of this run"),
     log:
         "results/logs/train_vqgan/train_vqgan.log",
     conda:
@@ -54,7 +54,7 @@ rule train_ode:
     output:
         model="results/train_ode/model.pt",
         history="results/train_ode/history.parquet",
-        progress="results/train_ode/progress.png",
+        progress=progress_picture("results/train_ode/progress.png", "disease model", "of this run"),
         residuals="results/train_ode/residuals.tsv",
     log:
         "results/logs/train_ode/train_ode.log",
@@ -95,7 +95,13 @@ rule generate_trajectories:
         volumes=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
         masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
-        folder=directory("results/generate_trajectories/sub-{subject}"),
+        folder=report(
+            directory("results/generate_trajectories/sub-{subject}"),
+            patterns=["sub-{patient}_plane-{plane}_strip.png"],
+            caption="../report/trajectories.rst",
+            category="Trajectories",
+            labels={"patient": "{patient}", "plane": "{plane}"},
+        ),
     log:
         "results/logs/generate_trajectories/sub-{subject}.log",
     conda:

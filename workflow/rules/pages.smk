@@ -20,23 +20,27 @@ rule qc:
         "../scripts/qc.py"
 
 
-# snakemake preflight: before a long run. Looks at everything, changes nothing.
-rule preflight:
-    log:
-        "results/logs/preflight.log",
-    conda:
-        "../envs/snakemake.yaml"
-    container:
-        None
-    params:
-        arguments=sys.argv[1:],
-        started_in=str(workflow.rundir),
-        config=config,
-        patients=len(SUBJECTS),
-        scans=len(COHORT.scans),
-        sources=[] if SIMULATED else list(COHORT.scans["path"]),
-    script:
-        "../scripts/preflight.py"
+# snakemake preflight: before a long run. Looks at everything, changes nothing. Not in a module:, whose rules
+# may have other names than those it knows.
+if workflow.modifier.is_main_snakefile():
+
+    rule preflight:
+        log:
+            "results/logs/preflight.log",
+        localrule: True
+        conda:
+            "../envs/snakemake.yaml"
+        container:
+            None
+        params:
+            arguments=sys.argv[1:],
+            started_in=str(workflow.rundir),
+            config=config,
+            patients=len(SUBJECTS),
+            scans=len(COHORT.scans),
+            sources=[] if SIMULATED else list(COHORT.scans["path"]),
+        script:
+            "../scripts/preflight.py"
 
 
 rule report:

@@ -18,7 +18,7 @@ use rule train_ode as table1_train with:
     output:
         model="results/table1/{row}/model.pt",
         history="results/table1/{row}/history.parquet",
-        progress="results/table1/{row}/progress.png",
+        progress=progress_picture("results/table1/{row}/progress.png", "disease model", "row {row} of Table 1"),
         residuals="results/table1/{row}/residuals.tsv",
     log:
         "results/logs/table1/{row}.log",
@@ -54,7 +54,7 @@ use rule train_ode as ablation_train with:
     output:
         model="results/ablation/{row}/model.pt",
         history="results/ablation/{row}/history.parquet",
-        progress="results/ablation/{row}/progress.png",
+        progress=progress_picture("results/ablation/{row}/progress.png", "disease model", "row {row} of the ablation"),
         residuals="results/ablation/{row}/residuals.tsv",
     log:
         "results/logs/ablation/{row}.log",

@@ -21,10 +21,12 @@ said = Path(".snakemake/log") / f"{snakemake.rule}_{snakemake.wildcards.shard}.l
 
 
 def command(settings: Path) -> list[str]:
-    # The locks are those of the run that started this job, as for all its jobs.
+    # The locks and settings are those of the run that started this job, as for all its jobs; the folder's own settings
+    # may be those of a workflow that has this one as a module:.
     snakefile = Path(snakemake.scriptdir).resolve().parents[1] / "Snakefile"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(settings)]
-    words += ["--cores", str(threads), "--nolock", "--no-hooks", "--keep-going", "--allowed-rules", *params.rules]
+    words += ["--replace-workflow-config", "--cores", str(threads), "--nolock", "--no-hooks", "--keep-going"]
+    words += ["--allowed-rules", *params.rules]
     if params.alone:
         words += ["--set-threads", *(f"{rule}={threads}" for rule in params.rules)]
     if snakemake.resources.software:
