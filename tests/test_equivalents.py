@@ -274,14 +274,16 @@ def test_what_runs_at_import_counts(changes):
     assert len(found) == 1 and "runs at import" in found[0]
 
 
-def test_what_does_not_count_for_the_digest_may_change(tmp_path):
+def test_what_counts_neither_before_nor_now_may_change(tmp_path):
     drawing = "def draw(values):\n    return {}\n"
     script = "from lung4d.figures import draw\n\ndraw(snakemake.input)\n"
     old = code_in(tmp_path / "old", {"stage.py": script, "lung4d/figures.py": drawing.format("values")})
     new = code_in(tmp_path / "new", {"stage.py": script, "lung4d/figures.py": drawing.format("-values")})
-    every = set(old.scripts.rglob("*.py")), set(new.scripts.rglob("*.py"))
+    every = tuple(set(code.scripts.rglob("*.py")) for code in (old, new))
+    alone = {old.scripts / "stage.py"}, {new.scripts / "stage.py"}
     assert Comparison(old, new).changes("stage", *every) != []
-    assert Comparison(old, new).changes("stage", every[0], {new.scripts / "stage.py"}) == []
+    assert Comparison(old, new).changes("stage", every[0], alone[1]) != []  # else code that counted could go there
+    assert Comparison(old, new).changes("stage", *alone) == []
 
 
 @pytest.fixture
@@ -351,8 +353,9 @@ def test_reasons_are_given_by_stage(tmp_path):
     stages = {"convert", "split"}
     both = {"convert": "a reason: good", "split": "a reason: good"}
     assert reasons("convert, split: a reason: good", stages) == both
-    (tmp_path / "same.txt").write_text("split: one\n\nconvert: two\n")
-    assert reasons(str(tmp_path / "same.txt"), stages) == {"split": "one", "convert": "two"}
+    (tmp_path / "same.txt").write_text("split: one\n\nconvert, split: two\n")
+    assert reasons(str(tmp_path / "same.txt"), stages) == {"split": "one; two", "convert": "two"}
+    assert reasons("", stages) == {}
     for wrong in ("convert", "convert:", "cnvert: x", "split: a\tb"):
         with pytest.raises(SystemExit):
             reasons(wrong, stages)

@@ -36,9 +36,9 @@ class Walk(Bindings):
     def nodes(self, a: ast.AST, b: ast.AST) -> None:
         """Raise Mismatch where two nodes differ."""
         old, new = self._reference(a, OLD), self._reference(b, NEW)
-        if old or new:
+        if old and new:
             self._meet(old, new)
-        elif type(a) is not type(b):
+        elif old or new or type(a) is not type(b):
             raise Mismatch(f"{shown(a)} became {shown(b)}")
         elif isinstance(a, Function):
             self._function(a, b)
