@@ -47,8 +47,7 @@ class Comparison:
             else:
                 frame = Frame((Scope(), Scope()))
             walk = Walk(self.codes, modules, frame, pair[NEW].name)
-            walk.body(pair[OLD].statements, pair[NEW].statements)
-            self._outcomes[pair] = walk.outcome
+            self._outcomes[pair] = walk.whole(pair[OLD].statements, pair[NEW].statements)
         return self._outcomes[pair]
 
     @cached_property
@@ -73,8 +72,7 @@ class StagePair:
         """Compare statements that are no definition."""
         frame = self.frame if modules == self.scripts else Frame((Scope(), Scope()))
         walk = Walk(self.comparison.codes, modules, frame, modules[NEW].name)
-        walk.body(old, new)
-        self._take(walk.outcome)
+        self._take(walk.whole(old, new))
 
     def follow(self) -> None:
         """Compare all that waits, and what it uses in turn."""
