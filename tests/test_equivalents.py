@@ -82,6 +82,13 @@ def code_in(folder: Path, files: dict[str, str]) -> Code:
     return Code(folder)
 
 
+def changes_between(folder: Path, before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """What is found between two versions of the script `stage.py` and its library, of which all files count."""
+    codes = code_in(folder / "old", before), code_in(folder / "new", after)
+    every = (set(filter(Path.is_file, code.scripts.rglob("*"))) for code in codes)
+    return list(map(str, Comparison(*codes).changes("stage", *every)))
+
+
 @pytest.fixture
 def changes(tmp_path):
     """What is found between the code above and one with other files, or with one piece of text replaced in a file."""
@@ -91,12 +98,7 @@ def changes(tmp_path):
         for name, old, new in edits:
             assert old in after[name]
             after[name] = after[name].replace(old, new)
-        codes = [
-            code_in(tmp_path / "old", BEFORE),
-            code_in(tmp_path / "new", {name: text for name, text in after.items() if text is not None}),
-        ]
-        every = [{path for path in code.scripts.rglob("*") if path.is_file()} for code in codes]
-        return list(map(str, Comparison(*codes).changes("stage", *every)))
+        return changes_between(tmp_path, BEFORE, {name: text for name, text in after.items() if text is not None})
 
     return found
 
@@ -146,8 +148,7 @@ def test_a_field_may_have_the_name_of_the_module_that_its_type_is_from(tmp_path)
         "lung4d/b.py": "class One(Exception): ...\n",
     }
     renamed = {name: text.replace("One", "Renamed") for name, text in files.items()}
-    codes = code_in(tmp_path / "old", files), code_in(tmp_path / "new", renamed)
-    assert Comparison(*codes).changes("stage", *(set(code.scripts.rglob("*.py")) for code in codes)) == []
+    assert changes_between(tmp_path, files, renamed) == []
 
 
 def test_a_renamed_method_is_the_same_where_both_names_are_used_for_nothing_else(changes):
@@ -195,12 +196,8 @@ def test_a_renamed_parameter_is_the_same_where_calls_follow(changes, tmp_path):
     after = {name: text.replace("limit", "most") for name, text in before.items()}
     mixed_up = {**before, "stage.py": before["stage.py"].replace("limit=4", "path=4")}
 
-    def found(name, files):
-        codes = [code_in(tmp_path / f"{name}-{side}", side_files) for side, side_files in enumerate((before, files))]
-        return Comparison(*codes).changes("stage", *(set(code.scripts.rglob("*.py")) for code in codes))
-
-    assert found("followed", after) == []
-    assert "keyword limit became path" in str(found("mixed up", mixed_up)[0])
+    assert changes_between(tmp_path / "followed", before, after) == []
+    assert "keyword limit became path" in changes_between(tmp_path / "mixed up", before, mixed_up)[0]
 
 
 @pytest.mark.parametrize(
@@ -256,17 +253,43 @@ def test_the_order_of_a_scripts_statements_counts(changes):
 def test_two_equal_functions_may_become_one_but_not_two_classes(changes, tmp_path):
     twice = "def a(x):\n    return x\ndef b(x):\n    return x\nclass A(Exception): ...\nclass B(Exception): ...\n"
     script = "from lung4d.x import {}\nprint({}, {})\n"
-    old = {"lung4d/x.py": twice, "lung4d/__init__.py": ""}
 
     def found(before, after):
-        codes = [
-            code_in(tmp_path / f"{before}{side}", {**old, "stage.py": script.format(", ".join(set(names)), *names)})
-            for side, names in enumerate((before, after))
+        versions = [
+            {
+                "stage.py": script.format(", ".join(sorted(set(names))), *names),
+                "lung4d/__init__.py": "",
+                "lung4d/x.py": twice,
+            }
+            for names in (before, after)
         ]
-        return Comparison(*codes).changes("stage", *([set(c.scripts.rglob("*.py")) for c in codes]))
+        return changes_between(tmp_path / "".join(before), *versions)
 
     assert found(("a", "b"), ("a", "a")) == []
-    assert [str(line) for line in found(("A", "B"), ("A", "A"))] != []
+    assert found(("A", "B"), ("A", "A")) != []
+
+
+def test_a_function_may_not_be_renamed_where_its_name_is_read(tmp_path):
+    script = "from lung4d.x import first\n\nprint({} for method in (first,))\n"
+    files = {"lung4d/__init__.py": "", "lung4d/x.py": "def first():\n    return 1\n"}
+
+    def found(read):
+        before = {**files, "stage.py": script.format(read)}
+        after = {name: text.replace("first", "second") for name, text in before.items()}
+        return changes_between(tmp_path / read, before, after)
+
+    assert found("method") == []
+    assert found("method.__name__") == ["stage.py:1 -> stage.py:1: stage: first became second, where names are read"]
+
+
+def test_an_import_of_one_thing_or_another_counts(tmp_path):
+    text = (
+        "def f(fast):\n    if fast:\n        from {} import g\n    else:\n        from slow import g\n    return g()\n"
+    )
+    files = {"lung4d/__init__.py": "", "stage.py": "from lung4d.x import f\n\nprint(f(True))\n"}
+    versions = [{**files, "lung4d/x.py": text.format(name)} for name in ("fast", "fast", "faster")]
+    assert changes_between(tmp_path / "same", *versions[:2]) == []
+    assert "fast.g became faster.g" in changes_between(tmp_path / "other", *versions[1:])[0]
 
 
 def test_what_runs_at_import_counts(changes):
@@ -274,14 +297,16 @@ def test_what_runs_at_import_counts(changes):
     assert len(found) == 1 and "runs at import" in found[0]
 
 
-def test_what_does_not_count_for_the_digest_may_change(tmp_path):
+def test_what_counts_neither_before_nor_now_may_change(tmp_path):
     drawing = "def draw(values):\n    return {}\n"
     script = "from lung4d.figures import draw\n\ndraw(snakemake.input)\n"
     old = code_in(tmp_path / "old", {"stage.py": script, "lung4d/figures.py": drawing.format("values")})
     new = code_in(tmp_path / "new", {"stage.py": script, "lung4d/figures.py": drawing.format("-values")})
-    every = set(old.scripts.rglob("*.py")), set(new.scripts.rglob("*.py"))
+    every = tuple(set(code.scripts.rglob("*.py")) for code in (old, new))
+    alone = {old.scripts / "stage.py"}, {new.scripts / "stage.py"}
     assert Comparison(old, new).changes("stage", *every) != []
-    assert Comparison(old, new).changes("stage", every[0], {new.scripts / "stage.py"}) == []
+    assert Comparison(old, new).changes("stage", every[0], alone[1]) != []  # else code that counted could go there
+    assert Comparison(old, new).changes("stage", *alone) == []
 
 
 @pytest.fixture
@@ -351,8 +376,9 @@ def test_reasons_are_given_by_stage(tmp_path):
     stages = {"convert", "split"}
     both = {"convert": "a reason: good", "split": "a reason: good"}
     assert reasons("convert, split: a reason: good", stages) == both
-    (tmp_path / "same.txt").write_text("split: one\n\nconvert: two\n")
-    assert reasons(str(tmp_path / "same.txt"), stages) == {"split": "one", "convert": "two"}
+    (tmp_path / "same.txt").write_text("split: one\n\nconvert, split: two\n")
+    assert reasons(str(tmp_path / "same.txt"), stages) == {"split": "one; two", "convert": "two"}
+    assert reasons("", stages) == {}
     for wrong in ("convert", "convert:", "cnvert: x", "split: a\tb"):
         with pytest.raises(SystemExit):
             reasons(wrong, stages)

@@ -11,6 +11,7 @@ bindings       what names stand for in two definitions that are walked through t
 walk           two definitions side by side
 outcome        what that gives
 stages         two versions of a stage: every definition that it uses, old and new
+effects        what modules do when they are imported, and the files that they carry
 names          members of classes that were renamed, dropped or added
 runs           the tiny run of a commit, kept in pytest's cache
 results        two results folders, file by file

@@ -56,7 +56,7 @@ def _rows(base: Checkout, head: Checkout, why: dict[str, str]) -> Iterable[Row]:
         old, new = base.stages[stage], head.stages[stage]
         if new.raw == old.recorded:
             continue
-        changes = comparison.changes(stage, old.files, new.files)
+        changes = comparison.changes(stage, base.files(stage, new.left_out), head.files(stage))
         verdict = "the same" if not changes else f"{len(changes)} changes"
         print(f"{stage}: {verdict}", *changes, sep="\n    ")
         if not changes:

@@ -1,4 +1,4 @@
-"""Asks the code in a folder of scripts for its version and, by stage, for its digests and the files that count.
+"""Asks the code in a folder of scripts for its version and, by stage, for its digests and what counts for them.
 
 `python ask.py SCRIPTS` prints them as JSON. It runs by itself, with that folder's own library.
 """
@@ -26,7 +26,12 @@ def answer(scripts: Path) -> dict:
             stage = script.stem
             raw = digests.raw(stage) if hasattr(digests, "raw") else digests.of(stage)
             files = sorted(str(path) for path in _counted(digest, script, library))
-            stages[stage] = {"raw": raw, "recorded": digests.of(stage), "files": files}
+            stages[stage] = {
+                "raw": raw,
+                "recorded": digests.of(stage),
+                "files": files,
+                "left_out": sorted(_left_out(digest, stage)),
+            }
     return {"version": importlib.import_module("lung4d").__version__, "stages": stages}
 
 
@@ -48,6 +53,11 @@ def _counted(digest, script: Path, library: Path) -> set[Path]:
             seen.add(path)
             queue.extend(digest.imported_modules(path, library))
     return seen | {file for path in seen for file in digest._data_files(path)}
+
+
+def _left_out(digest, stage: str) -> set[str]:
+    """Places in the library that never count for the stage."""
+    return set(getattr(digest, "NOT_COUNTED", {})) - set(getattr(digest, "COUNTED_THERE", {}).get(stage, ()))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tools.equivalents.code import LIBRARY
+
 ASK = Path(__file__).with_name("ask.py")
 VERSION = re.compile(r'^__version__ = ".*"$', re.M)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`raw` is the digest of the code, `recorded` what a run writes down for it; `files` are those that count."""
+    """`raw` is the digest of the code, `recorded` what a run writes down for it; `files` are those that count, and
+    `left_out` places in the library (files, or folders with a slash) that do not."""
 
     raw: str
     recorded: str
     files: frozenset[Path]
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,19 @@ class Checkout:
             raise SystemExit(f"the code in {folder} does not say its digests:\n{done.stderr}")
         said = json.loads(done.stdout)
         stages = {
-            name: Stage(stage["raw"], stage["recorded"], frozenset(map(Path, stage["files"])))
-            for name, stage in said["stages"].items()
+            name: Stage(s["raw"], s["recorded"], frozenset(map(Path, s["files"])), tuple(s["left_out"]))
+            for name, s in said["stages"].items()
         }
         return cls(folder, said["version"], stages)
 
+    def files(self, stage: str, left_out: tuple[str, ...] = ()) -> set[Path]:
+        """Files that count for a stage, without those at places that no longer do."""
+        places = tuple(str(self.scripts / LIBRARY / place) for place in left_out)
+        return {path for path in self.stages[stage].files if not str(path).startswith(places)}
+
     def set_version(self, version: str) -> None:
         """Make the code say another version of itself: it stands in headers of files, which are compared."""
-        for path in sorted((self.scripts / "lung4d").rglob("*.py")):
+        for path in sorted((self.scripts / LIBRARY).rglob("*.py")):
             text = path.read_text(encoding="utf-8")
             if VERSION.search(text):
                 path.write_text(VERSION.sub(f'__version__ = "{version}"', text), encoding="utf-8")

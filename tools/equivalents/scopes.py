@@ -1,6 +1,7 @@
 """Names that a function, a class, a comprehension or a script binds, by what binds them."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,9 +64,11 @@ def scope_of_body(body: list[ast.stmt], parameters: Iterable[str] = (), is_class
     body = [statement for statement in body if not isinstance(statement, ast.AnnAssign) or statement.value]
     inside = list(_same_scope(body))
     elsewhere = {name for node in inside if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
-    names = ({*bound_names(body), *parameters}) - elsewhere
-    imports = {name: what for node in inside for name, what in imported_names(node).items() if name not in names}
-    return Scope(frozenset(names), imports, is_class)
+    imported = {binding for node in inside for binding in imported_names(node).items()}
+    often = Counter(name for name, _ in imported)
+    unclear = {name for name in often if often[name] > 1}  # one thing or another
+    names = {*bound_names(body), *parameters, *unclear} - elsewhere
+    return Scope(frozenset(names), {name: what for name, what in imported if name not in names}, is_class)
 
 
 def _same_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.stmt]:

@@ -44,13 +44,14 @@ def write_rows(rows: list[Row], path: Path) -> None:
 
 
 def reasons(text: str, stages: set[str]) -> dict[str, str]:
-    """Why no number changes, by stage: from lines "stage[, stage]: why", or the file of them that `text` names.
+    """Why no number changes, by stage: from lines "stage[, stage]: why", or the file of them that `text` names. A stage
+    may be in several.
 
     Raises SystemExit for other lines and for stages that there are not.
     """
     if text and "\n" not in text and Path(text).is_file():
         text = Path(text).read_text(encoding="utf-8")
-    found = {}
+    found: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         names, colon, why = line.partition(":")
         named = [name.strip() for name in names.split(",")]
@@ -58,5 +59,5 @@ def reasons(text: str, stages: set[str]) -> dict[str, str]:
             raise SystemExit(f"SAME wants lines 'stage: why no number can change', without tabs: {line}")
         if unknown := sorted(set(named) - stages):
             raise SystemExit(f"SAME names stages that there are not: {', '.join(unknown)}")
-        found.update(dict.fromkeys(named, why.strip()))
+        found |= {name: "; ".join(filter(None, [found.get(name), why.strip()])) for name in named}
     return found

@@ -4,7 +4,7 @@ import ast
 
 from tools.equivalents.bindings import Bindings
 from tools.equivalents.code import Part
-from tools.equivalents.outcome import NEW, OLD, Found, LoneMethod, Mismatch, aligned, shown
+from tools.equivalents.outcome import NEW, OLD, Found, LoneMethod, Mismatch, Outcome, aligned, shown
 from tools.equivalents.scopes import (
     Comprehension,
     Function,
@@ -15,9 +15,20 @@ from tools.equivalents.scopes import (
     scope_of_comprehension,
 )
 
+AS_TEXT = {"__name__", "__qualname__"}
+
 
 class Walk(Bindings):
     """Through an old and a new definition (or script) together; `frame` holds the names of the scripts around them."""
+
+    def whole(self, old: list[ast.stmt], new: list[ast.stmt]) -> Outcome:
+        """Compare all statements of two definitions, or scripts."""
+        self.body(old, new)
+        if any(isinstance(n, ast.Attribute) and n.attr in AS_TEXT for statement in old for n in ast.walk(statement)):
+            renamed = [pair for pair in self.outcome.meets if pair[OLD].name != pair[NEW].name]
+            texts = (f"{a.name} became {b.name}, where names are read" for a, b in renamed)
+            self.outcome.problems.extend(map(self._found, texts))
+        return self.outcome
 
     def body(self, old: list[ast.stmt], new: list[ast.stmt], with_imports: bool = False) -> None:
         """Compare statement by statement; what differs is noted, and the next one is looked at."""
@@ -36,9 +47,9 @@ class Walk(Bindings):
     def nodes(self, a: ast.AST, b: ast.AST) -> None:
         """Raise Mismatch where two nodes differ."""
         old, new = self._reference(a, OLD), self._reference(b, NEW)
-        if old or new:
+        if old and new:
             self._meet(old, new)
-        elif type(a) is not type(b):
+        elif old or new or type(a) is not type(b):
             raise Mismatch(f"{shown(a)} became {shown(b)}")
         elif isinstance(a, Function):
             self._function(a, b)
