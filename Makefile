@@ -1,6 +1,7 @@
 # make demo      the whole workflow on the built-in cohort, 2 cores, no GPU, no data
 # make test      unit tests and a tiny workflow
 # make test-all  the slow tests; as root on Debian also those on a SLURM cluster, whose packages they install
+# make lint      the linters; make pythons tries the package on each installed Python, make lock pins requirements anew
 # Each sets up .venv by itself from the pinned requirements.
 PYTHON ?= python3.11
 CORES ?= 2
@@ -8,7 +9,7 @@ BIN := .venv/bin
 # A file's tests stay in one process, so that a whole run of the workflow is made once for all of them.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
-.PHONY: demo test test-all lint docs lock clean
+.PHONY: demo test test-all lint docs pythons lock clean
 
 demo: .venv/.ready
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules reason
@@ -29,6 +30,9 @@ lint: .venv/.ready
 docs: .venv/.ready
 	$(BIN)/python docs/make_config_readme.py
 	$(BIN)/python docs/make_bad_inputs.py
+
+pythons:
+	$(PYTHON) tools/pythons.py
 
 # torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
 .venv/.ready: requirements-torch.txt requirements.txt
