@@ -57,7 +57,8 @@ def requirements_of(name: str) -> list[str]:
 
 
 def brought_by(names) -> set[str]:
-    """The packages with all that they need, directly or not."""
+    """The packages with all that they need, directly or not, in an environment that has all that is locked."""
+    metadata.distribution("torch")  # without it this is another environment, and another Python's answer
     seen, queue = set(), list(names)
     while queue:
         name = queue.pop()

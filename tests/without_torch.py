@@ -1,6 +1,7 @@
 """A plugin of pytest for a Python without torch (`-p without_torch`): what asks for torch is skipped, and nothing else.
 
-A file of tests that cannot be imported without torch is skipped as a whole, a test that asks for it later alone.
+A file of tests that cannot be imported without torch is skipped as a whole, a test that asks for it later alone; the
+tiny run asks for it in processes of its own.
 """
 
 from contextlib import contextmanager
@@ -30,7 +31,9 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup():
+def pytest_runtest_setup(item):
+    if "tiny_run" in item.fixturenames:
+        pytest.skip("needs torch")
     with skip_what_asks_for_torch():
         return (yield)
 

@@ -75,10 +75,13 @@ def usable(found: dict[str, Path | None]) -> dict[str, Path]:
     return pythons
 
 
-def run(*command: str | Path, timeout: float | None = None) -> str:
-    """What the command prints; SystemExit with all of it where the command fails or takes longer."""
+def run(folder: Path, *command: str | Path, timeout: float | None = None) -> str:
+    """What the command prints; SystemExit with all of it where the command fails or takes longer.
+
+    Python compiles into `folder` what it imports, beside no source file.
+    """
     words = [str(word) for word in command]
-    own = {"PYTHONPATH": str(ROOT / "tests"), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": str(ROOT / "tests"), "PYTHONNOUSERSITE": "1", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     try:
         done = subprocess.run(words, cwd=ROOT, env={**os.environ, **own}, timeout=timeout, **streams)
@@ -109,15 +112,16 @@ def constraints(folder: Path) -> Path:
 def install(python: Path, folder: Path, source: str, pins: Path) -> None:
     """Install the package in the environment `folder`, made by `python` if it is not there."""
     if not folder.exists():
-        run(python, "-m", "venv", folder)
-    run(folder / "bin/pip", "install", "--quiet", "--constraint", pins, source)
+        run(folder, python, "-m", "venv", folder)
+    # Most of what is installed is never imported here: compiling all of it takes as long as the rest.
+    run(folder, folder / "bin/pip", "install", "--quiet", "--no-compile", "--constraint", pins, source)
 
 
 def try_package(python: Path, folder: Path, source: str, pins: Path) -> dict[str, str]:
     """Install and import the package; the code digest of every script by this Python."""
     install(python, folder, source, pins)
-    run(folder / "bin/python", "-c", f"import {', '.join(IMPORTED)}")
-    return json.loads(run(folder / "bin/python", "-c", DIGESTS, SCRIPTS))
+    run(folder, folder / "bin/python", "-c", f"import {', '.join(IMPORTED)}")
+    return json.loads(run(folder, folder / "bin/python", "-c", DIGESTS, SCRIPTS))
 
 
 def try_tests(python: Path, folder: Path, source: str, pins: Path) -> str:
@@ -125,7 +129,8 @@ def try_tests(python: Path, folder: Path, source: str, pins: Path) -> str:
     install(python, folder, f"{source}[test]", pins)
     options = ["-q", "-m", "not slow", "-p", "without_torch", "-p", "no:cacheprovider"]
     workers = ["--numprocesses", str(os.cpu_count()), "--dist", "loadfile"]
-    return run(folder / "bin/python", "-m", "pytest", *options, *workers, timeout=TEST_SECONDS).splitlines()[-1]
+    command = [folder / "bin/python", "-m", "pytest", *options, *workers]
+    return run(folder, *command, timeout=TEST_SECONDS).splitlines()[-1]
 
 
 def main() -> None:
