@@ -1,6 +1,7 @@
 # make demo      the whole workflow on the built-in cohort, 2 cores, no GPU, no data
 # make test      unit tests and a tiny workflow
 # make test-all  the slow tests; as root on Debian also those on a SLURM cluster, whose packages they install
+# make lint      the linters; make pythons tries the package on each installed Python, make lock pins requirements anew
 # make equivalents BASE=<commit> [SAME=<file or text>]   after a refactor: results that BASE made stay finished
 # Each sets up .venv by itself from the pinned requirements.
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ BIN := .venv/bin
 # A file's tests stay in one process, so that a whole run of the workflow is made once for all of them.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
-.PHONY: demo test test-all lint docs equivalents clean
+.PHONY: demo test test-all lint docs equivalents pythons lock clean
 
 demo: .venv/.ready
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules reason
@@ -34,12 +35,24 @@ docs: .venv/.ready
 equivalents: .venv/.ready
 	$(BIN)/python -m tools.equivalents --base "$(BASE)" --same "$$SAME" --cores $(CORES)
 
+pythons:
+	$(PYTHON) tools/pythons.py
+
 # torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
-.venv/.ready: requirements.txt
+.venv/.ready: requirements-torch.txt requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/pip install --quiet --requirement requirements-torch.txt
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	touch $@
+
+# Pins that still fit stay: to move one, change its version in requirements.txt first.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --strip-extras --python-version 3.11 \
+	    --all-extras --constraint requirements-torch.txt --no-emit-package torch --no-emit-index-url \
+	    --custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+	rm -r .venv-lock
 
 clean:
 	rm -rf .venv

@@ -1,6 +1,7 @@
-"""The pinned versions: what requirements.in asks for, what requirements.txt holds, what each environment gives."""
+"""The versions: what pyproject.toml asks for, what requirements.txt pins, what each environment gives."""
 
 import re
+import tomllib
 from importlib import metadata
 
 import yaml
@@ -17,16 +18,23 @@ OF_THE_BUILD = ("nvidia-", "cuda-", "triton")
 
 def pins(lines: str) -> dict[str, str]:
     """Versions by package, from lines such as `numpy==2.4.6`; names as Python's packaging compares them."""
-    found = re.findall(r"^\s*([A-Za-z0-9._-]+)==(\S+)\s*$", lines, re.M)
+    found = re.findall(r"^\s*([A-Za-z0-9._-]+)==(\S+)(?: \\)?\s*$", lines, re.M)
     return {canonicalize_name(name): version for name, version in found}
 
 
-def asked() -> dict[str, str]:
-    return pins((ROOT / "requirements.in").read_text())
+def asked() -> list[Requirement]:
+    """What pyproject.toml names, with all its extras; two of them may name the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    return [one for one in map(Requirement, texts) if one.name != project["name"]]
+
+
+def asked_names() -> set[str]:
+    return {canonicalize_name(one.name) for one in asked()}
 
 
 def locked() -> dict[str, str]:
-    return pins((ROOT / "requirements.txt").read_text())
+    return pins("\n".join((ROOT / name).read_text() for name in ("requirements-torch.txt", "requirements.txt")))
 
 
 def dependencies(stage: str) -> list:
@@ -49,7 +57,8 @@ def requirements_of(name: str) -> list[str]:
 
 
 def brought_by(names) -> set[str]:
-    """The packages with all that they need, directly or not."""
+    """The packages with all that they need, directly or not, in an environment that has all that is locked."""
+    metadata.distribution("torch")  # without it this is another environment, and another Python's answer
     seen, queue = set(), list(names)
     while queue:
         name = queue.pop()

@@ -34,8 +34,10 @@ def test_the_image_has_the_python_of_the_environments():
 def test_the_image_takes_its_packages_from_the_requirements():
     parts = sections()
     copied = dict(line.split() for line in parts["files"])
+    assert list(copied) == ["requirements-torch.txt", "requirements.txt"]
     assert all((ROOT / source).is_file() for source in copied)
-    assert f"--requirement {copied['requirements.txt']}" in "\n".join(parts["post"])
+    installed = [line.split("--requirement ")[1] for line in parts["post"]]
+    assert installed == list(copied.values())  # torch first
     assert not pins(DEFINITION.read_text()) and not re.search(r"==\s*\d", DEFINITION.read_text())
     assert {"help", "labels", "environment", "test"} < set(parts)
 

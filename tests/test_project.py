@@ -1,0 +1,29 @@
+"""The files around the code: the version and the linters are the same wherever they are named."""
+
+import re
+
+import yaml
+
+import lung4d
+from running import ROOT
+
+
+def test_the_version_is_the_same_in_every_file_that_names_it():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    releases = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert citation["version"] == lung4d.__version__
+    assert lung4d.__version__ in releases
+
+
+def test_releases_are_in_the_changelog_from_the_last_to_the_first():
+    releases = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    numbers = [tuple(map(int, release.split(",")[0].split("."))) for release in releases]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert not any("unreleased" in release for release in releases[1:])
+
+
+def test_the_hooks_before_a_commit_are_the_linters_of_make_lint():
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M).group(1)
+    linters = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()]
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == linters
