@@ -174,7 +174,7 @@ def test_a_stop_is_heard_while_waiting_for_the_lock(tmp_path):
 
 def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path):
     process = run_python(
-        "import sys, time; from lung4d.checkpoints import Lock\nwith Lock(sys.argv[1]): time.sleep(60)", tmp_path
+        "import sys, time; from lung4d.training.lock import Lock\nwith Lock(sys.argv[1]): time.sleep(60)", tmp_path
     )
     wait_for((tmp_path / "lock.json").exists)
     process.kill()
