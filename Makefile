@@ -45,13 +45,13 @@ pythons:
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	touch $@
 
-# Pins that still fit stay: to move one, change its version in requirements.txt first.
+# Pins that still fit stay; one is moved by `make lock MOVE=--upgrade-package=numpy==2.4.7`.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
 	.venv-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --strip-extras --python-version 3.11 \
 	    --all-extras --constraint requirements-torch.txt --no-emit-package torch --no-emit-index-url \
-	    --custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+	    --custom-compile-command "make lock" --output-file requirements.txt $(MOVE) pyproject.toml
 	rm -r .venv-lock
 
 clean:
