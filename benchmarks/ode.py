@@ -68,14 +68,13 @@ def patient(number: int) -> VisitTensors:
     small = tuple(size // 4 for size in SHAPE)
     volumes = tuple(rng.normal(-800, 80, SHAPE).astype(np.int16) for _ in range(VISITS))
     z = torch.from_numpy(rng.normal(0, 1, (VISITS, 16, *small)).astype(np.float32))
-    mask = torch.from_numpy(region[2::4, 2::4, 2::4].copy())
     place = np.zeros(SHAPE, np.float16), np.linspace(0, 1, SHAPE[0], dtype=np.float32)
     densities = torch.full((VISITS, DENSITIES), -0.37)
     files = Path(), Path(), Path()
     scans = tuple(EncodedScan(f"{number:03d}", "", year, "train", "", *files) for year in YEARS)
     visits = PatientVisits(scans, scans[0], WINDOW)
-    vars(visits).update(volumes=volumes, region=region)  # as if they had been read
-    return VisitTensors(visits, z, mask, *place, densities)
+    vars(visits).update(volumes=volumes, region=region, mask=region[2::4, 2::4, 2::4].copy())  # as if they were read
+    return VisitTensors(visits, z, *place, densities)
 
 
 def training_seconds(

@@ -112,13 +112,12 @@ def observe(visits: PatientVisits, kind: str) -> ObservedVisits:
 class VisitTensors:
     """What is kept in memory of a patient to observe the visits in one box after the other; scans stay on disk.
 
-    z (n, c, d, h, w) float32 and mask (d, h, w) bool; depth float16 (D, H, W) in mm and height (D,) as in
-    `ObservedVisits`; densities (n, DENSITIES) of whole scans.
+    z (n, c, d, h, w) float32; depth float16 (D, H, W) in mm and height (D,) as in `ObservedVisits`; densities (n,
+    DENSITIES) of whole scans.
     """
 
     visits: PatientVisits
     z: torch.Tensor
-    mask: torch.Tensor
     depth: np.ndarray
     height: np.ndarray
     densities: torch.Tensor
@@ -135,7 +134,6 @@ class VisitTensors:
         return cls(
             visits=visits,
             z=z,
-            mask=torch.from_numpy(visits.mask),
             depth=depth_of(visits.region, visits.spacing).astype(np.float16),
             height=height_of(visits.region),
             densities=torch.cat([densities_of(unit[None], region) for unit in units]),
@@ -150,6 +148,11 @@ class VisitTensors:
         return self.visits.split
 
     @property
+    def mask(self) -> torch.Tensor:
+        """The lung at latent resolution, bool (d, h, w)."""
+        return torch.from_numpy(self.visits.mask)
+
+    @property
     def years(self) -> np.ndarray:
         """Years since baseline (n,), rounded as in `ObservedVisits`."""
         return as_years(self.visits.years)
@@ -157,7 +160,7 @@ class VisitTensors:
     @property
     def factor(self) -> int:
         """Voxels of a scan per latent voxel, along each axis."""
-        return self.visits.region.shape[0] // self.mask.shape[0]
+        return self.visits.region.shape[0] // self.z.shape[2]
 
     def observe(self, box: Box = EVERYTHING) -> ObservedVisits:
         """All visits in a box of latent voxels and the same box of the scans; everything by default."""

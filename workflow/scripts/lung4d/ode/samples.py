@@ -29,7 +29,7 @@ class Sample:
 class Samples:
     """Endless samples. One depends on the seed and on its number alone, never on what was drawn before.
 
-    Every patient comes once an epoch, in a `crop_box` of `Options.crop`.
+    Every patient comes once an epoch, in a `crop_box` of `ODETraining.crop`.
     """
 
     def __init__(self, patients: list[VisitTensors], options: ODETraining, seed: int):
