@@ -56,13 +56,13 @@ class PatientVisits:
 
     @cached_property
     def volumes(self) -> tuple[np.ndarray, ...]:
-        """The n scans (D, H, W) in HU, mapped to memory."""
+        """The n scans (D, H, W) in HU, mapped to memory for as long as the object is."""
         return tuple(open_volume(scan.volume) for scan in self.scans)
 
     @cached_property
     def unit(self) -> np.ndarray:
         """The scans (n, D, H, W), float32 in [-0.5, 0.5]."""
-        return self.crop(EVERYTHING)
+        return np.stack([to_unit(open_volume(scan.volume), self.window) for scan in self.scans])
 
     @cached_property
     def latents(self) -> tuple[Latents, ...]:
