@@ -23,13 +23,14 @@ from lung4d.io.atomic import atomic
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import as_ensemble
 from lung4d.ode.model import LatentODE, ODESettings
-from lung4d.ode.observed import DENSITIES
+from lung4d.ode.observed import DENSITIES, VisitTensors
 from lung4d.ode.options import ODETraining
-from lung4d.ode.sequences import Sequence
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
 from lung4d.ode.validation import validate
 from lung4d.training.device import has_bf16
+from lung4d.visits.patient import PatientVisits
+from lung4d.visits.scans import EncodedScan
 from lung4d.vqgan.model import VQGAN, VQGANSettings
 from machine import process_bytes, processor
 
@@ -59,7 +60,7 @@ def main() -> None:
         temporary.write_text(page(options, step, judge, rows, device, arguments))
 
 
-def patient(number: int) -> Sequence:
+def patient(number: int) -> VisitTensors:
     """A made-up patient of the paper's size: noise in an ellipsoid for a lung."""
     rng = np.random.default_rng(number)
     axes = np.ogrid[tuple(slice(-1, 1, size * 1j) for size in SHAPE)]
@@ -67,10 +68,13 @@ def patient(number: int) -> Sequence:
     small = tuple(size // 4 for size in SHAPE)
     volumes = tuple(rng.normal(-800, 80, SHAPE).astype(np.int16) for _ in range(VISITS))
     z = torch.from_numpy(rng.normal(0, 1, (VISITS, 16, *small)).astype(np.float32))
-    mask = torch.from_numpy(region[2::4, 2::4, 2::4].copy())
     place = np.zeros(SHAPE, np.float16), np.linspace(0, 1, SHAPE[0], dtype=np.float32)
     densities = torch.full((VISITS, DENSITIES), -0.37)
-    return Sequence(f"{number:03d}", "train", YEARS, z, mask, volumes, WINDOW, region, *place, densities)
+    files = Path(), Path(), Path()
+    scans = tuple(EncodedScan(f"{number:03d}", "", year, "train", "", *files) for year in YEARS)
+    visits = PatientVisits(scans, scans[0], WINDOW)
+    vars(visits).update(volumes=volumes, region=region, mask=region[2::4, 2::4, 2::4].copy())  # as if they were read
+    return VisitTensors(visits, z, *place, densities)
 
 
 def training_seconds(
@@ -91,7 +95,7 @@ def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: t
     torch.manual_seed(0)
     vqgan = VQGAN(VQGANSettings()).to(device).eval().requires_grad_(False)
     ode = as_ensemble(settings, [LatentODE(settings).state_dict() for _ in range(members)], device)
-    given = patient(0).visits()
+    given = patient(0).observe()
 
     def generate() -> None:
         decode_forecast(vqgan, ode.forecast(given, ASKED), given, ASKED, mode)

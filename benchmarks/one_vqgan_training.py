@@ -17,8 +17,8 @@ from lung4d.io.tables import read_table
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.training.lock import Lock
 from lung4d.training.stopping import Stopper
+from lung4d.visits.scans import PreparedScan, prepared_scans
 from lung4d.vqgan import training
-from lung4d.vqgan.data import Scan, usable_scans
 from lung4d.vqgan.model import VQGANSettings
 from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.run import TrainingState, start_run
@@ -47,11 +47,11 @@ def main(row: str, seed: int, values: dict, data: Path, folder: Path) -> None:
     (folder / "done").touch()
 
 
-def _scans(data: Path) -> list[Scan]:
+def _scans(data: Path) -> list[PreparedScan]:
     """The training patients' scans, and all others' as held out: nothing is chosen by them here."""
     split = read_table(data / "split/split.tsv")
     split["split"] = split["split"].where(split["split"] == "train", "val")
-    return usable_scans(split, data / "resample")
+    return prepared_scans(split, data / "resample")
 
 
 def _note_memory(run: TrainingState) -> None:

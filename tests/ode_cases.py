@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from visit_cases import patient_of
 
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
@@ -17,8 +18,7 @@ from lung4d.io.tables import write_table
 from lung4d.io.volumes import open_mask, open_volume, to_unit
 from lung4d.ode.ensemble import save_ode
 from lung4d.ode.model import LatentODE, ODESettings
-from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of
-from lung4d.ode.sequences import Sequence
+from lung4d.ode.observed import ObservedVisits, VisitTensors
 from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 
 ROOT = Path(__file__).parents[1]
@@ -86,34 +86,31 @@ def given_of(z: torch.Tensor, years, mask: torch.Tensor) -> ObservedVisits:
     )
 
 
-def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)) -> list[Sequence]:
+def drifting(patients: int, seed: int = 0, noise: float = 0.05, split=("train",)) -> list[VisitTensors]:
     """Patients whose second channel drifts by half a unit a year, up or down as the first channel's sign says."""
     rng = np.random.default_rng(seed)
     shape, channels = (4, 5, 5), 3
     mask = np.zeros(shape, bool)
     mask[:, 1:-1, 1:-1] = True
-    sequences = []
+    made = []
     for number in range(patients):
         years = np.round(np.sort(np.append(0.0, rng.uniform(0.4, 5.0, int(rng.integers(2, 5))))), 3)
         sign = 1 if number % 2 else -1
         base = rng.normal(0, 0.3, (channels, *shape)) + np.array([sign, 0, 0])[:, None, None, None]
         drift = np.array([0, 0.5 * sign, 0])[:, None, None, None]
         z = np.stack([base + year * drift for year in years])
-        z = torch.from_numpy((z + rng.normal(0, noise, z.shape)).astype(np.float32))
-        sequences.append(sequence(f"{number:03d}", split[number % len(split)], years, z, torch.from_numpy(mask)))
-    return sequences
+        z = (z + rng.normal(0, noise, z.shape)).astype(np.float32)
+        made.append(tensors(f"{number:03d}", split[number % len(split)], years, z, mask))
+    return made
 
 
-def sequence(subject: str, split: str, years: np.ndarray, z: torch.Tensor, mask: torch.Tensor) -> Sequence:
+def tensors(subject: str, split: str, years: np.ndarray, z: np.ndarray, mask: np.ndarray) -> VisitTensors:
     """A patient whose scans are the second channel of the latents, 100 HU a unit around -700, with noise."""
     rng = np.random.default_rng(int(subject))
-    region = mask.numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2)
-    hu = [-700 + 100 * latent[1].numpy().repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2) for latent in z]
-    volumes = tuple(np.rint(scan + rng.normal(0, 30, scan.shape)).astype(np.int16) for scan in hu)
-    units = torch.from_numpy(np.stack([to_unit(scan, WINDOW) for scan in volumes]))
-    densities = densities_of(units, torch.from_numpy(region))
-    depth = depth_of(region, (3.0, 2.0, 2.0)).astype(np.float16)
-    return Sequence(subject, split, years, z, mask, volumes, WINDOW, region, depth, height_of(region), densities)
+    region, *hu = (part.repeat(FACTOR, 0).repeat(FACTOR, 1).repeat(FACTOR, 2) for part in (mask, *z[:, 1]))
+    volumes = tuple(np.rint(-700 + 100 * scan + rng.normal(0, 30, scan.shape)).astype(np.int16) for scan in hu)
+    read = {"volumes": volumes, "region": region, "mask": mask, "spacing": (3.0, 2.0, 2.0)}
+    return VisitTensors.of(patient_of(subject, split, years, WINDOW, **read), torch.from_numpy(z))
 
 
 def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str, str], grid=GRID) -> Named:

@@ -17,7 +17,7 @@ from lung4d.codebook.usage import Tally, block_means, cut_patch, usage_table, wi
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.figures.mosaic import css_width
 from lung4d.io.latents import Latents, save_latents
-from lung4d.io.names import LATENTS, VOLUME, scan_file
+from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import read_table, write_table
 from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 from one_script import run_script
@@ -176,6 +176,7 @@ def write_scan(folder, model, subject, session, seed):
     save_latents(Latents(codes, embeddings, embeddings, mask), scan_file(folder, subject, session, LATENTS))
     image = nib.Nifti1Image(np.ascontiguousarray(hu_of(codes).T), np.eye(4))
     nib.save(image, scan_file(folder, subject, session, VOLUME))
+    scan_file(folder, subject, session, LUNG_MASK).touch()
 
 
 def test_the_script_writes_the_same_tables_and_pictures_twice(tmp_path, model):

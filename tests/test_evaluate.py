@@ -16,7 +16,6 @@ from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, Foreca
 from lung4d.evaluate.cohort_change import CohortChange
 from lung4d.evaluate.forecasters import REMEMBERED, CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.trends import Trend
-from lung4d.evaluate.visits import find_patients, load_visits
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
@@ -26,6 +25,8 @@ from lung4d.ode.decoding import MODES, decode_forecast
 from lung4d.ode.ensemble import load_ode, save_ode
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
 from lung4d.ode.observed import ObservedVisits as Seen
+from lung4d.visits.patient import find_patients
+from lung4d.visits.tasks import forecast_tasks
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
 from ode_cases import NO_CALIBRATION
 
@@ -244,14 +245,13 @@ def test_real_models_see_no_withheld_visit(tmp_path):
         for number, (session, year) in enumerate(zip(sessions, years, strict=True), start=1):
             write_scan(folder, vqgan, "003", session, hu_of("007" if changed and number > 2 else "003", year))
         split = pd.DataFrame({"subject": "003", "session": sessions, "years": years, "split": "test"})
-        (patient,) = find_patients(split, folder / "resample", folder / "extract_latents")
-        visits = load_visits(patient, WINDOW)
+        (visits,) = find_patients(split, folder / "resample", folder / "extract_latents", WINDOW)
         trend = Chosen({"extrapolation": Trend(4.0, 0.5)}, "", 0)
         change = CohortChange(0.01, np.full((4, 4), 0.01), 1)
         fitted = FittedBaselines(Chosen(1.0, "", 0), Chosen(0.5, "", 0), change, trend, trend)
-        case = forecasting.cases(len(years))[0]
-        asked = visits.years[list(case.targets)]
-        known = ForecastInputs(visits.take(case.given), fitted, decoder_of(vqgan))
+        task = forecast_tasks(len(years))[0]
+        asked = visits.years[list(task.targets)]
+        known = ForecastInputs(visits.take(task.given), fitted, decoder_of(vqgan))
         made.append(list(forecasting.forecasts(known, asked, forecaster_of(vqgan, ode))))
     assert len(made[0]) == 2 * (len(BASELINES) + len(MODES))
     for (_, name, before), (_, _, after) in zip(*made, strict=True):

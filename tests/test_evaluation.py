@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from visit_cases import patient_of
 
 from lung4d import metrics
 from lung4d.evaluate import (
@@ -24,7 +25,6 @@ from lung4d.evaluate import (
     trends,
     truth,
     tuning,
-    visits,
 )
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.smoothing import smooth_inside
@@ -33,9 +33,11 @@ from lung4d.io.latents import Latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file, scan_files
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode import calibration
+from lung4d.visits.patient import PatientVisits, find_patients, of_split
+from lung4d.visits.tasks import forecast_tasks
 
 SHAPE, WINDOW = (12, 16, 16), (-1000.0, 500.0)
-RULER = forecasting.Scorer(WINDOW, low_pass=4.0)
+RULER = scoring.Scorer(WINDOW, low_pass=4.0)
 
 
 def region():
@@ -56,20 +58,20 @@ def decode(embeddings):
     return np.kron(embeddings[0], np.ones((2, 2, 2), np.float32))
 
 
-def make_visits(volumes, years):
+def make_visits(volumes, years, subject="001", split="test"):
     unit = np.stack(volumes).astype(np.float32)
-    sessions = tuple(f"{i + 1:02d}" for i in range(len(years)))
     latents = tuple(encode(volume) for volume in unit)
-    return visits.Visits(sessions, np.asarray(years, float), unit, region(), latents, (2.0, 2.0, 2.0))
+    lung = {"region": region(), "mask": latents[0].mask, "spacing": (2.0, 2.0, 2.0)}
+    return patient_of(subject, split, years, WINDOW, unit=unit, latents=latents, **lung)
 
 
-def linear_patient(years=(0.0, 1.0, 2.5, 4.0), seed=0, noise=0.0):
+def linear_patient(years=(0.0, 1.0, 2.5, 4.0), seed=0, noise=0.0, **whose):
     """Every lung voxel changes linearly with time; constant in blocks, so that the stand-in autoencoder is exact."""
     random = np.random.default_rng(seed)
     base = np.kron(random.uniform(-0.3, 0.0, (6, 8, 8)), np.ones((2, 2, 2)))
     slope = np.kron(random.uniform(0.0, 0.06, (6, 8, 8)), np.ones((2, 2, 2))) * region()
     volumes = [base + slope * year + noise * random.standard_normal(SHAPE) * region() for year in years]
-    return make_visits(volumes, years)
+    return make_visits(volumes, years, **whose)
 
 
 def change(mean=0.03):
@@ -106,17 +108,17 @@ def scored(patients, noisefree=None, name="test"):
 
 
 def test_cases_withhold_what_they_score():
-    assert forecasting.cases(1) == forecasting.cases(2) == []
-    three = forecasting.cases(3)
-    assert [(case.task, case.given, case.targets) for case in three] == [
+    assert forecast_tasks(1) == forecast_tasks(2) == []
+    three = forecast_tasks(3)
+    assert [(task.name, task.given, task.targets) for task in three] == [
         ("extrapolation", (0, 1), (2,)),
         ("interpolation", (0, 2), (1,)),
     ]
-    five = forecasting.cases(5)
+    five = forecast_tasks(5)
     assert five[0].targets == (2, 3, 4)
     assert five[1].given == (0, 4)
-    for case in three + five:
-        assert not set(case.given) & set(case.targets)
+    for task in three + five:
+        assert not set(task.given) & set(task.targets)
 
 
 def test_anchor_is_the_nearest_earlier_visit():
@@ -140,9 +142,9 @@ def test_weights_of_a_line():
 @pytest.mark.parametrize("method", ["linear_image", "linear_latent"])
 def test_linear_methods_are_exact_on_linear_change(method):
     patient = linear_patient()
-    for case in forecasting.cases(len(patient)):
-        given = patient.take(case.given)
-        for target in case.targets:
+    for task in forecast_tasks(len(patient)):
+        given = patient.take(task.given)
+        for target in task.targets:
             made = BASELINES[method](known(given), patient.years[target])
             assert np.allclose(made, patient.unit[target], atol=1e-5)
 
@@ -261,14 +263,13 @@ def test_pairs_to_learn_from_never_give_the_target():
 
 def test_altered_withheld_visits_change_no_forecast_but_the_oracle():
     patient = linear_patient(noise=0.02)
-    for case in forecasting.cases(len(patient)):
+    for task in forecast_tasks(len(patient)):
         unit = patient.unit.copy()
-        unit[list(case.targets)] = np.random.default_rng(9).uniform(-0.5, 0.5, (len(case.targets), *SHAPE))
-        latents = tuple(encode(volume) for volume in unit)
-        altered = dataclasses.replace(patient, unit=unit, latents=latents)
-        years = patient.years[list(case.targets)]
+        unit[list(task.targets)] = np.random.default_rng(9).uniform(-0.5, 0.5, (len(task.targets), *SHAPE))
+        altered = make_visits(unit, patient.years)
+        years = patient.years[list(task.targets)]
         made = [
-            list(forecasting.forecasts(known(whole.take(case.given)), years, carry_forward))
+            list(forecasting.forecasts(known(whole.take(task.given)), years, carry_forward))
             for whole in (patient, altered)
         ]
         assert len(made[0]) == len(years) * (len(BASELINES) + 3)
@@ -309,7 +310,7 @@ def test_a_shift_of_the_lung_has_known_scores():
 
 
 def test_the_low_pass_is_in_mm_and_at_least_takes_noise_away():
-    ruler = forecasting.Scorer(WINDOW, low_pass=6.0)
+    ruler = scoring.Scorer(WINDOW, low_pass=6.0)
     assert ruler.sigma((3.0, 1.0, 2.0)) == (2.0, 6.0, 3.0)
     assert ruler.sigma((9.0, 5.0, 2.0)) == (1.5, 1.5, 3.0)
 
@@ -367,7 +368,7 @@ def unforetold(seed, noise):
     base, change = (np.kron(random.uniform(*of, (6, 8, 8)), np.ones((2, 2, 2))) for of in ((-0.3, 0.0), (0.0, 0.1)))
     clean = make_visits([base, base, base + change * region()], [0, 1, 2])
     unit = clean.unit + (noise * random.standard_normal(clean.unit.shape) * region()).astype(np.float32)
-    return dataclasses.replace(clean, unit=unit), dict(zip(clean.sessions, clean.unit, strict=True))
+    return make_visits(unit, clean.years), dict(zip(clean.sessions, clean.unit, strict=True))
 
 
 def test_denoising_is_no_knowledge_of_change():
@@ -398,9 +399,8 @@ def test_extent_counts_the_dense_share_of_the_lung():
     scores = locf_score(patient, {}, base)
     assert scores["extent_error"] == pytest.approx(-50)
     assert scoring.Scorer(WINDOW, 4.0).extent(np.array([-0.4, 0.0, 0.0, -0.4])) == 50
-    files = patient_files("001", "test", 3)
-    assert scoring.extent_per_year(files, patient, RULER, {}) == pytest.approx(25)
-    assert scoring.extent_per_year(files, patient, RULER, {("001", "01"): 3.0, ("001", "03"): 7.0}) == 2
+    assert scoring.extent_per_year(patient, RULER, {}) == pytest.approx(25)
+    assert scoring.extent_per_year(patient, RULER, {("001", "01"): 3.0, ("001", "03"): 7.0}) == 2
 
 
 # ---- tuning ----------------------------------------------------------------------------------------------------------
@@ -436,27 +436,24 @@ def test_mix_is_the_least_squares_share():
     assert tuning.choose_mix([], forecast) == (tuning.DEFAULT_MIX, 0)
 
 
-def patient_files(subject, split, count):
-    sessions = tuple(f"{i + 1:02d}" for i in range(count))
-    return visits.PatientFiles(subject, split, sessions, tuple(map(float, range(count))), (), None, ())
-
-
-def test_choices_are_made_on_val_then_train_and_say_so():
+def test_choices_are_made_on_val_then_train_and_say_so(monkeypatch):
     loaded = []
 
-    def load(patient):
+    def fresh(patient):
         loaded.append(patient.subject)
         return linear_patient(patient.years, noise=0.02)
 
-    everyone = [patient_files("a", "train", 3), patient_files("b", "val", 3), patient_files("c", "test", 4)]
-    fitted = tuning.fit_baselines(everyone, load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    monkeypatch.setattr(PatientVisits, "fresh", fresh)
+    sets = (("a", "train", 3), ("b", "val", 3), ("c", "test", 4))
+    everyone = [patient_of(subject, split, range(count), WINDOW) for subject, split, count in sets]
+    fitted = tuning.fit_baselines(everyone, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("val", "val")
     assert fitted.change.patients == 1
     assert "c" not in loaded
-    fitted = tuning.fit_baselines([everyone[0], everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    fitted = tuning.fit_baselines([everyone[0], everyone[2]], carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("train", "train")
     assert "chosen on 1 train patient." in findings.fitted_words(fitted, WINDOW)[0]
-    fitted = tuning.fit_baselines([everyone[2]], load, carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
+    fitted = tuning.fit_baselines([everyone[2]], carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
     assert "default" in findings.fitted_words(fitted, WINDOW)[0]
     assert "c" not in loaded
@@ -598,9 +595,9 @@ def test_a_better_method_is_called_better():
 
 
 def test_reconstructions_and_codes():
-    exact, rough = linear_patient(), linear_patient(noise=0.1)
-    rows = reconstruction.score_reconstructions("001", "test", exact, decode)
-    rows += reconstruction.score_reconstructions("002", "val", rough, decode)
+    exact, rough = linear_patient(), linear_patient(noise=0.1, subject="002", split="val")
+    rows = reconstruction.score_reconstructions(exact, decode)
+    rows += reconstruction.score_reconstructions(rough, decode)
     table = reconstruction.reconstruction_table(rows)
     assert len(table) == 2 * 4 * 2
     assert table.query("subject == '001'")["mse"].max() < 1e-10
@@ -700,17 +697,17 @@ def test_patients_are_matched_with_their_files_in_the_order_of_time(tmp_path):
         for path in scan_files(folder, split, ending):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    first, second = visits.find_patients(split, resampled, latents)
-    assert (first.subject, first.sessions, first.years, first.split) == ("001", ("a", "b"), (0.0, 2.0), "test")
-    assert first.mask == resampled / "sub-001/sub-001_ses-a_desc-lung_mask.nii.gz"
-    assert visits.of_split([first, second], "test", 2) == [first]
-    assert visits.of_split([first, second], "train", 2) == []
-    assert (first.set, first.site) == ("test", "")
+    first, second = find_patients(split, resampled, latents, WINDOW)
+    assert (first.subject, first.sessions, first.years.tolist(), first.split) == ("001", ("a", "b"), [0.0, 2.0], "test")
+    assert first.baseline.mask == resampled / "sub-001/sub-001_ses-a_desc-lung_mask.nii.gz"
+    assert of_split([first, second], "test", 2) == [first]
+    assert of_split([first, second], "train", 2) == []
+    assert (first.set, first.baseline.site) == ("test", "")
     sites = split.assign(split="external", site=["north", "north", ""])
-    assert [patient.set for patient in visits.find_patients(sites, resampled, latents)] == ["north", "external"]
+    assert [patient.set for patient in find_patients(sites, resampled, latents, WINDOW)] == ["north", "external"]
     scan_file(resampled, "002", "a", VOLUME).unlink()
     with pytest.raises(FileNotFoundError, match=r"sub-002_ses-a_desc-preproc_ct\.nii is not there"):
-        visits.find_patients(split, resampled, latents)
+        find_patients(split, resampled, latents, WINDOW)
 
 
 # ---- bands

@@ -20,8 +20,8 @@ from lung4d.ode.ensemble import Ensemble, fold_of, load_ode
 from lung4d.ode.features import STEP, change_per_year, latent_features, trend_per_year
 from lung4d.ode.losses import image_losses, latent_losses, rising_weights
 from lung4d.ode.model import Forecast, ODESettings
-from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of, pooled
-from lung4d.ode.times import as_years, blend_weights, merge_ties
+from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of, merge_ties, pooled
+from lung4d.visits.times import as_years, blend_weights
 from ode_cases import given_of, model, save_model, visits
 
 SOLVERS = {name: Solver(name, rtol=1e-6, atol=1e-8, step=0.01) for name in (*ADAPTIVE, *FIXED)}

@@ -15,7 +15,7 @@ from lung4d.evaluate.variants import LITERAL, TABLE1
 from lung4d.io.tables import read_table
 from lung4d.ode.ensemble import load_ode
 from lung4d.pipeline.configuration import load_yaml, overlaid
-from lung4d.visits.tasks import cases
+from lung4d.visits.tasks import forecast_tasks
 from running import ROOT, jobs_of, snakemake, times
 from variant_cases import compare
 
@@ -59,10 +59,10 @@ def test_a_row_with_the_settings_of_the_run_is_not_trained_again(tmp_path, own, 
 
 
 def test_given_visits_are_targets_where_asked_for():
-    assert [case.targets for case in cases(4)] == [(2, 3), (1, 2)]
-    assert [case.targets for case in cases(4, given_too=True)] == [(0, 1, 2, 3)] * 2
-    assert [case.given for case in cases(4, given_too=True)] == [case.given for case in cases(4)]
-    assert cases(2, given_too=True) == []
+    assert [task.targets for task in forecast_tasks(4)] == [(2, 3), (1, 2)]
+    assert [task.targets for task in forecast_tasks(4, given_too=True)] == [(0, 1, 2, 3)] * 2
+    assert [task.given for task in forecast_tasks(4, given_too=True)] == [task.given for task in forecast_tasks(4)]
+    assert forecast_tasks(2, given_too=True) == []
 
 
 def test_several_forecasters_are_one_and_their_names_come_back():

@@ -12,7 +12,7 @@ from lung4d.evaluate.table3 import ROWS, as_page, fill_table
 from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
 from lung4d.pipeline.configuration import load_yaml
-from lung4d.vqgan.data import Scan
+from lung4d.visits.scans import PreparedScan
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan
 from running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 
@@ -75,7 +75,7 @@ def test_an_autoencoder_is_scored_on_what_it_draws_of_each_volume(tmp_path):
     files = tmp_path / "sub-1_ses-01_desc-preproc_ct.nii", tmp_path / "sub-1_ses-01_desc-lung_mask.nii.gz"
     for array, path in zip((hu, lung), files, strict=True):
         nib.save(nib.Nifti1Image(np.ascontiguousarray(array.T), np.eye(4)), path)
-    table = score_autoencoder(model, [Scan("1", "01", "external", *files)]).set_index("region")
+    table = score_autoencoder(model, [PreparedScan("1", "01", 0.0, "external", "", *files)]).set_index("region")
     unit = to_unit(hu, model.settings.window)
     with torch.no_grad():
         drawn = np.clip(model(torch.from_numpy(unit)[None, None])[0][0, 0].numpy(), -0.5, 0.5)

@@ -1,7 +1,6 @@
 """Training of the latent disease ODE: what it learns, what it is chosen by, and that it resumes exactly."""
 
 import signal
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,29 +12,32 @@ from lung4d.io.tables import read_table
 from lung4d.ode import training
 from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
 from lung4d.ode.model import ODESettings
+from lung4d.ode.observed import VisitTensors
 from lung4d.ode.options import ODETraining
-from lung4d.ode.samples import Samples
-from lung4d.ode.sequences import draw_given, held_out_tasks, latent_files, load_sequences, spread, usable
+from lung4d.ode.patients import spread, usable
+from lung4d.ode.samples import Samples, draw_given
 from lung4d.ode.validation import validate
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.training.lock import Lock
 from lung4d.training.stopping import Stopper
+from lung4d.visits.patient import find_patients
+from lung4d.visits.tasks import held_out_tasks
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, write_cohort
+from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, tensors, write_cohort
 
 LATENTS_ONLY = {"features": False, "maps": 0}
 OPTIONS = {"members": 1, "lr": 3e-3, "lr_decay": 0.0, "betas": (0.5, 0.9), "epochs": 2, "validate_every": 3}
 
 
-def start(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
+def start(folder, patients, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
     made = ODESettings(**{"channels": 3, "factor": FACTOR, "hidden": 4, **settings})
     return training.start_training(
-        made, ODETraining(**{**OPTIONS, **changes}), sequences, torch.device("cpu"), folder / "history.parquet"
+        made, ODETraining(**{**OPTIONS, **changes}), patients, torch.device("cpu"), folder / "history.parquet"
     )
 
 
-def train(folder, sequences, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
-    begun = start(folder, sequences, settings, **changes)
+def train(folder, patients, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
+    begun = start(folder, patients, settings, **changes)
     with Stopper() as stop, Lock(folder / "checkpoints") as lock:
         training.train(begun, Checkpoints(folder / "checkpoints", "a-b-c"), stop, lock, plot=lambda history: None)
     return begun
@@ -75,15 +77,15 @@ def test_random_visits_are_the_first_ones_all_but_one_or_any():
 def test_held_out_tasks_never_ask_for_a_given_visit():
     for count in (2, 3, 6):
         for task in held_out_tasks(count):
-            assert not set(task.given) & set(task.asked) and len(task.asked)
+            assert not set(task.given) & set(task.targets) and len(task.targets)
     assert len(held_out_tasks(2)) == 1
-    assert held_out_tasks(3)[1].asked.tolist() == [1]
+    assert held_out_tasks(3)[1].targets == (1,)
 
 
 def test_spread_of_the_latents_in_the_lung():
-    sequences = drifting(5)
-    shift, scale = spread(sequences, 3)
-    inside = torch.cat([item.z[:, :, item.mask].movedim(1, 0).flatten(1) for item in sequences], 1)
+    patients = drifting(5)
+    shift, scale = spread(patients, 3)
+    inside = torch.cat([item.z[:, :, item.mask].movedim(1, 0).flatten(1) for item in patients], 1)
     assert torch.allclose(shift, inside.mean(1), atol=1e-4)
     assert scale.item() == pytest.approx(
         (inside - inside.mean(1, keepdim=True)).square().mean().sqrt().item(), rel=1e-3
@@ -92,9 +94,9 @@ def test_spread_of_the_latents_in_the_lung():
 
 
 def test_samples_follow_from_their_number_and_visit_every_patient_once_an_epoch():
-    sequences = drifting(4)
+    patients = drifting(4)
     options = ODETraining(crop=(4, 6, 6))
-    one, other = (Samples(sequences, options, seed=7) for _ in range(2))
+    one, other = (Samples(patients, options, seed=7) for _ in range(2))
     assert sorted(one.draw(number).subject for number in range(4)) == ["000", "001", "002", "003"]
     late, again = one.draw(13), other.draw(13)
     assert late.subject == again.subject and np.array_equal(late.given, again.given)
@@ -122,8 +124,8 @@ def test_it_draws_a_drift_that_the_last_visit_does_not_know(tmp_path):
 
 
 def test_a_crop_is_the_same_place_in_latents_and_scans():
-    sequence = drifting(1)[0]
-    whole, part = sequence.visits(), sequence.visits((slice(1, 3), slice(2, 4), slice(1, 4)))
+    (patient,) = drifting(1)
+    whole, part = patient.observe(), patient.observe((slice(1, 3), slice(2, 4), slice(1, 4)))
     assert part.z.shape[2:] == part.mask.shape == (2, 2, 3) and part.factor == FACTOR
     assert torch.equal(part.scans, whole.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.densities, whole.densities)
 
@@ -144,9 +146,9 @@ def test_validation_looks_at_the_same_part_every_time(tmp_path):
 @pytest.mark.parametrize("settings", [LATENTS_ONLY, {"features": True, "maps": 2}])
 def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, settings):
     """Two members; stopped in the first, at its end, and in the second."""
-    sequences = drifting(6, split=("train", "train", "train", "train", "val", "test"))
+    patients = drifting(6, split=("train", "train", "train", "train", "val", "test"))
     options = {"members": 2, "epochs": 2, "crop": (4, 6, 6)}
-    whole = train(tmp_path / "whole", sequences, settings, **options)
+    whole = train(tmp_path / "whole", patients, settings, **options)
     total = sum(whole.steps_of(member) for member in (0, 1))
     done = [0]
     for stop_after in (3, 2, 2):
@@ -163,9 +165,9 @@ def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_p
 
             patch.setattr(training, "train_step", stopping)
             with pytest.raises(SystemExit) as leaving:
-                train(tmp_path / "parts", sequences, settings, **options)
+                train(tmp_path / "parts", patients, settings, **options)
             assert leaving.value.code == 75
-    parts = train(tmp_path / "parts", sequences, settings, **options)
+    parts = train(tmp_path / "parts", patients, settings, **options)
     assert done[0] < total
     for one, other in zip(whole.finished, parts.finished, strict=True):
         assert one["step"] == other["step"] and one["value"] == other["value"]
@@ -209,9 +211,7 @@ def test_every_training_patient_has_a_member_that_never_saw_it(tmp_path):
 
 
 def test_nobody_to_learn_from_leaves_the_last_visit(tmp_path, caplog):
-    lone = [
-        replace(s, years=s.years[:1], z=s.z[:1], volumes=s.volumes[:1], densities=s.densities[:1]) for s in drifting(3)
-    ]
+    lone = [tensors(one.subject, "train", one.years[:1], one.z.numpy()[:1], one.mask.numpy()) for one in drifting(3)]
     run = train(tmp_path, lone)
     assert "untrained" in caplog.text
     assert run.steps_of(0) == 0 and len(pd.read_parquet(tmp_path / "history.parquet")) == 1
@@ -221,7 +221,7 @@ def test_nobody_to_learn_from_leaves_the_last_visit(tmp_path, caplog):
 
 def test_visits_at_one_time_are_no_change_to_learn_from(tmp_path):
     twice, normal = drifting(2)
-    twice = replace(twice, years=np.zeros(len(twice.years)))
+    twice = tensors("000", "train", np.zeros(len(twice.years)), twice.z.numpy(), twice.mask.numpy())
     assert usable([twice, normal], "train") == [normal]
 
 
@@ -272,22 +272,21 @@ COHORT = {"001": [0.0, 1.1, 2.0], "002": [0.0, 0.8], "003": [0.0], "004": [0.0, 
 SPLITS = {"001": "train", "002": "train", "003": "train", "004": "val", "005": "test"}
 
 
-def test_sequences_from_files(tmp_path):
+def test_patients_from_files(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     split = read_table(paths.split)
     for kind in ("continuous", "quantised"):
-        files = latent_files(split, tmp_path)
-        sequences = load_sequences(split, files, tmp_path, kind, WINDOW)
-        seen = sequences[0].visits()
+        patients = [VisitTensors.read(one, kind) for one in find_patients(split, tmp_path, tmp_path, WINDOW)]
+        seen = patients[0].observe()
         assert seen.z.shape[0] == 3 and seen.factor == 4 and seen.depth.max() > 2
         assert seen.densities[:, 0].tolist() == pytest.approx(
             [-0.367, -0.323, -0.287], abs=0.005
         )  # -800 HU and 60 a year
-        assert (sequences[0].subject, len(sequences[0].years), sequences[0].split) == ("001", 3, "train")
-        assert [item.subject for item in usable(sequences, "train")] == ["001", "002"]
+        assert (patients[0].subject, len(patients[0].years), patients[0].split) == ("001", 3, "train")
+        assert [item.subject for item in usable(patients, "train")] == ["001", "002"]
     with pytest.raises(FileNotFoundError, match="patient 005 session 03"):
         (paths.latents[-1] / "sub-005_ses-03_latents.npz").unlink()
-        latent_files(split, tmp_path)
+        find_patients(split, tmp_path, tmp_path, WINDOW)
 
 
 @pytest.mark.parametrize("latents", ["continuous", "quantised"])

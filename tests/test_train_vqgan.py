@@ -26,9 +26,10 @@ from lung4d.training import gradients
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.training.lock import Lock
 from lung4d.training.stopping import Stopper
+from lung4d.visits.scans import prepared_scans
 from lung4d.vqgan import run as running
 from lung4d.vqgan import selection, step, training
-from lung4d.vqgan.data import VolumeSamples, check_sizes, usable_scans
+from lung4d.vqgan.data import VolumeSamples, check_sizes
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan, plan_memory
 from lung4d.vqgan.model import VQGANSettings, load_vqgan
@@ -71,7 +72,7 @@ def cohort(tmp_path_factory):
 
 def scans_of(cohort):
     split = pd.read_csv(cohort / "split.tsv", sep="\t", dtype={"subject": str, "session": str})
-    return usable_scans(split, cohort)
+    return prepared_scans(split, cohort)
 
 
 def start(folder, cohort, **changes):
@@ -109,8 +110,9 @@ def same(a, b):
 def test_scans_are_those_of_the_table_and_a_missing_file_is_named(cohort):
     scans = scans_of(cohort)
     assert [(scan.subject, scan.session) for scan in scans[:3]] == [("01", "01"), ("01", "02"), ("02", "01")]
+    table = pd.DataFrame({"subject": ["01"], "session": ["01"], "years": [0.5], "split": ["train"]})
     with pytest.raises(FileNotFoundError, match="patient 09 session 01"):
-        usable_scans(pd.DataFrame({"subject": ["09"], "session": ["01"], "split": ["train"]}), cohort)
+        prepared_scans(table.assign(subject="09"), cohort)
 
 
 def test_samples_depend_on_seed_and_number_alone(cohort):

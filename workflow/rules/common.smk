@@ -115,7 +115,7 @@ def of_baseline(pattern):
     """Input function: `pattern` for the baseline scan of the patient in the wildcards."""
 
     def file(wildcards):
-        return pattern.format(subject=wildcards.subject, session=COHORT.sessions(wildcards.subject)[0])
+        return pattern.format(subject=wildcards.subject, session=COHORT.baseline(wildcards.subject))
 
     return file
 
@@ -174,7 +174,7 @@ def scan_mask(wildcards):
 
 
 def is_baseline(wildcards):
-    return COHORT.sessions(wildcards.subject)[0] == wildcards.session
+    return COHORT.baseline(wildcards.subject) == wildcards.session
 
 
 def scan_records():

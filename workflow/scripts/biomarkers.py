@@ -1,6 +1,5 @@
 """Biomarkers: code frequencies and read-outs of every usable scan and of every generated volume."""
 
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -8,30 +7,25 @@ import pandas as pd
 from lung4d import logs
 from lung4d.biomarkers.measures import file_lung_volume, measure_scan
 from lung4d.biomarkers.table import biomarker_table, code_columns, readout_table
-from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, patient_folders, scan_file
+from lung4d.io.names import LUNG_MASK, patient_folders, scan_file
 from lung4d.io.tables import read_table, write_table
 from lung4d.pipeline import job
+from lung4d.visits.scans import baselines, encoded_scans, in_time_order
 
 logger = job.start(snakemake.log[0])
 
 folders = snakemake.params.folders
 split = read_table(snakemake.input.split)
-volume_of, mask_of = (partial(scan_file, folders["resample"], ending=ending) for ending in (VOLUME, LUNG_MASK))
-native_mask_of = partial(scan_file, folders["segment"], ending=LUNG_MASK)
-latents_of = partial(scan_file, folders["extract_latents"], ending=LATENTS)
 
 rows, lung_ml = [], {}
-usable = list(
-    split.sort_values(["subject", "years", "session"])[["subject", "session", "years"]].itertuples(index=False)
-)
-for subject, session, years in logs.progress(usable, len(usable), "scans"):
-    scan = (subject, session)
-    keys = {"subject": subject, "kind": "real", "session": session, "given": "", "years": years}
-    lung_ml[scan] = file_lung_volume(native_mask_of(*scan))
-    measured = measure_scan(latents_of(*scan), volume_of(*scan), mask_of(*scan))
-    rows.append(keys | {"lung_volume_ml": lung_ml[scan]} | measured)
+scans = encoded_scans(in_time_order(split), folders["resample"], folders["extract_latents"])
+for scan in logs.progress(scans, len(scans), "scans"):
+    keys = {"subject": scan.subject, "kind": "real", "session": scan.session, "given": "", "years": scan.years}
+    lung_ml[scan.key] = file_lung_volume(scan_file(folders["segment"], *scan.key, LUNG_MASK))
+    measured = measure_scan(scan.latents, scan.volume, scan.mask)
+    rows.append(keys | {"lung_volume_ml": lung_ml[scan.key]} | measured)
 
-baseline_of = {subject: (subject, session) for subject, session, _ in reversed(usable)}
+baseline_of = baselines(scans)
 patients = patient_folders(folders["generate_trajectories"], split["subject"])
 trajectories = [read_table(folder / f"{folder.name}_trajectories.tsv").assign(folder=folder) for folder in patients]
 forecasts = [(row["folder"], row) for listing in trajectories for row in listing.to_dict("records")]
@@ -40,10 +34,10 @@ for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes")
     codes = volume.with_name(volume.name.replace("_desc-generated_ct.nii.gz", "_latents.npz"))
     keys = {key: row[key] for key in ("subject", "given", "years")} | {"kind": "generated", "session": ""}
     baseline = baseline_of[row["subject"]]
-    rows.append(keys | {"lung_volume_ml": lung_ml[baseline]} | measure_scan(codes, volume, mask_of(*baseline)))
+    rows.append(keys | {"lung_volume_ml": lung_ml[baseline.key]} | measure_scan(codes, volume, baseline.mask))
 
 table = biomarker_table(rows)
 write_table(table, snakemake.output.table)
 drawn = pd.concat(trajectories) if trajectories else pd.DataFrame(columns=["subject", "given", "years"])
 write_table(readout_table(table, drawn), snakemake.output.readouts)
-logger.info("%d real scans, %d generated volumes, %d codes", len(usable), len(forecasts), len(code_columns(table)))
+logger.info("%d real scans, %d generated volumes, %d codes", len(scans), len(forecasts), len(code_columns(table)))

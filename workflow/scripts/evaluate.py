@@ -2,25 +2,25 @@
 
 from collections import Counter, defaultdict
 from dataclasses import asdict
-from functools import partial
 
 from lung4d import logs
 from lung4d.evaluate import findings, reconstruction, truth
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
-from lung4d.evaluate.forecasters import CachedDecoder, as_given, decoder_of, forecaster_of
+from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.forecasting import ScoredPatient, forecast_table, score_patient
 from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, summarise
 from lung4d.evaluate.tuning import fit_baselines
-from lung4d.evaluate.visits import find_patients, load_visits, of_split
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, scan_files
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
+from lung4d.ode.observed import observe
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
+from lung4d.visits.patient import find_patients, of_split
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = job.start(snakemake.log[0])
@@ -34,9 +34,8 @@ remembering, window = CachedDecoder(vqgan), vqgan.settings.window
 decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
 split = read_table(files.split)
-patients = find_patients(split, folders["resample"], folders["extract_latents"])
-load = partial(load_visits, window=window)
-fitted = fit_baselines(patients, load, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
+patients = find_patients(split, folders["resample"], folders["extract_latents"], window)
+fitted = fit_baselines(patients, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 
 truths = truth.truth_folders(folders.get("simulate"), patients)
 noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_extents(truths)
@@ -45,15 +44,15 @@ forecast_for = Counter(patient.set for patient in held_out if patient.split != "
 ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
-    visits = load(patient)
-    scans += reconstruction.score_reconstructions(patient.subject, patient.split, visits, decode)
+    visits = patient.fresh()
+    scans += reconstruction.score_reconstructions(visits, decode)
     counts[patient.split] += reconstruction.count_codes(visits, vqgan.settings.codes)
     if patient.split != "val":
-        true = truth.noisefree_of(patient, noisefree, window)
-        pace = extent_per_year(patient, visits, ruler, extents)
+        true = truth.noisefree_of(patient, noisefree)
+        pace = extent_per_year(visits, ruler, extents)
         scored_as = ScoredPatient(patient.subject, patient.set, pace)
         visits_forecast += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true)
-        given = as_given(visits, ode.settings.latents)
+        given = observe(visits, ode.settings.latents)
         covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
@@ -77,7 +76,7 @@ said += (
 )
 
 if output.get("segmentation"):  # a cohort with a truth to score against
-    baselines = [(patient.subject, patient.sessions[0]) for patient in patients]
+    baselines = [patient.baseline.key for patient in patients]
     lungs = scan_files(folders["segment"], split, LUNG_MASK)
     segmentation = truth.segmentation_table(lungs, truth.truth_files(truths, "truth_mask"))
     fields = scan_files(folders["register"], split, "from-baseline_to-native_xfm.nii.gz")

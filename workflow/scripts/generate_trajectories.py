@@ -8,20 +8,15 @@ from lung4d.io.names import scan_of
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
+from lung4d.ode.observed import observe
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.trajectories.files import Grids, write_scan
-from lung4d.trajectories.generate import (
-    Models,
-    band_columns,
-    generate,
-    given_sets,
-    load_trajectory_visits,
-    years_to_generate,
-)
+from lung4d.trajectories.generate import Models, band_columns, generate, given_sets, years_to_generate
 from lung4d.trajectories.native_grid import read_visit, visits_named
 from lung4d.trajectories.provenance import ForecastOrigin, volume_hash
 from lung4d.trajectories.strips import write_strips
+from lung4d.visits.patient import find_patients
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = job.start(snakemake.log[0])
@@ -44,16 +39,17 @@ rows = []
 if scans.empty:
     logger.warning("patient %s has no usable scan: nothing to generate", subject)
 else:
-    visits, baseline = load_trajectory_visits(
-        scans, files.volumes, files.masks, files.latents, window, model.settings.latents
-    )
-    hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline)}
+    resampled, latents = Path(files.volumes[0]).parents[1], Path(files.latents).parent
+    (patient,) = find_patients(scans, resampled, latents, window)
+    visits = observe(patient.fresh(), model.settings.latents)
+    baseline = patient.baseline
+    hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
-    for given in given_sets(len(visits.years)):
-        sessions, given_years = [visits.sessions[i] for i in given], visits.years[given].tolist()
+    for given in given_sets(len(visits)):
+        sessions, given_years = [patient.sessions[i] for i in given], visits.years[given].tolist()
         years = years_to_generate(visits.years, given, params.years, params.interval, params.horizon)
         natives = {s: read_visit(*(of[s] for of in originals.values())) for s in visits_named(params.native, sessions)}
-        grids = Grids(baseline, visits.sessions[0], visits.region, visits.mask, natives, originals["scans"])
+        grids = Grids(baseline.volume, baseline.session, patient.region, patient.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         for scan in generate(models, visits, given, years, params.decoding, params.mix):
             forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
@@ -65,5 +61,5 @@ columns = ["subject", "given", "years", "decoding", "file", *band_columns()]
 table = pd.DataFrame(rows, columns=columns)
 write_table(table, folder / f"sub-{subject}_trajectories.tsv")
 if rows:
-    known = list(zip(visits.sessions, visits.years.tolist(), strict=True))
-    write_strips(folder, table, known, by_session(files.volumes), by_session(files.masks)[visits.sessions[0]])
+    known = list(zip(patient.sessions, visits.years.tolist(), strict=True))
+    write_strips(folder, table, known, by_session(files.volumes), baseline.mask)

@@ -6,7 +6,7 @@ from lung4d.io.atomic import write_text
 from lung4d.io.tables import read_table, write_table
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
-from lung4d.vqgan.data import usable_scans
+from lung4d.visits.scans import prepared_scans
 from lung4d.vqgan.model import load_vqgan
 
 logger = job.start(snakemake.log[0])
@@ -14,7 +14,7 @@ files, output = snakemake.input, snakemake.output
 device = choose_device(snakemake.threads)
 
 split = read_table(files.split)
-scans = usable_scans(split[split["split"].isin(SETS)], snakemake.params.folders["resample"])
+scans = prepared_scans(split[split["split"].isin(SETS)], snakemake.params.folders["resample"])
 scores = {}
 for row, path in zip(ROWS, files.models, strict=True):
     logger.info("%s", row.name)

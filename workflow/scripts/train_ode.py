@@ -7,8 +7,8 @@ from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration, held_out_residuals
 from lung4d.ode.ensemble import save_ode
 from lung4d.ode.model import ODESettings
+from lung4d.ode.observed import VisitTensors
 from lung4d.ode.options import ODETraining
-from lung4d.ode.sequences import latent_files, load_sequences
 from lung4d.ode.training import start_training, train
 from lung4d.pipeline import job
 from lung4d.training.checkpoints import Checkpoints
@@ -18,7 +18,8 @@ from lung4d.training.launch import launch
 from lung4d.training.lock import Lock
 from lung4d.training.ranks import join
 from lung4d.training.stopping import Stopper
-from lung4d.vqgan.data import usable_scans
+from lung4d.visits.patient import find_patients
+from lung4d.visits.scans import encoded_scans
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 ranks = join()
@@ -33,13 +34,17 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # the test patients stay unseen
     vqgan = load_vqgan(snakemake.input.vqgan)
     stage_1, window = parameter_hash(vqgan), vqgan.settings.window
-    resampled, latents = params["folders"]["resample"], latent_files(split, params["folders"]["extract_latents"])
-    sequences = load_sequences(split, latents, resampled, params["latents"], window)
+    places = params["folders"]["resample"], params["folders"]["extract_latents"]
+    patients = [VisitTensors.read(visits, params["latents"]) for visits in find_patients(split, *places, window)]
     settings = ODESettings.of({**params, "channels": vqgan.settings.embedding, "factor": vqgan.settings.compression})
-    scans = usable_scans(split, resampled)
-    read = [snakemake.input.vqgan, *latents, *(file for scan in scans for file in (scan.volume, scan.mask))]
+    scans = encoded_scans(split, *places)
+    read = [
+        snakemake.input.vqgan,
+        *(scan.latents for scan in scans),
+        *(file for scan in scans for file in (scan.volume, scan.mask)),
+    ]
     digest = training_digest(params, split, read)
-    training = start_training(settings, ODETraining.of(params), sequences, device, output.history, ranks)
+    training = start_training(settings, ODETraining.of(params), patients, device, output.history, ranks)
     plot = partial(plot_progress, path=output.progress)
     members = train(training, Checkpoints(params["checkpoints"], digest), stopper, lock, plot)
 
@@ -48,6 +53,6 @@ if ranks.first:
         raise RuntimeError("the 3D-VQ-GAN changed while stage 2 was trained")
     logger.info("the 3D-VQ-GAN is unchanged, parameter hash %s", stage_1)
     weights = [member["weights"] for member in members]
-    residuals, deviations = held_out_residuals(sequences, training.honest_models(weights), window)
+    residuals, deviations = held_out_residuals(patients, training.honest_models(weights), window)
     write_table(residuals, output.residuals)
     save_ode(settings, weights, output.model, stage_1, Calibration.of(residuals, deviations).record())

@@ -14,7 +14,7 @@ from lung4d.training.launch import launch
 from lung4d.training.lock import Lock
 from lung4d.training.ranks import join
 from lung4d.training.stopping import Stopper
-from lung4d.vqgan.data import usable_scans
+from lung4d.visits.scans import prepared_scans
 from lung4d.vqgan.model import VQGANSettings, save_vqgan
 from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.run import start_run
@@ -30,7 +30,7 @@ with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested
         launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)
     split = read_table(snakemake.input.split).query("split in ['train', 'val']")  # test and external stay unseen
-    scans = usable_scans(split, params["folders"]["resample"])
+    scans = prepared_scans(split, params["folders"]["resample"])
     digest = training_digest(params, split, [file for scan in scans for file in (scan.volume, scan.mask)])
     run = start_run(VQGANSettings.of(params), VQGANTraining.of(params), scans, device, snakemake.output.history, ranks)
     pictures = Pictures(

@@ -1,7 +1,5 @@
 """The judge: how well scans are reconstructed and withheld visits forecast, beside methods that need no model.
 
-visits          one patient at a time, from the preprocessed files
-times           the visit a forecast starts from, and straight lines in time
 smoothing       blurs that stay inside the lung
 cohort_change   mean change per year of the training patients
 trends          straight lines in time, low-passed and believed in part

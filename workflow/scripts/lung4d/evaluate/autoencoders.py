@@ -5,12 +5,13 @@ import torch
 
 from lung4d import logs
 from lung4d.evaluate.reconstruction import reconstruction_table, score_reconstruction
-from lung4d.vqgan.data import Scan, load_scan
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import load_scan
 from lung4d.vqgan.model import VQGAN
 
 
 @torch.no_grad()
-def score_autoencoder(model: VQGAN, scans: list[Scan]) -> pd.DataFrame:
+def score_autoencoder(model: VQGAN, scans: list[PreparedScan]) -> pd.DataFrame:
     """Rows of reconstruction.tsv, lung and whole volume of every scan; one scan is in memory at a time."""
     device = next(model.parameters()).device
     rows = []

@@ -13,10 +13,11 @@ import numpy as np
 
 from lung4d.evaluate.boosting import Boosting, BoostingFeatures
 from lung4d.evaluate.cohort_change import CohortChange
+from lung4d.evaluate.reconstruction import Decode
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.times import anchor, linear_weights, task_of
 from lung4d.evaluate.trends import Trend, image_change, latent_change
-from lung4d.evaluate.visits import Decode, Visits
+from lung4d.visits.patient import PatientVisits
+from lung4d.visits.times import anchor, linear_weights, task_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ForecastInputs:
     What several methods or years need is made once and kept.
     """
 
-    given: Visits
+    given: PatientVisits
     fitted: FittedBaselines
     decode: Decode
     _blurred: dict[int, np.ndarray] = field(default_factory=dict)
@@ -110,10 +111,9 @@ def linear_image_shrunk(known: ForecastInputs, year: float) -> np.ndarray:
 
 def linear_latent(known: ForecastInputs, year: float) -> np.ndarray:
     """A straight line in time at every element of the continuous latents in the lung, decoded."""
-    latents = known.given.latents
-    continuous = np.stack([visit.continuous for visit in latents])
+    continuous = np.stack([latents.continuous for latents in known.given.latents])
     line = np.tensordot(linear_weights(known.given.years, year).astype(np.float32), continuous, axes=1)
-    return known.decode(np.where(latents[0].mask, line, continuous[0]))
+    return known.decode(np.where(known.given.mask, line, continuous[0]))
 
 
 def linear_latent_shrunk(known: ForecastInputs, year: float) -> np.ndarray:
@@ -121,7 +121,7 @@ def linear_latent_shrunk(known: ForecastInputs, year: float) -> np.ndarray:
     given, trend = known.given, known.fitted.latent_trend.value[task_of(known.given.years, year)]
     last = given.latents[anchor(given.years, year)].continuous
     changed = last + np.float32(trend.share) * latent_change(given, year, trend.sigma)
-    return known.decode(np.where(given.latents[0].mask, changed, given.latents[0].continuous))
+    return known.decode(np.where(given.mask, changed, given.latents[0].continuous))
 
 
 def cohort_mean_change(known: ForecastInputs, year: float) -> np.ndarray:

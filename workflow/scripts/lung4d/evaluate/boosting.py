@@ -15,8 +15,8 @@ from scipy import ndimage
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.times import anchor, change_weights
-from lung4d.evaluate.visits import Visits
+from lung4d.visits.patient import PatientVisits
+from lung4d.visits.times import anchor, change_weights
 
 SCALES = (4.0, 8.0, 16.0)  # mm, sigmas of the smoothed images, each at least one voxel
 VOXELS = 6000  # a patient, spread over the pairs of given visits and target
@@ -29,7 +29,7 @@ LEAVES, LEAST, RATE, RIDGE = 31, 200, 0.06, 1e-3
 class BoostingFeatures:
     """Features of the lung voxels of given visits, on the unit scale; the smoothing is done once for all years."""
 
-    given: Visits
+    given: PatientVisits
 
     @cached_property
     def smooth(self) -> np.ndarray:
@@ -90,7 +90,9 @@ class Boosting:
         return (features[:, 0] + change).astype(np.float32)
 
 
-def learn_boosting(train: Iterable[Visits], count: int, val: Iterable[Visits], seed: int) -> Boosting | None:
+def learn_boosting(
+    train: Iterable[PatientVisits], count: int, val: Iterable[PatientVisits], seed: int
+) -> Boosting | None:
     """Fit on `count` training patients with two or more visits; None where there is none. `val` may be empty."""
     if not count:
         return None
@@ -126,7 +128,7 @@ def pairs(visits: int) -> Iterator[tuple[tuple[int, ...], int]]:
         yield (first, last), between
 
 
-def voxel_samples(visits: Visits, voxels: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def voxel_samples(visits: PatientVisits, voxels: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Features (rows, features) and change since the anchor (rows,) of about `voxels` lung voxels over all pairs."""
     tasks = list(pairs(len(visits)))
     found = []

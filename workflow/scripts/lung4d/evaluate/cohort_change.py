@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from lung4d.evaluate.visits import Visits
+from lung4d.visits.patient import PatientVisits
 
 HEIGHTS, DEPTHS = 4, 4  # cells; depth in shares of the deepest point, so that lungs of any size compare
 
@@ -39,7 +39,7 @@ def cells(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray
     return np.where(region, np.clip(height, 0, HEIGHTS - 1)[:, None, None] * DEPTHS + depth, 0)
 
 
-def cohort_change(patients: Iterable[Visits]) -> CohortChange:
+def cohort_change(patients: Iterable[PatientVisits]) -> CohortChange:
     """Change per year of a cohort: all change from first to last visit, divided by all the years between them.
 
     The pooled ratio gives a patient weight by the time observed, so that two scans a month apart, whose change is

@@ -13,8 +13,8 @@ from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.forecasting import Forecaster, ScoredPatient, forecast_table, score_patient
 from lung4d.evaluate.scoring import Scorer
 from lung4d.evaluate.truth import noisefree_of, truth_files
-from lung4d.evaluate.visits import PatientFiles, load_visits
 from lung4d.ode.ensemble import Ensemble
+from lung4d.visits.patient import PatientVisits
 from lung4d.vqgan.model import VQGAN
 
 SETS = ("test", "external")  # splits whose patients are scored
@@ -42,7 +42,7 @@ def together(forecasters: Mapping[str, Forecaster]) -> Forecaster:
 
 
 def score_models(
-    patients: Iterable[PatientFiles],
+    patients: Iterable[PatientVisits],
     rivals: Mapping[str, ScoredModel],
     vqgan: VQGAN,
     fitted: FittedBaselines,
@@ -58,10 +58,10 @@ def score_models(
     remembering = CachedDecoder(vqgan)
     forecast = together({name: forecaster_of(remembering, one.ode, one.decodings) for name, one in rivals.items()})
     noisefree, decode = truth_files(truths, "noisefree_ct"), decoder_of(remembering)
-    held_out = [one for one in patients if one.split in SETS and len(one.sessions) > 2]
+    held_out = [one for one in patients if one.split in SETS and len(one) > 2]
     rows = []
     for patient in logs.progress(held_out, len(held_out), "held-out patients"):
-        visits, true = load_visits(patient, ruler.window), noisefree_of(patient, noisefree, ruler.window)
+        visits, true = patient.fresh(), noisefree_of(patient, noisefree)
         scored_as = ScoredPatient(patient.subject, patient.set, float("nan"))  # nothing here is told by pace
         rows += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true, given_too)
     table = forecast_table(rows)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from lung4d.evaluate.forecasting import Forecaster
-from lung4d.evaluate.visits import Decode, Visits
+from lung4d.evaluate.reconstruction import Decode
 from lung4d.ode.decoding import MODES, SHARES, decode_forecast
 from lung4d.ode.ensemble import Ensemble
-from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.sequences import choose
+from lung4d.ode.observed import observe
+from lung4d.visits.patient import PatientVisits
 from lung4d.vqgan.model import VQGAN
 
 REMEMBERED = 16  # decoded volumes; a patient's visits and one year's forecasts
@@ -68,8 +68,8 @@ def forecaster_of(vqgan: VQGAN | CachedDecoder, ode: Ensemble, decodings: Sequen
     """
     modes = decodings_of(ode) if decodings is None else decodings
 
-    def forecast(given: Visits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
-        visits = as_given(given, ode.settings.latents)
+    def forecast(given: PatientVisits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
+        visits = observe(given, ode.settings.latents)
         made = ode.forecast(visits, years)
         return {
             mode: decode_forecast(vqgan, made, visits, years, mode, mix or 0.0).numpy()
@@ -78,15 +78,3 @@ def forecaster_of(vqgan: VQGAN | CachedDecoder, ode: Ensemble, decodings: Sequen
         }
 
     return forecast
-
-
-def as_given(visits: Visits, kind: str) -> ObservedVisits:
-    """The visits as stage 2 takes them; kind: "continuous" or "quantised" latents."""
-    return ObservedVisits.of(
-        years=visits.years,
-        z=torch.from_numpy(np.stack([choose(latents, kind) for latents in visits.latents])),
-        mask=torch.from_numpy(visits.latents[0].mask),
-        scans=visits.unit,
-        region=visits.region,
-        spacing=visits.spacing,
-    )

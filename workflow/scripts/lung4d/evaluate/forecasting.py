@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from lung4d.evaluate.baselines import BASELINES, FittedBaselines, ForecastInputs
+from lung4d.evaluate.reconstruction import Decode
 from lung4d.evaluate.scoring import Scorer, Target, score
-from lung4d.evaluate.times import anchor, linear_weights
-from lung4d.evaluate.visits import Decode, Visits
-from lung4d.visits.tasks import cases
+from lung4d.visits.patient import PatientVisits
+from lung4d.visits.tasks import forecast_tasks
+from lung4d.visits.times import anchor, linear_weights
 
 # (given visits, years asked for (q,), share of own detail or None) -> decoding ("pure", ...) -> (q, D, H, W)
-Forecaster = Callable[[Visits, np.ndarray, float | None], Mapping[str, np.ndarray]]
+Forecaster = Callable[[PatientVisits, np.ndarray, float | None], Mapping[str, np.ndarray]]
 
 # These see the target itself: ceilings, not forecasts.
 ORACLE = "reconstruction (oracle)"  # the autoencoder's floor
@@ -47,7 +48,7 @@ def forecasts(known: ForecastInputs, years: np.ndarray, forecast: Forecaster) ->
             yield index, f"model ({decoding})", volumes[index]
 
 
-def ceilings(known: ForecastInputs, targets: Visits) -> Iterator[tuple[int, str, np.ndarray]]:
+def ceilings(known: ForecastInputs, targets: PatientVisits) -> Iterator[tuple[int, str, np.ndarray]]:
     """What the target's own latent draws, as `forecasts` gives it: alone, with all of the given visits' own detail, and
     with the share of it that mix decoding keeps."""
     given = known.given
@@ -63,7 +64,7 @@ def ceilings(known: ForecastInputs, targets: Visits) -> Iterator[tuple[int, str,
 
 def score_patient(
     patient: ScoredPatient,
-    visits: Visits,
+    visits: PatientVisits,
     fitted: FittedBaselines,
     decode: Decode,
     forecast: Forecaster,
@@ -73,19 +74,19 @@ def score_patient(
 ) -> list[dict[str, object]]:
     """Rows of forecast.tsv (without the skills) of one patient; `noisefree` has unit volumes by session, if any.
 
-    given_too: the given visits are scored too, see `cases`.
+    given_too: the given visits are scored too, see `forecast_tasks`.
     """
     rows = []
-    for case in cases(len(visits), given_too):
-        given, targets = visits.take(case.given), visits.take(case.targets)
+    for task in forecast_tasks(len(visits), given_too):
+        given, targets = visits.take(task.given), visits.take(task.targets)
         known = ForecastInputs(given, fitted, _keeping_outside(decode, given))
-        held_out = [Target(visits.take([index]), known, ruler, noisefree) for index in case.targets]
+        held_out = [Target(visits.take([index]), known, ruler, noisefree) for index in task.targets]
         made = forecasts(known, targets.years, forecast)
         for index, method, prediction in (pair for source in (made, ceilings(known, targets)) for pair in source):
             year = float(targets.years[index])
             keys = {
                 **vars(patient),
-                "task": case.task,
+                "task": task.name,
                 "given": "+".join(given.sessions),
                 "session": targets.sessions[index],
                 "years": year,
@@ -97,7 +98,7 @@ def score_patient(
     return rows
 
 
-def _keeping_outside(decode: Decode, given: Visits) -> Decode:
+def _keeping_outside(decode: Decode, given: PatientVisits) -> Decode:
     """The decoder inside the lung and the baseline's voxels outside it, as in every forecast of the model."""
     return lambda embeddings: np.where(given.region, decode(embeddings), given.unit[0])
 

@@ -1,24 +1,26 @@
 """The frozen autoencoder on held-out scans: reconstruction error, and how many of its codes are in use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from lung4d import metrics
-from lung4d.evaluate.visits import Decode, Visits
+from lung4d.visits.patient import PatientVisits
 from lung4d.vqgan.quantiser import USED_FROM
+
+Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
 
 HELD_OUT = ("val", "test", "external")
 COLUMNS = ["subject", "session", "split", "region", "mse", "psnr", "ssim", "nrmse"]
 CODE_COLUMNS = ["split", "code", "count", "frequency", "used", "perplexity"]
 
 
-def score_reconstructions(subject: str, split: str, visits: Visits, decode: Decode) -> list[dict[str, object]]:
+def score_reconstructions(visits: PatientVisits, decode: Decode) -> list[dict[str, object]]:
     """Rows of reconstruction.tsv of one patient: every scan through the autoencoder, quantised, lung and whole."""
     rows = []
     for session, target, latents in zip(visits.sessions, visits.unit, visits.latents, strict=True):
-        keys = {"subject": subject, "session": session, "split": split}
+        keys = {"subject": visits.subject, "session": session, "split": visits.split}
         scores = score_reconstruction(decode(latents.embeddings), target, visits.region)
         rows += [keys | scored for scored in scores]
     return rows
@@ -46,7 +48,7 @@ def reconstruction_table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype(types)
 
 
-def count_codes(visits: Visits, codes: int) -> np.ndarray:
+def count_codes(visits: PatientVisits, codes: int) -> np.ndarray:
     """How often each code occurs in the lung's latent voxels of a patient's visits, int (codes,)."""
     inside = [latents.codes[latents.mask] for latents in visits.latents]
     return np.bincount(np.concatenate(inside).astype(np.int64), minlength=codes)

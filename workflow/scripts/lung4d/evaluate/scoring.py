@@ -14,9 +14,9 @@ from lung4d import metrics
 from lung4d.biomarkers.measures import lung_density
 from lung4d.evaluate.baselines import ForecastInputs
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.times import anchor
-from lung4d.evaluate.visits import PatientFiles, Visits
 from lung4d.io.volumes import from_unit
+from lung4d.visits.patient import PatientVisits
+from lung4d.visits.times import anchor
 
 LEAST_LOW_PASS = 1.5  # voxels
 DISEASED = -720.0  # HU of the smoothed density, from which a place counts as diseased
@@ -34,7 +34,7 @@ class Scorer:
         """Sigma of the low-pass in voxels of this spacing (mm); on a coarse grid at least what takes noise away."""
         return tuple(max(self.low_pass / size, LEAST_LOW_PASS) for size in spacing)
 
-    def smooth(self, unit: np.ndarray, visits: Visits) -> np.ndarray:
+    def smooth(self, unit: np.ndarray, visits: PatientVisits) -> np.ndarray:
         """The lung's voxels (voxels,) of a volume (D, H, W) after the low-pass."""
         return smooth_inside(unit, visits.region, self.sigma(visits.spacing))[visits.region]
 
@@ -51,7 +51,7 @@ class Target:
     `noisefree` has unit volumes by session; empty where the cohort is not simulated.
     """
 
-    visit: Visits
+    visit: PatientVisits
     known: ForecastInputs
     ruler: Scorer
     noisefree: Mapping[str, np.ndarray]
@@ -131,14 +131,12 @@ class Pattern:
         return change - self._basis @ (self._basis.T @ change)
 
 
-def extent_per_year(
-    patient: PatientFiles, visits: Visits, ruler: Scorer, true: Mapping[tuple[str, str], float]
-) -> float:
+def extent_per_year(visits: PatientVisits, ruler: Scorer, true: Mapping[tuple[str, str], float]) -> float:
     """Change of the diseased extent from first to last visit in percentage points a year.
 
     From the truth by subject and session where it has both visits, else from the scans; NaN with no time between.
     """
-    first, last = ((patient.subject, session) for session in (visits.sessions[0], visits.sessions[-1]))
+    first, last = visits.scans[0].key, visits.scans[-1].key
     gap = float(visits.years[-1] - visits.years[0])
     if gap <= 0:
         return float("nan")

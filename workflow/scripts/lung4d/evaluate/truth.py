@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from lung4d.evaluate.visits import PatientFiles
 from lung4d.io.atomic import read_json
 from lung4d.io.names import parse_name, patient_folders, scan_of
 from lung4d.io.nifti import read_image
@@ -20,6 +19,7 @@ from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
 from lung4d.metrics import dice_or_nan
 from lung4d.resample import sample
+from lung4d.visits.patient import PatientVisits
 
 SEGMENTATION_COLUMNS = ["subject", "session", "dice"]
 STATISTICS = {"mean": np.mean, "median": np.median, "p95": lambda values: np.percentile(values, 95)}
@@ -31,7 +31,7 @@ REGISTRATION_COLUMNS = [
 ScanKey = tuple[str, str]  # subject, session
 
 
-def truth_folders(simulated: str | Path | None, patients: Iterable[PatientFiles]) -> list[Path]:
+def truth_folders(simulated: str | Path | None, patients: Iterable[PatientVisits]) -> list[Path]:
     """The patients' truth folders below that of stage simulate; none where the cohort is not simulated (None)."""
     subjects = [patient.subject for patient in patients]
     return patient_folders(Path(simulated) / "truth", subjects) if simulated else []
@@ -111,14 +111,12 @@ def noisefree_on_grid(path: str | Path, like: str | Path, window: tuple[float, f
     return to_unit(sitk.GetArrayViewFromImage(sampled), window)
 
 
-def noisefree_of(
-    patient: PatientFiles, truth: Mapping[ScanKey, Path], window: tuple[float, float]
-) -> dict[str, np.ndarray]:
+def noisefree_of(patient: PatientVisits, truth: Mapping[ScanKey, Path]) -> dict[str, np.ndarray]:
     """The noise-free scans of one patient on the patient's grid, by session; empty where there is no truth."""
     return {
-        session: noisefree_on_grid(truth[patient.subject, session], patient.volumes[0], window)
-        for session in patient.sessions
-        if (patient.subject, session) in truth
+        scan.session: noisefree_on_grid(truth[scan.key], patient.baseline.volume, patient.window)
+        for scan in patient.scans
+        if scan.key in truth
     }
 
 

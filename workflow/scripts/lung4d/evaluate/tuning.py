@@ -1,7 +1,7 @@
 """What is chosen on patients other than the test patients: the blur's width, the mix's share, what a trend is worth,
 the cohort's change, and the boosted trees."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
 
@@ -14,39 +14,37 @@ from lung4d.evaluate.cohort_change import cohort_change
 from lung4d.evaluate.forecasting import Forecaster
 from lung4d.evaluate.smoothing import smooth_inside
 from lung4d.evaluate.trends import choose_trend, image_parts, latent_parts
-from lung4d.evaluate.visits import PatientFiles, Visits, of_split
-from lung4d.visits.tasks import cases
+from lung4d.visits.patient import PatientVisits, of_split
+from lung4d.visits.tasks import forecast_tasks
 
-Load = Callable[[PatientFiles], Visits]
-Choose = Callable[[Iterable[Visits]], tuple[object, int]]
+Choose = Callable[[Iterable[PatientVisits]], tuple[object, int]]
 DEFAULT_MIX = 0.5  # where no patient but the test patients has three visits
 
 
 def fit_baselines(
-    patients: list[PatientFiles],
-    load: Load,
+    patients: list[PatientVisits],
     forecast: Forecaster,
     blur_sigmas: Sequence[float],
     slope_sigmas: Sequence[float],
     seed: int,
 ) -> FittedBaselines:
     """All that is learned from val and training patients, one patient in memory at a time."""
-    sigma = _on_held_out(patients, 2, load, partial(choose_sigma, sigmas=blur_sigmas))
+    sigma = _on_held_out(patients, 2, partial(choose_sigma, sigmas=blur_sigmas))
     in_image = partial(choose_trend, sigmas=slope_sigmas, parts=partial(image_parts, blur=sigma.value))
     train = of_split(patients, "train", visits=2)
     return FittedBaselines(
         sigma=sigma,
-        mix=_on_held_out(patients, 3, load, partial(choose_mix, forecast=forecast)),
-        change=cohort_change(map(load, train)),
-        image_trend=_on_held_out(patients, 3, load, in_image),
-        latent_trend=_on_held_out(patients, 3, load, partial(choose_trend, sigmas=slope_sigmas, parts=latent_parts)),
+        mix=_on_held_out(patients, 3, partial(choose_mix, forecast=forecast)),
+        change=cohort_change(_one_by_one(train)),
+        image_trend=_on_held_out(patients, 3, in_image),
+        latent_trend=_on_held_out(patients, 3, partial(choose_trend, sigmas=slope_sigmas, parts=latent_parts)),
         boosting=boosting.learn_boosting(
-            map(load, train), len(train), map(load, of_split(patients, "val", visits=2)), seed
+            _one_by_one(train), len(train), _one_by_one(of_split(patients, "val", visits=2)), seed
         ),
     )
 
 
-def blur_errors(visits: Visits, sigmas: Sequence[float]) -> np.ndarray:
+def blur_errors(visits: PatientVisits, sigmas: Sequence[float]) -> np.ndarray:
     """In-lung MSE (sigmas,) of the blurred earlier visit against the later one, mean over all pairs of visits."""
     errors = np.zeros(len(sigmas))
     pairs = list(combinations(range(len(visits)), 2))
@@ -58,7 +56,7 @@ def blur_errors(visits: Visits, sigmas: Sequence[float]) -> np.ndarray:
     return errors / len(pairs)
 
 
-def choose_sigma(patients: Iterable[Visits], sigmas: Sequence[float]) -> tuple[float, int]:
+def choose_sigma(patients: Iterable[PatientVisits], sigmas: Sequence[float]) -> tuple[float, int]:
     """The sigma (voxels) with the smallest mean error over patients with two or more visits, and their number."""
     errors = np.array([blur_errors(visits, sigmas) for visits in patients])
     if not len(errors):
@@ -66,7 +64,7 @@ def choose_sigma(patients: Iterable[Visits], sigmas: Sequence[float]) -> tuple[f
     return float(sigmas[int(errors.mean(axis=0).argmin())]), len(errors)
 
 
-def choose_mix(patients: Iterable[Visits], forecast: Forecaster) -> tuple[float, int]:
+def choose_mix(patients: Iterable[PatientVisits], forecast: Forecaster) -> tuple[float, int]:
     """The share a that minimises the in-lung error of (1 - a) pure + a residual decoding, and the patients' number.
 
     Mix decoding is linear in a, so least squares over the withheld visits of both tasks gives a in closed form; every
@@ -75,9 +73,9 @@ def choose_mix(patients: Iterable[Visits], forecast: Forecaster) -> tuple[float,
     products, squares = [], []
     for visits in patients:
         product, square, targets = 0.0, 0.0, 0
-        for case in cases(len(visits)):
-            made = forecast(visits.take(case.given), visits.years[list(case.targets)], None)
-            for target, pure, residual in zip(case.targets, made["pure"], made["residual"], strict=True):
+        for task in forecast_tasks(len(visits)):
+            made = forecast(visits.take(task.given), visits.years[list(task.targets)], None)
+            for target, pure, residual in zip(task.targets, made["pure"], made["residual"], strict=True):
                 direction = (residual - pure)[visits.region].astype(np.float64)
                 product += float(np.mean((visits.unit[target] - pure)[visits.region] * direction))
                 square += float(np.mean(direction**2))
@@ -89,11 +87,16 @@ def choose_mix(patients: Iterable[Visits], forecast: Forecaster) -> tuple[float,
     return float(np.clip(sum(products) / sum(squares), 0, 1)), len(squares)
 
 
-def _on_held_out(patients: list[PatientFiles], visits: int, load: Load, choose: Choose) -> Chosen:
+def _on_held_out(patients: list[PatientVisits], visits: int, choose: Choose) -> Chosen:
     """Choose on the val patients with at least so many visits; where there are none, on the training patients."""
     for split in ("val", "train"):
         chosen = of_split(patients, split, visits)
         if chosen:
-            value, seen = choose(map(load, chosen))
+            value, seen = choose(_one_by_one(chosen))
             return Chosen(value, split, seen)
     return Chosen(choose([])[0], "", 0)
+
+
+def _one_by_one(patients: Iterable[PatientVisits]) -> Iterator[PatientVisits]:
+    """The patients; what is read of one goes before the next is read."""
+    return (patient.fresh() for patient in patients)

@@ -8,12 +8,13 @@ from lung4d.figures.scans import reconstruction_figure
 from lung4d.figures.slices import voxel_spacing
 from lung4d.io.atomic import atomic
 from lung4d.io.volumes import from_unit, open_volume, read_affine
-from lung4d.vqgan.data import Scan, load_scan
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import load_scan
 from lung4d.vqgan.run import TrainingState
 
 
 @torch.no_grad()
-def draw_reconstruction(run: TrainingState, scan: Scan, folder: Path) -> None:
+def draw_reconstruction(run: TrainingState, scan: PreparedScan, folder: Path) -> None:
     """Input, reconstruction and difference of one scan after this many steps: `folder`/step-00000250.png."""
     run.model.eval()
     window = run.model.settings.window

@@ -23,7 +23,7 @@ from scipy import optimize
 from lung4d.biomarkers.measures import lung_density
 from lung4d.io.volumes import from_unit
 from lung4d.ode.ensemble import Ensemble
-from lung4d.ode.sequences import Sequence
+from lung4d.ode.observed import VisitTensors
 
 MEASURES = ("mean_density_hu", "high_attenuation_percent")
 COVERAGE = 0.9
@@ -52,7 +52,7 @@ class Band:
 
 
 def held_out_residuals(
-    sequences: Iterable[Sequence], model_of: Mapping[str, Ensemble], window: tuple[float, float]
+    patients: Iterable[VisitTensors], model_of: Mapping[str, Ensemble], window: tuple[float, float]
 ) -> tuple[pd.DataFrame, float]:
     """Forecasts of every visit from every shorter series of the patient's first visits, against what was seen.
 
@@ -62,16 +62,16 @@ def held_out_residuals(
     forecast that draws).
     """
     rows, ratios = [], []
-    for sequence in sequences:
-        if sequence.subject in model_of and model_of[sequence.subject].settings.maps:
-            of_patient, ratio = _residuals_of(sequence, model_of[sequence.subject], window)
+    for patient in patients:
+        if patient.subject in model_of and model_of[patient.subject].settings.maps:
+            of_patient, ratio = _residuals_of(patient, model_of[patient.subject], window)
             rows += of_patient
             ratios.append(ratio)
     return pd.DataFrame(rows, columns=COLUMNS), float(np.mean(ratios)) if ratios else float("nan")
 
 
-def _residuals_of(sequence: Sequence, model: Ensemble, window: tuple[float, float]) -> tuple[list[tuple], float]:
-    visits = sequence.visits().merged()
+def _residuals_of(patient: VisitTensors, model: Ensemble, window: tuple[float, float]) -> tuple[list[tuple], float]:
+    visits = patient.observe().merged()
     observed = measures(visits.scans, visits.region, window)
     rows, ratios = [], []
     for count in range(1, len(visits)):
@@ -82,7 +82,7 @@ def _residuals_of(sequence: Sequence, model: Ensemble, window: tuple[float, floa
         ratios += [float(np.quantile(one.numpy(), COVERAGE)) for one in ratio]
         made = measures(forecast.drawn.cpu(), visits.region, window)
         for values, seen, year in zip(made, observed[count:], years, strict=True):
-            keys = (sequence.subject, sequence.split, count, year, year - visits.years[count - 1])
+            keys = (patient.subject, patient.split, count, year, year - visits.years[count - 1])
             rows += [(*keys, *numbers) for numbers in zip(MEASURES, seen, values, observed[count - 1], strict=True)]
     return rows, float(np.mean(ratios))
 

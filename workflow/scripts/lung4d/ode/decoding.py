@@ -7,7 +7,7 @@ import torch
 
 from lung4d.ode.model import Forecast
 from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.times import Years, as_years, blend_weights
+from lung4d.visits.times import Years, as_years, blend_weights
 
 SHARES = {"pure": 0.0, "residual": 1.0, "mix": 0.5}  # of the given scan's own detail, by modes that decode latents
 MODES = ("drawn", "expected", *SHARES)

@@ -17,8 +17,8 @@ from lung4d.io.atomic import reading
 from lung4d.ode.image_decoder import dtype_for
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
 from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.times import Years
 from lung4d.training.checkpoints import save_whole
+from lung4d.visits.times import Years
 
 
 class Ensemble(nn.Module):

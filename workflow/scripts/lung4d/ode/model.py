@@ -20,8 +20,8 @@ from lung4d.ode.dynamics import Dynamics, Solver, integrate
 from lung4d.ode.features import LATENT_FEATURES, latent_features
 from lung4d.ode.image_decoder import ImageDecoder
 from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.times import DECIMALS, Years, as_years, blend_weights
 from lung4d.training.settings import SettingsSection
+from lung4d.visits.times import DECIMALS, Years, as_years, blend_weights
 
 
 @dataclass(frozen=True)

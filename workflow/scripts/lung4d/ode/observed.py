@@ -1,4 +1,4 @@
-"""The visits that a forecast is made from, as tensors: latents, scans, and where in the lung each voxel lies."""
+"""A patient's visits as tensors: latents, scans, and where in the lung each voxel lies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,10 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from lung4d.ode.times import Years, as_years, merge_ties
+from lung4d.io.latents import Latents
+from lung4d.io.volumes import to_unit
+from lung4d.visits.patient import EVERYTHING, Box, PatientVisits
+from lung4d.visits.times import Years, as_years
 
 QUANTILES = (0.25, 0.75)
 DENSITIES = 1 + len(QUANTILES)
@@ -36,7 +39,7 @@ class ObservedVisits:
     @classmethod
     def of(
         cls, years: Years, z: torch.Tensor, mask: torch.Tensor, scans: np.ndarray, region: np.ndarray, spacing: tuple
-    ) -> "Given":
+    ) -> "ObservedVisits":
         """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit."""
         scans = torch.as_tensor(np.asarray(scans, np.float32))
         region_tensor = torch.as_tensor(np.ascontiguousarray(region), dtype=torch.bool)
@@ -67,7 +70,7 @@ class ObservedVisits:
     def __len__(self) -> int:
         return len(self.years)
 
-    def take(self, chosen: Sequence[int]) -> "Given":
+    def take(self, chosen: Sequence[int]) -> "ObservedVisits":
         """Only the chosen visits."""
         chosen = list(chosen)
         return replace(
@@ -78,12 +81,12 @@ class ObservedVisits:
             densities=self.densities[chosen],
         )
 
-    def merged(self) -> "Given":
+    def merged(self) -> "ObservedVisits":
         """In the order of time, visits at the same time averaged; years are then distinct and ascending."""
         years, z, scans, densities = merge_ties(self.years, self.z, self.scans, self.densities)
         return replace(self, years=years, z=z, scans=scans, densities=densities)
 
-    def to(self, device: torch.device) -> "Given":
+    def to(self, device: torch.device) -> "ObservedVisits":
         names = ("z", "mask", "scans", "region", "depth", "height", "densities")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
@@ -91,6 +94,113 @@ class ObservedVisits:
     def factor(self) -> int:
         """Voxels of a scan per latent voxel, along each axis."""
         return self.scans.shape[1] // self.z.shape[2]
+
+
+def observe(visits: PatientVisits, kind: str) -> ObservedVisits:
+    """All the visits, whole; kind: "continuous" or "quantised" latents."""
+    return ObservedVisits.of(
+        years=visits.years,
+        z=_stack(visits.latents, kind),
+        mask=torch.from_numpy(visits.mask),
+        scans=visits.unit,
+        region=visits.region,
+        spacing=visits.spacing,
+    )
+
+
+@dataclass(frozen=True)
+class VisitTensors:
+    """What is kept in memory of a patient to observe the visits in one box after the other; scans stay on disk.
+
+    z (n, c, d, h, w) float32; depth float16 (D, H, W) in mm and height (D,) as in `ObservedVisits`; densities (n,
+    DENSITIES) of whole scans.
+    """
+
+    visits: PatientVisits
+    z: torch.Tensor
+    depth: np.ndarray
+    height: np.ndarray
+    densities: torch.Tensor
+
+    @classmethod
+    def read(cls, visits: PatientVisits, kind: str) -> "VisitTensors":
+        """kind: "continuous" or "quantised" latents, of which alone something is kept."""
+        return cls.of(visits, _stack(visits.fresh().latents, kind))
+
+    @classmethod
+    def of(cls, visits: PatientVisits, z: torch.Tensor) -> "VisitTensors":
+        region = torch.from_numpy(visits.region)
+        units = (torch.from_numpy(to_unit(volume, visits.window)) for volume in visits.volumes)
+        return cls(
+            visits=visits,
+            z=z,
+            depth=depth_of(visits.region, visits.spacing).astype(np.float16),
+            height=height_of(visits.region),
+            densities=torch.cat([densities_of(unit[None], region) for unit in units]),
+        )
+
+    @property
+    def subject(self) -> str:
+        return self.visits.subject
+
+    @property
+    def split(self) -> str:
+        return self.visits.split
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """The lung at latent resolution, bool (d, h, w)."""
+        return torch.from_numpy(self.visits.mask)
+
+    @property
+    def years(self) -> np.ndarray:
+        """Years since baseline (n,), rounded as in `ObservedVisits`."""
+        return as_years(self.visits.years)
+
+    @property
+    def factor(self) -> int:
+        """Voxels of a scan per latent voxel, along each axis."""
+        return self.visits.region.shape[0] // self.z.shape[2]
+
+    def observe(self, box: Box = EVERYTHING) -> ObservedVisits:
+        """All visits in a box of latent voxels and the same box of the scans; everything by default."""
+        edges = ((side.start, side.stop) for side in box)
+        large = tuple(slice(*(None if edge is None else edge * self.factor for edge in pair)) for pair in edges)
+        return ObservedVisits(
+            years=self.years,
+            z=self.z[:, :, *box],
+            mask=self.mask[box],
+            scans=torch.from_numpy(self.visits.crop(large)),
+            region=torch.from_numpy(self.visits.region[large]),
+            depth=torch.from_numpy(self.depth[large].astype(np.float32)),
+            height=torch.from_numpy(self.height[large[0]]),
+            densities=self.densities,
+        )
+
+
+def _stack(latents: Sequence[Latents], kind: str) -> torch.Tensor:
+    """The embeddings (n, c, d, h, w) float32 that stage 2 works on: before ("continuous") or after quantisation."""
+    name = {"continuous": "continuous", "quantised": "embeddings"}[kind]
+    return torch.from_numpy(np.stack([getattr(one, name).astype(np.float32, copy=False) for one in latents]))
+
+
+def merge_ties(years: Years, *values: torch.Tensor) -> tuple[np.ndarray, ...]:
+    """Sort visits by time and average those at the same time.
+
+    `years` (n,), each of `values` (n, ...). Returns the distinct years (m,) in ascending order and, for each of
+    `values`, a tensor (m, ...). A visit without a tie comes back bit for bit. Raises ValueError without visits or
+    where the numbers of visits differ.
+    """
+    array = as_years(years)
+    if len(array) == 0 or any(len(value) != len(array) for value in values):
+        raise ValueError(f"{len(array)} times for {[len(value) for value in values]} visits; at least one is needed")
+    distinct = np.unique(array)
+    groups = [np.flatnonzero(array == year) for year in distinct]
+    return distinct, *(torch.stack([_mean(value, group) for group in groups]) for value in values)
+
+
+def _mean(value: torch.Tensor, group: np.ndarray) -> torch.Tensor:
+    return value[group[0]] if len(group) == 1 else value[torch.as_tensor(group, device=value.device)].mean(0)
 
 
 def depth_of(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

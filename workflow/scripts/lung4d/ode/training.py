@@ -17,9 +17,10 @@ import torch
 from lung4d.ode.ensemble import Ensemble, as_ensemble, fold_of
 from lung4d.ode.image_decoder import dtype_for
 from lung4d.ode.model import LatentODE, ODESettings
+from lung4d.ode.observed import VisitTensors
 from lung4d.ode.options import ODETraining
+from lung4d.ode.patients import spread, usable
 from lung4d.ode.samples import Samples
-from lung4d.ode.sequences import Sequence, spread, usable
 from lung4d.ode.step import MemberState, train_step
 from lung4d.ode.validation import validate
 from lung4d.training.checkpoints import Checkpoints
@@ -41,8 +42,8 @@ class EnsembleTraining:
 
     settings: ODESettings
     options: ODETraining
-    patients: list[Sequence]
-    judges: list[Sequence]
+    patients: list[VisitTensors]
+    judges: list[VisitTensors]
     device: torch.device
     history: History
     ranks: Ranks
@@ -58,7 +59,7 @@ class EnsembleTraining:
             return {}
         return fold_of([patient.subject for patient in self.patients], members, self.options.seed)
 
-    def patients_of(self, member: int) -> list[Sequence]:
+    def patients_of(self, member: int) -> list[VisitTensors]:
         folds = self.folds()
         return [patient for patient in self.patients if folds.get(patient.subject) != member]
 
@@ -74,7 +75,7 @@ class EnsembleTraining:
 def start_training(
     settings: ODESettings,
     options: ODETraining,
-    sequences: list[Sequence],
+    everyone: list[VisitTensors],
     device: torch.device,
     history: str | Path,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
@@ -90,8 +91,8 @@ def start_training(
         )
     if options.crop and any(size % settings.factor for size in options.crop):
         raise ValueError(f"train_ode.crop is {list(options.crop)}; give multiples of {settings.factor}")
-    patients = usable(sequences, "train")
-    judges = usable(sequences, "val") or patients
+    patients = usable(everyone, "train")
+    judges = usable(everyone, "val") or patients
     if judges is patients and patients and options.select == "held_out":
         logger.warning("no val patient has two visits: the best step is chosen on train patients' withheld visits")
     if not patients:

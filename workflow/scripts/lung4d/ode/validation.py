@@ -8,10 +8,11 @@ import torch
 from lung4d.ode.features import STEP
 from lung4d.ode.losses import masked_error
 from lung4d.ode.model import Forecast, LatentODE
-from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.sequences import Sequence, crop_box, held_out_tasks
-from lung4d.ode.times import blend_weights
+from lung4d.ode.observed import ObservedVisits, VisitTensors
+from lung4d.ode.patients import crop_box
 from lung4d.training.ranks import Ranks
+from lung4d.visits.tasks import ForecastTask, held_out_tasks
+from lung4d.visits.times import blend_weights
 
 NAMES = ("held_out_latent", "latent_no_change", "held_out_image", "image_no_change")
 
@@ -19,7 +20,7 @@ NAMES = ("held_out_latent", "latent_no_change", "held_out_image", "image_no_chan
 @torch.no_grad()
 def validate(
     model: LatentODE,
-    patients: list[Sequence],
+    patients: list[VisitTensors],
     crop: tuple[int, int, int] | None = None,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
 ) -> dict[str, float]:
@@ -34,17 +35,17 @@ def validate(
     sums = torch.zeros(len(NAMES), dtype=torch.double, device=model.shift.device)
     for number in range(ranks.rank, len(patients), ranks.count):
         box = crop_box(patients[number], crop, np.random.default_rng(number))
-        visits = patients[number].visits(box).merged().to(sums.device)
+        visits = patients[number].observe(box).merged().to(sums.device)
         tasks = held_out_tasks(len(visits))
-        sums += sum(_errors(model, visits, task.given, task.asked) for task in tasks) / len(tasks)
+        sums += sum(_errors(model, visits, task) for task in tasks) / len(tasks)
     ranks.add([sums])
     means = (sums / len(patients)).tolist() if patients else [math.nan] * len(NAMES)
     return {name: value for name, value in zip(NAMES, means, strict=True) if model.drawing or "image" not in name}
 
 
-def _errors(model: LatentODE, visits: ObservedVisits, given: list[int], asked: list[int]) -> torch.Tensor:
+def _errors(model: LatentODE, visits: ObservedVisits, task: ForecastTask) -> torch.Tensor:
     """The four errors (4,) of one task."""
-    years = visits.years
+    years, given, asked = visits.years, list(task.given), list(task.targets)
     forecast = model.forecast(visits.take(given), years[asked])
     weights = torch.as_tensor(blend_weights(years[given], years[asked])).to(visits.z)
     carried = Forecast(

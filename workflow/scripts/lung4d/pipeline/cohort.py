@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from lung4d.pipeline.configuration import InvalidInput
+from lung4d.visits.scans import in_time_order
 
 DAYS_PER_YEAR = 365.25
 SKEW = 60  # seconds that the clocks of two machines may differ
@@ -37,8 +38,12 @@ class Cohort:
         return list(self._by_patient)
 
     def sessions(self, subject: str) -> list[str]:
-        """Sessions of a patient in the order of time; the first is the baseline."""
+        """Sessions of a patient in the order of time."""
         return list(self._by_patient[subject])
+
+    def baseline(self, subject: str) -> str:
+        """The patient's first session."""
+        return self.sessions(subject)[0]
 
     def scans_of(self, subject: str) -> list[dict[str, Any]]:
         return list(self._by_patient[subject].values())
@@ -94,7 +99,7 @@ def make_cohort(scans: pd.DataFrame, participants: pd.DataFrame) -> Cohort:
     scans = scans.astype(object).where(scans.notna(), None)
     keep = scans["exclude"].isna()
     excluded = scans.loc[~keep, ["subject", "session", "exclude"]].rename(columns={"exclude": "reason"})
-    ordered = scans.loc[keep, SCAN_COLUMNS].sort_values(["subject", "years", "session"], ignore_index=True)
+    ordered = in_time_order(scans.loc[keep, SCAN_COLUMNS]).reset_index(drop=True)
     if "subject" in participants:
         participants = participants[participants["subject"].isin(ordered["subject"])]
         participants = participants.drop(columns="row", errors="ignore").sort_values("subject", ignore_index=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from lung4d.visits.scans import in_time_order
+
 ReportedScan = tuple[str, str]  # subject, session
 
 
@@ -87,7 +89,7 @@ def visits_of(split: pd.DataFrame | None) -> dict[str, list[tuple[str, float]]]:
     """Usable visits of every patient as (session, years), in the order of time."""
     if split is None:
         return {}
-    ordered = split.sort_values(["subject", "years", "session"])
+    ordered = in_time_order(split)
     return {
         str(subject): list(zip(rows["session"], rows["years"].astype(float), strict=True))
         for subject, rows in ordered.groupby("subject", sort=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lung4d.visits.scans import in_time_order
+
 YEARS_TOLERANCE = 0.002  # names and tables of generated volumes hold three decimals
 SETS = {"train": "development", "val": "development", "test": "test", "external": "external"}
 
@@ -66,7 +68,7 @@ def landmark(outcomes: pd.DataFrame, sets: pd.Series, start: pd.Series) -> tuple
 def visits(biomarkers: pd.DataFrame, measures: list[str]) -> dict[int, pd.DataFrame]:
     """Real scans by their order in time: 1, 2, 3 -> table with index subject; session, years and `measures`."""
     real = biomarkers[biomarkers["kind"] == "real"].dropna(subset=measures)
-    real = real.sort_values(["subject", "years", "session"])
+    real = in_time_order(real)
     order = real.groupby("subject").cumcount() + 1
     return {visit: real[order == visit].set_index("subject")[["session", "years", *measures]] for visit in (1, 2, 3)}
 

@@ -1,47 +1,20 @@
 """One patient's trajectory: from which visits, at which years, as volumes and codes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
-from lung4d.io.latents import load_latents
-from lung4d.io.names import scan_of
-from lung4d.io.volumes import from_unit, open_mask, open_volume, read_spacing, to_unit
+from lung4d.io.volumes import from_unit
 from lung4d.ode.calibration import MEASURES, Calibration, measures
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.model import Forecast
 from lung4d.ode.observed import ObservedVisits
-from lung4d.ode.sequences import choose
 from lung4d.vqgan.model import VQGAN
 
 DECIMALS = 3  # of the years in file names and tables
-
-
-@dataclass(frozen=True)
-class TrajectoryVisits:
-    """A patient's usable visits in time order: sessions (n), and `all` that a forecast can be made from (n)."""
-
-    sessions: list[str]
-    all: ObservedVisits
-
-    @property
-    def years(self) -> np.ndarray:
-        return self.all.years
-
-    @property
-    def region(self) -> np.ndarray:
-        """The lung, bool (D, H, W)."""
-        return self.all.region.numpy()
-
-    @property
-    def mask(self) -> np.ndarray:
-        """The lung at latent resolution, bool (d, h, w)."""
-        return self.all.mask.numpy()
 
 
 @dataclass(frozen=True)
@@ -57,36 +30,6 @@ class Generated:
     codes: np.ndarray
     spread: np.ndarray | None
     bands: dict[str, tuple[float, float, float]]
-
-
-def load_trajectory_visits(
-    scans: pd.DataFrame,
-    volumes: Iterable[str | Path],
-    masks: Iterable[str | Path],
-    folder: str | Path,
-    window: tuple[float, float],
-    kind: str,
-) -> tuple[TrajectoryVisits, Path]:
-    """A patient's visits, and the path of the baseline's volume, whose grid and outside every forecast takes over.
-
-    scans: the patient's rows (subject, session, years) of the split table, one at least. volumes, masks: the
-    patient's files, those of scans that are not listed are not read. folder: of `*_latents.npz`. window: HU of the
-    latents' model; kind: continuous or quantised.
-    """
-    scans = scans.sort_values(["years", "session"])
-    keys = list(zip(scans["subject"], scans["session"], strict=True))
-    volume_of = {scan_of(path): Path(path) for path in volumes}
-    mask_of = {scan_of(path): path for path in masks}
-    latents = [load_latents(Path(folder) / f"sub-{subject}_ses-{session}_latents.npz") for subject, session in keys]
-    visits = ObservedVisits.of(
-        years=scans["years"].to_numpy(),
-        z=torch.from_numpy(np.stack([choose(item, kind) for item in latents])),
-        mask=torch.from_numpy(latents[0].mask),
-        scans=np.stack([to_unit(open_volume(volume_of[key]), window) for key in keys]),
-        region=open_mask(mask_of[keys[0]]),
-        spacing=read_spacing(volume_of[keys[0]]),
-    )
-    return TrajectoryVisits(scans["session"].tolist(), visits), volume_of[keys[0]]
 
 
 def given_sets(visits: int) -> list[list[int]]:
@@ -128,13 +71,13 @@ class Models:
 
 
 def generate(
-    models: Models, visits: TrajectoryVisits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
+    models: Models, visits: ObservedVisits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
 ) -> Iterator[Generated]:
     """The scans at `years` (ascending) forecast from the visits with indices `given`, one at a time.
 
     A year that equals a given visit's to 3 decimals is that visit's exact time, so that the visit itself comes back.
     """
-    chosen = visits.all.take(given)
+    chosen = visits.take(given)
     exact = np.array([_exact(year, chosen.years) for year in years])
     forecast = models.ode.forecast(chosen, exact)
     volumes = decode_forecast(models.vqgan, forecast, chosen, exact, mode, mix)

@@ -1,5 +1,8 @@
 """Patients and their visits.
 
-split  patients to train, val, test and external
-tasks  which visits are given and which withheld
+scans    the usable scans, in the order of time, and their files
+patient  one patient's visits, read when they are asked for
+tasks    which visits are given and which withheld
+times    rounding, the visit a forecast starts from, straight lines and blends in time
+split    patients to train, val, test and external
 """

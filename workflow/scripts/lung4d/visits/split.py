@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from lung4d.visits.scans import in_time_order
+
 SETS = ("train", "val", "test", "external")
 LONG_SERIES = 3  # usable scans from which a patient can be scored on a visit that two others did not show
 
@@ -87,7 +89,7 @@ def split_scans(
     `scans` has one row per scan (subject, session, years since baseline); `failures` gives stage and reason of the
     scans that cannot be used. Rows are in order of subject and years.
     """
-    scans = scans.sort_values(["subject", "years", "session"], ignore_index=True)
+    scans = in_time_order(scans).reset_index(drop=True)
     failed = [(row.subject, row.session) in failures for row in scans.itertuples()]
     usable = scans.loc[[not bad for bad in failed], ["subject", "session", "years"]].reset_index(drop=True)
     visits = {str(subject): int(count) for subject, count in usable.groupby("subject", sort=True).size().items()}

@@ -4,24 +4,39 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Case:
-    """One patient's given visits and those to forecast (indices in the order of time) of one task."""
+class ForecastTask:
+    """The visits that are given and those that are asked for, ascending indices in the order of time."""
 
-    task: str
+    name: str
     given: tuple[int, ...]
     targets: tuple[int, ...]
 
 
-def cases(visits: int, given_too: bool = False) -> list[Case]:
+def forecast_tasks(visits: int, given_too: bool = False) -> list[ForecastTask]:
     """Extrapolation from the first two visits to all later ones, interpolation from first and last to those between.
 
     given_too: the given visits are targets as well, the paper's convention. A patient with fewer than three visits has
-    no case: nothing can be withheld.
+    no task: nothing can be withheld.
     """
     if visits < 3:
         return []
     everything = tuple(range(visits))
     return [
-        Case("extrapolation", (0, 1), everything if given_too else everything[2:]),
-        Case("interpolation", (0, visits - 1), everything if given_too else everything[1:-1]),
+        ForecastTask("extrapolation", (0, 1), everything if given_too else everything[2:]),
+        ForecastTask("interpolation", (0, visits - 1), everything if given_too else everything[1:-1]),
     ]
+
+
+def held_out_tasks(visits: int) -> list[ForecastTask]:
+    """Tasks by which a model is chosen: later visits from the first two, and the middle visit from all others.
+
+    With two visits the second is asked for from the first.
+    """
+    everything = tuple(range(visits))
+    first = min(2, visits - 1)
+    tasks = [ForecastTask("extrapolation", everything[:first], everything[first:])]
+    if visits > 2:
+        middle = visits // 2
+        others = everything[:middle] + everything[middle + 1 :]
+        tasks.append(ForecastTask("interpolation", others, (middle,)))
+    return tasks

@@ -1,52 +1,15 @@
 """Training samples for the 3D-VQ-GAN: memory-mapped volumes, drawn as a pure function of a counter."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import torch
 
-from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
 from lung4d.io.volumes import open_mask, open_volume, to_unit
+from lung4d.visits.scans import PreparedScan
 
 CENTRES = 4096  # lung voxels of a scan that are remembered as centres of crops
 
 
-@dataclass(frozen=True)
-class Scan:
-    """One preprocessed scan: files of its volume (int16 HU) and of its lung mask, and the set it belongs to."""
-
-    subject: str
-    session: str
-    split: str
-    volume: Path
-    mask: Path
-
-
-def usable_scans(split: pd.DataFrame, resampled: str | Path) -> list[Scan]:
-    """The scans of the split table in its order, each with its files in `resampled`, the folder of stage resample.
-
-    Raises FileNotFoundError naming the scans without files.
-    """
-    scans = [
-        Scan(
-            row.subject,
-            row.session,
-            row.split,
-            scan_file(resampled, row.subject, row.session, VOLUME),
-            scan_file(resampled, row.subject, row.session, LUNG_MASK),
-        )
-        for row in split.itertuples()
-    ]
-    missing = [scan for scan in scans if not (scan.volume.is_file() and scan.mask.is_file())]
-    if missing:
-        named = ", ".join(f"patient {scan.subject} session {scan.session}" for scan in missing)
-        raise FileNotFoundError(f"{resampled} has no volume or no mask of {named}; run resample again for them")
-    return scans
-
-
-def check_sizes(scans: list[Scan], compression: int, crop: tuple[int, int, int] | None) -> tuple[int, int, int]:
+def check_sizes(scans: list[PreparedScan], compression: int, crop: tuple[int, int, int] | None) -> tuple[int, int, int]:
     """The size (D, H, W) of training samples: the crop's, or the volumes' where that is smaller or no crop is set.
 
     Raises ValueError where sizes differ between scans or are no multiples of `compression`.
@@ -70,7 +33,7 @@ class VolumeSamples:
 
     def __init__(
         self,
-        scans: list[Scan],
+        scans: list[PreparedScan],
         window: tuple[float, float],
         seed: int,
         flips: bool,
@@ -99,7 +62,7 @@ class VolumeSamples:
             unit = unit[:, :, ::-1]  # left and right exchanged
         return unit
 
-    def _centres(self, scan: Scan) -> np.ndarray:
+    def _centres(self, scan: PreparedScan) -> np.ndarray:
         """Up to CENTRES random lung voxels (n, 3) of a scan; the middle of the volume where there is no lung."""
         mask = open_mask(scan.mask)
         lung = np.flatnonzero(mask)
@@ -114,6 +77,6 @@ class VolumeSamples:
         return tuple(slice(int(a), int(a + s)) for a, s in zip(start, size, strict=True))
 
 
-def load_scan(scan: Scan, window: tuple[float, float]) -> tuple[torch.Tensor, np.ndarray]:
+def load_scan(scan: PreparedScan, window: tuple[float, float]) -> tuple[torch.Tensor, np.ndarray]:
     """Whole volume (1, 1, D, H, W) in [-0.5, 0.5] and lung mask (D, H, W) of one scan."""
     return torch.from_numpy(to_unit(open_volume(scan.volume), window))[None, None], open_mask(scan.mask)

@@ -5,12 +5,13 @@ import torch
 
 from lung4d.io.latents import Latents, pool_mask
 from lung4d.io.volumes import from_unit
-from lung4d.vqgan.data import Scan, load_scan
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import load_scan
 from lung4d.vqgan.model import VQGAN
 
 
 @torch.no_grad()
-def extract_latents(model: VQGAN, scan: Scan) -> tuple[Latents, np.ndarray]:
+def extract_latents(model: VQGAN, scan: PreparedScan) -> tuple[Latents, np.ndarray]:
     """Latents of one scan, and its reconstruction (D, H, W) in HU.
 
     Codes are (d, h, w), quantised and continuous embeddings (c, d, h, w) float32, the mask is pooled to (d, h, w).

@@ -11,7 +11,8 @@ import torch
 from lung4d.training.history import History
 from lung4d.training.random_states import capture_random_states, restore_random_states, seed_everything
 from lung4d.training.ranks import Ranks
-from lung4d.vqgan.data import Scan, check_sizes
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import check_sizes
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan, plan_memory
 from lung4d.vqgan.model import VQGAN, VQGANSettings
@@ -68,7 +69,7 @@ class TrainingState:
 def start_run(
     settings: VQGANSettings,
     options: VQGANTraining,
-    scans: list[Scan],
+    scans: list[PreparedScan],
     device: torch.device,
     history: str | Path,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen

@@ -5,13 +5,13 @@ import logging
 import math
 from typing import Any
 
-from lung4d.vqgan.data import Scan
+from lung4d.visits.scans import PreparedScan
 from lung4d.vqgan.run import TrainingState
 
 logger = logging.getLogger("lung4d")
 
 
-def choose_scans(scans: list[Scan]) -> tuple[list[Scan], list[Scan]]:
+def choose_scans(scans: list[PreparedScan]) -> tuple[list[PreparedScan], list[PreparedScan]]:
     """Training scans and held-out scans: those of `val`, or the training scans where there is no `val`."""
     training = [scan for scan in scans if scan.split == "train"]
     held_out = [scan for scan in scans if scan.split == "val"]

@@ -12,7 +12,8 @@ from lung4d.training.device import peak_memory
 from lung4d.training.lock import Lock
 from lung4d.training.pace import Pace
 from lung4d.training.stopping import Stopper
-from lung4d.vqgan.data import Scan, VolumeSamples
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import VolumeSamples
 from lung4d.vqgan.run import TrainingState
 from lung4d.vqgan.selection import choose_scans, remember_best, selected
 from lung4d.vqgan.step import start_codebook, train_step
@@ -26,11 +27,16 @@ class Pictures:
     """What a training shows while it runs: its course so far, and what the model makes of a held-out scan."""
 
     progress: Callable[[pd.DataFrame], None]
-    reconstruction: Callable[[TrainingState, Scan], None]
+    reconstruction: Callable[[TrainingState, PreparedScan], None]
 
 
 def train(
-    run: TrainingState, scans: list[Scan], checkpoints: Checkpoints, stopper: Stopper, lock: Lock, pictures: Pictures
+    run: TrainingState,
+    scans: list[PreparedScan],
+    checkpoints: Checkpoints,
+    stopper: Stopper,
+    lock: Lock,
+    pictures: Pictures,
 ) -> dict[str, Any]:
     """Train until `options.steps` and return the selected model with a record of how it was selected.
 

@@ -3,7 +3,8 @@
 import torch
 
 from lung4d.io.latents import pool_mask
-from lung4d.vqgan.data import Scan, load_scan
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import load_scan
 from lung4d.vqgan.discriminators import PLANES, take_slices
 from lung4d.vqgan.losses import reconstruction_loss
 from lung4d.vqgan.perceptual import Perceptual
@@ -15,7 +16,7 @@ MOST_SCANS = 24  # that a validation looks at, evenly spaced in the table
 
 
 @torch.no_grad()
-def validate(run: TrainingState, scans: list[Scan]) -> dict[str, float]:
+def validate(run: TrainingState, scans: list[PreparedScan]) -> dict[str, float]:
     """Means over whole volumes, in float32; the ranks share the scans.
 
     held_out_loss (weighted reconstruction and perceptual terms; the GAN terms are left out), held_out_reconstruction,
