@@ -1,5 +1,7 @@
 """Stage train_vqgan: the 3D-VQ-GAN, on the preprocessed scans of the train and val patients."""
 
+from pathlib import Path
+
 from lung4d import logs
 from lung4d.launch import launch
 from lung4d.ranks import join
@@ -15,8 +17,9 @@ ranks = join()
 logs.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params = dict(snakemake.params.items())
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
+held, record = ranks.count > 1, Path(snakemake.log[0]).with_suffix(".jobs.json")
 
-with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
+with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=held, record=record) as lock:
     if ranks.count < processes:
         launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)

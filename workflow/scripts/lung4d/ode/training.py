@@ -115,6 +115,7 @@ def train(
         _train_member(training, run, pace, Keeper(checkpoints, stopper, lock, progress))
         training.finished.append(run.best)
     if training.ranks.first:
+        lock.earlier.wait()
         training.history.write()
         plot_progress(training.history.frame(), progress)
     return training.finished
@@ -158,8 +159,9 @@ class Keeper:
         self.lock.check()
         state = {"run": run.state(), "finished": training.finished, "history": training.history.rows}
         self.checkpoints.save(state, step)
-        training.history.write()
-        plot_progress(training.history.frame(), self.progress)
+        if self.lock.earlier.gone():
+            training.history.write()
+            plot_progress(training.history.frame(), self.progress)
 
 
 def _train_member(training: Training, run: Run, pace: Pace, keeper: Keeper) -> None:

@@ -48,6 +48,7 @@ def train(
         if stop and run.step < options.steps:
             stopper.leave()
     if run.ranks.first:  # also where a finished checkpoint was found: the outputs are due all the same
+        lock.earlier.wait()
         run.history.write()
         plot_progress(run.history.frame(), progress)
     return selected(run)
@@ -59,6 +60,7 @@ def save(run: Run, checkpoints: Checkpoints, lock: Lock, progress: str | Path) -
         return
     lock.check()
     checkpoints.save(run.state(), run.step)
-    run.history.write()
-    plot_progress(run.history.frame(), progress)
+    if lock.earlier.gone():
+        run.history.write()
+        plot_progress(run.history.frame(), progress)
     logger.info("checkpoint at step %d; most memory held so far %.3g GB", run.step, peak_memory(run.device))
