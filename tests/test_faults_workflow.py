@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import pytest
 import yaml
+from gates import Gates
 
 from lung4d.io.atomic import DamagedFile
 from lung4d.io.latents import load_latents
@@ -53,7 +54,10 @@ def planned(folder, *targets):
 
 
 def log_of_training(folder):
-    return (folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+    try:
+        return (folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+    except FileNotFoundError:
+        return ""  # before a training and as the next one begins
 
 
 # Files that are cut short
@@ -212,51 +216,85 @@ def test_a_key_that_is_no_more_is_named_with_the_nearest(folder):
 # Two runs
 
 
-def start(folder, *arguments):
-    """Start a run and return its process, in a group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *RUN, *arguments]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-def wait_for(path, process):
-    end = time.monotonic() + 300
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < end, f"waited in vain for {path.name}"
+def wait_for(condition):
+    end = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
 
 
+@pytest.fixture
+def model(folder):
+    """The model's bytes. It is away, with its training."""
+    content = (folder / MODEL).read_bytes()
+    shutil.rmtree(folder / "results/train_vqgan")
+    return content
+
+
+@pytest.fixture
+def start(folder):
+    """Start a run up to the model, in a group of processes of its own, which ends with the test."""
+    started = []
+
+    def run(gates, *arguments):
+        command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *RUN, *arguments, "--", MODEL]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **gates.environment}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **silent))
+        return started[-1]
+
+    yield run
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def of_others(folder):
+    """Times of the results but those of the training."""
+    return {name: time for name, time in times(folder / "results").items() if "train_vqgan" not in name}
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["nolock", "killed and unlocked"])
-def test_two_runs_at_once_leave_the_model_of_one(folder, killed):
+def test_two_runs_at_once_leave_the_model_of_one(folder, model, start, killed):
     """The second is refused by Snakemake's lock; past that lock, one training waits for the other.
 
     A master that was killed leaves its training behind, which goes on by itself.
     """
-    expected = (folder / MODEL).read_bytes()
-    shutil.rmtree(folder / "results/train_vqgan")
-    first = start(folder, MODEL)
-    try:
-        wait_for(folder / "results/train_vqgan/checkpoints/lock.json", first)
-        before = {name: time for name, time in times(folder / "results").items() if "train_vqgan" not in name}
-        done = snakemake(*RUN, MODEL, folder=folder, check=False)
-        assert done.returncode == 1 and first.poll() is None
-        assert "Directory cannot be locked" in done.stdout + done.stderr
-        assert {name: time for name, time in times(folder / "results").items() if "train_vqgan" not in name} == before
-        if killed:
-            first.kill()
-            first.wait()
-            snakemake(*RUN, "--unlock", folder=folder)
-            snakemake(*RUN, MODEL, folder=folder)
-        else:
-            snakemake(*RUN, "--nolock", MODEL, folder=folder)
-            first.wait(300)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(first.pid, signal.SIGKILL)
-    if not (folder / MODEL).exists():  # the first run's end may have taken away what the second had made
-        snakemake(*RUN, MODEL, folder=folder)
-    assert (folder / MODEL).read_bytes() == expected
+    gates = Gates(folder / "gates")
+    gates.close("1 step")
+    first = start(gates)
+    wait_for(lambda: gates.reached("1 step"))
+    before = of_others(folder)
+    done = snakemake(*RUN, MODEL, folder=folder, check=False)
+    assert done.returncode == 1 and first.poll() is None
+    assert "Directory cannot be locked" in done.stdout + done.stderr
+    assert of_others(folder) == before
+    if killed:
+        first.kill()
+        first.wait()
+        snakemake(*RUN, "--unlock", folder=folder)
+    second = start(gates, *([] if killed else ["--nolock"]))
+    wait_for(lambda: "trains in the same folder" in log_of_training(folder))
+    gates.open("1 step")
+    assert second.wait(600) == 0
+    assert killed or first.wait(600) == 0
+    assert (folder / MODEL).read_bytes() == model
     assert not list(folder.glob("results/train_vqgan/.tmp-*")) and not list(folder.rglob("lock.json"))
+    assert not planned(folder, MODEL)
+
+
+def test_a_run_that_misses_what_a_second_one_took_away_takes_nothing_with_it(folder, model, start):
+    """The second begins when the training of the first has ended; it writes its outputs when the first run is gone."""
+    gates = Gates(folder / "gates")
+    gates.close("1 end")
+    first = start(gates)
+    wait_for(lambda: gates.reached("1 end"))
+    assert (folder / MODEL).read_bytes() == model
+    second = start(gates, "--nolock")
+    wait_for(lambda: not (folder / MODEL).exists())
+    gates.open("1 end")
+    assert first.wait(600) == 1
+    assert second.wait(600) == 0
+    assert f"waiting until process {first.pid}" in log_of_training(folder)
+    assert (folder / MODEL).read_bytes() == model
     assert not planned(folder, MODEL)

@@ -1,12 +1,14 @@
 """Training of the latent disease ODE: what it learns, what it is chosen by, and that it resumes exactly."""
 
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from earlier_job import beside
 
 from lung4d.io.tables import read_table
 from lung4d.ode import training
@@ -306,6 +308,17 @@ def test_script_from_start_to_model(tmp_path, latents):
     run_script("train_ode", **places(tmp_path, paths, latents=latents))
     assert (tmp_path / "model.pt").read_bytes() == weights
     assert "going on from checkpoint" in (tmp_path / "train_ode.log").read_text()
+
+
+def test_no_output_is_written_before_the_job_before_is_gone(tmp_path, monkeypatch):
+    given = places(tmp_path, write_cohort(tmp_path, COHORT, SPLITS), save_every=3)
+    for _ in range(2):  # the second time, it finds itself finished
+        seen = beside(monkeypatch, Path(given["log"][0]), given["output"].values())
+        run_script("train_ode", **given)
+        assert seen == [[]] * 7
+        assert "waiting until job 7 of SLURM is gone" in Path(given["log"][0]).read_text()
+        for path in given["output"].values():
+            Path(path).unlink()
 
 
 def test_script_does_not_look_at_test_patients(tmp_path):

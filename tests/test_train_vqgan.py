@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from earlier_job import beside
 
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.io.latents import load_latents
@@ -460,6 +461,19 @@ def test_a_checkpoint_of_other_settings_is_refused_by_the_script(cohort, tmp_pat
     assert "going on from checkpoint step-00000004" in (tmp_path / "log.txt").read_text()
 
 
+def test_no_output_is_written_before_the_job_before_is_gone(cohort, tmp_path, monkeypatch):
+    """Neither by a training that has steps to go nor by one that finds itself finished; checkpoints are."""
+    job = training_job(cohort, tmp_path, save_every=2)
+    for _ in range(2):
+        seen = beside(monkeypatch, Path(job.log[0]), vars(job.output).values())
+        run_script("train_vqgan", job)
+        assert seen == [[]] * 7
+        assert "waiting until job 7 of SLURM is gone" in Path(job.log[0]).read_text()
+        for path in vars(job.output).values():
+            Path(path).unlink()
+    assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 2
+
+
 KILLS = 20
 
 
@@ -474,11 +488,24 @@ snakemake = SimpleNamespace(**job)
 """
 
 
-def start_process(job, folder, processes=1):
-    """The script of train_vqgan in a process of its own."""
+# Ahead of it: the third checkpoint that the process begins to write is never finished.
+BRAKE = """
+import sys
+import time
+def stop(event, words, begun=[]):
+    if event == "os.rename" and "step-" in str(words[1]):
+        begun.append(words[1])
+        while len(begun) > 2:
+            time.sleep(1)
+sys.addaudithook(stop)
+"""
+
+
+def start_process(job, folder, processes=1, ahead=""):
+    """The script of train_vqgan in a process of its own, `ahead` of which other code runs."""
     parts = {**vars(job), "input": vars(job.input), "output": vars(job.output), "resources": {"processes": processes}}
     script = ROOT / "workflow" / "scripts" / "train_vqgan.py"
-    (folder / "stage.py").write_text(STAGE.format(job=json.dumps(parts)) + script.read_text())
+    (folder / "stage.py").write_text(ahead + STAGE.format(job=json.dumps(parts)) + script.read_text())
     environment = {**os.environ, "PYTHONPATH": str(script.parent), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, folder / "stage.py"], env=environment, stderr=subprocess.DEVNULL)
 
@@ -493,13 +520,13 @@ def latest_step(folder):
 def test_sigterm_saves_and_exits_75(cohort, tmp_path, processes):
     changes = {"steps": 2000, "gan_start": 1000, "save_every": 1000, "validate_every": 1000, "accumulation": 2}
     process = start_process(training_job(cohort, tmp_path, **changes), tmp_path, processes)
-    log, end = tmp_path / "log.txt", time.monotonic() + 120
+    log, end = tmp_path / "log.txt", time.monotonic() + 600
     while not (log.exists() and "training scans" in log.read_text()):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 75
+    assert process.wait(600) == 75
     (checkpoint,) = (tmp_path / "checkpoints").glob("*.pt")
     assert not (tmp_path / "checkpoints" / "lock.json").exists()
     assert not (tmp_path / "model.pt").exists()
@@ -531,8 +558,8 @@ def test_a_process_killed_at_random_times_ends_as_the_uninterrupted_one(cohort, 
     folder = tmp_path / "killed"
     for _ in range(KILLS):
         newest = latest_step(folder)
-        process = start_process(training_job(cohort, folder, **changes), folder)
-        end = time.monotonic() + 120
+        process = start_process(training_job(cohort, folder, **changes), folder, ahead=BRAKE)
+        end = time.monotonic() + 600
         while latest_step(folder) == newest and process.poll() is None:  # each process gets a little further
             assert time.monotonic() < end
             time.sleep(0.01)

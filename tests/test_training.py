@@ -135,7 +135,7 @@ def run_python(code, *arguments):
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], env=environment)
 
 
-def wait_for(condition, seconds=180):
+def wait_for(condition, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -153,9 +153,9 @@ def test_the_lock_waits_until_it_is_released(tmp_path, caplog):
     with caplog.at_level(logging.WARNING), held:
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.5)
+        wait_for(lambda: "waiting" in caplog.text)
         order.append("first")
-    thread.join(10)
+    thread.join()
     assert order == ["first", "second"]
     assert str(os.getpid()) in caplog.text and socket.gethostname() in caplog.text
     assert not (tmp_path / "lock.json").exists()
@@ -184,39 +184,41 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path):
         assert time.monotonic() - began < 100  # a busy machine; waiting would take 1000 s
 
 
-def test_a_lock_of_another_host_is_stale_only_when_its_heartbeat_stops(tmp_path):
+def test_a_lock_of_another_host_is_stale_only_when_its_heartbeat_stops(tmp_path, monkeypatch):
+    """By a clock of our own: seven beats, one every two seconds."""
+    now = 0.0
+
     def write(beats):
         (tmp_path / "lock.json").write_text(f'{{"host": "elsewhere", "pid": 1, "token": "t", "beats": {beats}}}')
 
+    def sleep(seconds):
+        nonlocal now
+        now += seconds
+        write(min(int(now / 2), 7))
+
     write(0)
-    stop = threading.Event()
-
-    def beat():
-        for beats in range(1, 8):
-            if not stop.wait(0.2):
-                write(beats)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    began = time.monotonic()
-    with Lock(tmp_path, beat=0.1, stale=0.7) as lock:
-        assert time.monotonic() - began > 1.4 + 0.6
+    monkeypatch.setattr("lung4d.training.lock.time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    with Lock(tmp_path, stale=7) as lock:
+        assert 14 + 7 < now < 14 + 7 + 2
         lock.check()
-    stop.set()
-    thread.join()
 
 
 def test_a_process_that_lost_its_lock_does_not_save(tmp_path):
-    with Lock(tmp_path, beat=0.1) as lock:
+
+    def take_over():
+        """Also where the next beat, which has read the lock just before, is written over this."""
         (tmp_path / "lock.json").write_text('{"host": "elsewhere", "pid": 1, "token": "t", "beats": 0}')
-        wait_for(lambda: lock.lost)
+        return lock.lost
+
+    with Lock(tmp_path, beat=0.1) as lock:
+        wait_for(take_over)
         with pytest.raises(RuntimeError, match="another process"):
             lock.check()
     assert "elsewhere" in (tmp_path / "lock.json").read_text()  # not removed: it is not ours
 
 
 def test_a_process_under_anothers_lock_notices_when_that_is_gone(tmp_path):
-    with Lock(tmp_path) as lock:
+    with Lock(tmp_path, beat=1000) as lock:
         with Lock(tmp_path, held=True) as held:
             held.check()
         assert (tmp_path / "lock.json").is_file()

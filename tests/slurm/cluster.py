@@ -87,7 +87,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         try:
             with LOCK:  # until the ports, free when they were chosen, are taken
-                write_configuration(self.folder, _free_ports(1 + len(NODES)), shutil.which("srun"))
+                write_configuration(self.folder, _free_ports(1 + len(NODES)), Path(shutil.which("srun")).parent)
                 self._start()
         except BaseException:
             self.__exit__()
@@ -153,7 +153,7 @@ class Cluster:
         known = self.history(job)
         return known["JobState"] == "PENDING" and bool(re.search("DRAINED|UnavailableNodes", known["Reason"]))
 
-    def wait_for(self, predicate: Callable[[], object], seconds: float):
+    def wait_for(self, predicate: Callable[[], object], seconds: float = 120):
         """The first result of `predicate` that is true; raises TimeoutError, with the queue, after `seconds`."""
         end = time.monotonic() + seconds
         while not (result := predicate()):
@@ -162,7 +162,7 @@ class Cluster:
             time.sleep(0.2)
         return result
 
-    def wait_for_end(self, job: int, seconds: float = 60) -> str:
+    def wait_for_end(self, job: int, seconds: float = 120) -> str:
         """The state in which a job ends."""
         self.wait_for(lambda: self.state(job) in ENDED, seconds)
         return self.state(job)
@@ -204,7 +204,7 @@ class Cluster:
         self._wait_until_up("scontrol", "ping")
         for node in NODES:
             self._launch("slurmd", "-D", "-N", node, name=node)
-        self.wait_for(lambda: set(self.run("sinfo", "--noheader", "--format=%t").split()) == {"idle"}, 30)
+        self.wait_for(lambda: set(self.run("sinfo", "--noheader", "--format=%t").split()) == {"idle"})
 
     def _launch(self, *command: str, name: str = "") -> None:
         name = name or command[0]
@@ -216,7 +216,7 @@ class Cluster:
             )  # fmt: skip
 
     def _wait_until_up(self, *command: str) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while True:
             for name, process in self.daemons.items():
                 if process.poll() is not None:

@@ -56,15 +56,17 @@ PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=60 DefMemPerCPU=500 State=UP
 PartitionName=a100 Nodes=gpu1,gpu2 MaxTime=60 DefMemPerCPU=500 State=UP
 """
 
-# A job that Snakemake submits has lost SLURM_CONF, as all names in SLURM_, when it calls srun.
-SRUN = """\
+# A job that Snakemake submits has lost SLURM_CONF, as all names in SLURM_, when it calls these.
+CALLED = ("srun", "squeue")
+WRAPPER = """\
 #!/bin/sh
-SLURM_CONF={folder}/etc/slurm.conf exec {srun} "$@"
+SLURM_CONF={folder}/etc/slurm.conf exec {command} "$@"
 """
 
 
-def write_configuration(folder: Path, ports: list[int], srun: str) -> None:
-    """Write below `folder` all that the daemons read: `ports` of the controller and of each node, the path of srun."""
+def write_configuration(folder: Path, ports: list[int], commands: Path) -> None:
+    """Write below `folder` all that the daemons read: `ports` of the controller and of each node; and SLURM's
+    `commands` (their folder) for jobs."""
     for name in ("etc", "run", "log", "dev", "bin", "spool/controller", *(f"spool/{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     _write_key(folder / "etc/munge.key")
@@ -75,8 +77,9 @@ def write_configuration(folder: Path, ports: list[int], srun: str) -> None:
     (folder / "etc/slurm.conf").write_text(settings + "\n".join(nodes) + "\n")
     (folder / "etc/cgroup.conf").write_text("CgroupAutomount=no\n")
     (folder / "etc/gres.conf").write_text(_gpus(folder / "dev"))
-    (folder / "bin/srun").write_text(SRUN.format(folder=folder, srun=srun))
-    (folder / "bin/srun").chmod(0o755)
+    for name in CALLED:
+        (folder / "bin" / name).write_text(WRAPPER.format(folder=folder, command=commands / name))
+        (folder / "bin" / name).chmod(0o755)
 
 
 def make_device(path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import yaml
+from gates import Gates
 
 from cluster import Cluster
 from running import ROOT
@@ -34,7 +35,8 @@ class Training:
         )  # files are replaced, not changed
         shutil.rmtree(folder / "results/train_vqgan")
         self.known = {job["id"] for job in cluster.jobs()}
-        self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"}
+        self.gates = Gates(folder / "gates")
+        self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"} | self.gates.environment
         settings = {"steps": steps, "gan_start": steps // 2, "save_every": SAVE_EVERY, "validate_every": steps}
         settings |= {"perceptual": "none", "crop": [8, 8, 8], "batch": 1}  # many steps in little time
         (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
@@ -93,6 +95,14 @@ class Training:
                 return process
         return None
 
+    def snakemake_of(self, job: int) -> psutil.Process:
+        """The Snakemake that a running job begins with: a second one, below, starts the script."""
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            of_job = (process.info["environ"] or {}).get("SLURM_JOB_ID") == str(job)
+            if of_job and "slurm-jobstep" in process.info["cmdline"] and "snakemake" in process.info["cmdline"]:
+                return process
+        raise RuntimeError(f"job {job} has no Snakemake")
+
     def weights(self) -> bytes:
         return (self.folder / "results/train_vqgan/model.pt").read_bytes()
 
@@ -101,7 +111,10 @@ class Training:
         return pd.read_parquet(self.folder / "results/train_vqgan/history.parquet")["step"].tolist()
 
     def log(self) -> str:
-        return (self.folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+        try:
+            return (self.folder / "results/logs/train_vqgan/train_vqgan.log").read_text()
+        except FileNotFoundError:
+            return ""  # the next job is about to begin
 
 
 def hear_interrupts() -> None:

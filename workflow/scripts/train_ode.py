@@ -1,6 +1,7 @@
 """Stage train_ode: the latent disease ODE, on the latents of a frozen 3D-VQ-GAN and the scans they came from."""
 
 from functools import partial
+from pathlib import Path
 
 from lung4d.figures.progress import plot_progress
 from lung4d.io.tables import read_table, write_table
@@ -26,8 +27,9 @@ ranks = join()
 logger = job.start(snakemake.log[0], "INFO" if ranks.first else "WARNING", append=ranks.count > 1)
 params, output = dict(snakemake.params.items()), snakemake.output
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
+held, record = ranks.count > 1, Path(snakemake.log[0]).with_suffix(".jobs.json")
 
-with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=ranks.count > 1) as lock:
+with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=held, record=record) as lock:
     if ranks.count < processes:
         launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)

@@ -127,6 +127,7 @@ def train(
         _train_member(training, run, pace, Keeper(checkpoints, stopper, lock, plot))
         training.finished.append(run.best)
     if training.ranks.first:
+        lock.earlier.wait()
         training.history.write()
         plot(training.history.frame())
     return training.finished
@@ -170,8 +171,9 @@ class Keeper:
         self.lock.check()
         state = {"run": run.state(), "finished": training.finished, "history": training.history.rows}
         self.checkpoints.save(state, step)
-        training.history.write()
-        self.plot(training.history.frame())
+        if self.lock.earlier.gone():
+            training.history.write()
+            self.plot(training.history.frame())
 
 
 def _train_member(training: EnsembleTraining, run: MemberState, pace: Pace, keeper: Keeper) -> None:

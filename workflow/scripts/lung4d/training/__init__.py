@@ -5,6 +5,7 @@ random_states  seeds, and states that a checkpoint can hold
 digest         what a training depends on, as the name of its checkpoints
 checkpoints    states that survive a kill, a full disk and a change of settings
 lock           one process at a time in a folder
+earlier_jobs   jobs that trained in a folder before, and when they are gone
 stopping       signals that end a training after its step
 pace           steps a second, and the time left
 history        a table that grows with the training

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lung4d.io.atomic import atomic
+from lung4d.training.earlier_jobs import EarlierJobs
 
 logger = logging.getLogger("lung4d")
 
@@ -26,6 +27,9 @@ class Lock:
     may differ). Raises SystemExit(75) through `give_up` (a function asked while waiting) if that returns True. A
     process that was started by the one that has the lock says so by `held`: it leaves the lock alone and only checks
     that it is still there.
+
+    The lock is of a training, and its job ends later: `earlier` (`lung4d.training.earlier_jobs`) tells when outputs
+    can be written, by what it keeps in the file `record`.
     """
 
     def __init__(
@@ -35,8 +39,10 @@ class Lock:
         beat: float = 10,
         stale: float = 120,
         held: bool = False,
+        record: str | Path | None = None,
     ):
         self.path = Path(folder) / "lock.json"
+        self.earlier = EarlierJobs(record, give_up)
         self.give_up, self.beat, self.stale, self.held = give_up, beat, stale, held
         self.token = secrets.token_hex(8)
         self._done = threading.Event()
@@ -46,6 +52,7 @@ class Lock:
     def __enter__(self) -> "Lock":
         if self.held:
             self.token = (self._read() or {}).get("token")
+            self.earlier.enter(held=True)
             return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
         seen, seen_at, said = None, time.monotonic(), False
@@ -65,6 +72,7 @@ class Lock:
             if self.give_up():
                 raise SystemExit(75)
             time.sleep(min(1.0, self.beat))
+        self.earlier.enter()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
         return self
@@ -75,6 +83,7 @@ class Lock:
         self._done.set()
         self._thread.join()
         if not self.lost:
+            self.earlier.leave()
             self.path.unlink(missing_ok=True)
 
     def check(self) -> None:

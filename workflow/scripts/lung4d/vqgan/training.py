@@ -67,6 +67,7 @@ def train(
         if stop and run.step < options.steps:
             stopper.leave()
     if run.ranks.first:  # also where a finished checkpoint was found: the outputs are due all the same
+        lock.earlier.wait()
         run.history.write()
         pictures.progress(run.history.frame())
     return selected(run)
@@ -78,6 +79,7 @@ def save(run: TrainingState, checkpoints: Checkpoints, lock: Lock, pictures: Pic
         return
     lock.check()
     checkpoints.save(run.state(), run.step)
-    run.history.write()
-    pictures.progress(run.history.frame())
+    if lock.earlier.gone():
+        run.history.write()
+        pictures.progress(run.history.frame())
     logger.info("checkpoint at step %d; most memory held so far %.3g GB", run.step, peak_memory(run.device))
