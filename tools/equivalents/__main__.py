@@ -57,8 +57,7 @@ def _rows(base: Checkout, head: Checkout, why: dict[str, str]) -> Iterable[Row]:
         if new.raw == old.recorded:
             continue
         changes = comparison.changes(stage, base.files(stage, new.left_out), head.files(stage))
-        verdict = "the same" if not changes else f"{len(changes)} changes"
-        print(f"{stage}: {verdict}", *changes, sep="\n    ")
+        print(f"{stage}: {'changed' if changes else 'the same'}", *changes, sep="\n    ")
         if not changes:
             yield Row(stage, new.raw, old.recorded, BY_ITSELF)
         elif stage in why:
