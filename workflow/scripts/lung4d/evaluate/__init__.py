@@ -13,9 +13,12 @@ scoring       scores of one forecast
 forecasting   all forecasts of withheld visits, and the table of their scores
 reconstruction  the frozen autoencoder on held-out scans, and the use of its codes
 autoencoders  any autoencoder on held-out scans, straight from their volumes
+paired        means by patient, and differences paired by patient
 summary       means over patients, and paired differences to other methods with their intervals
 coverage      how often the bands around forecasts hold what was seen
-comparison    several models side by side
+comparisons   the rows of Table 1, Table 3 and the ablation: models that differ in settings
+variants      disease models of different settings on the same withheld visits
+comparison_tables  what comes of both: tables and pages
 change_signal how hard a cohort is, and what a set without change tells
 findings      all of it in sentences, for the report
 truth         masks, displacement fields, scans and extents of a simulated cohort's truth
