@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from code_imports import files_of, outside
+from defaults import settings_of
 from lung4d import metrics
 from lung4d.evaluate.autoencoders import score_autoencoder
 from lung4d.evaluate.comparison_tables import table3, table3_page
@@ -80,7 +81,7 @@ def test_without_external_patients_their_columns_are_left_out_of_the_page():
 
 def test_an_autoencoder_is_scored_on_what_it_draws_of_each_volume(tmp_path):
     torch.manual_seed(0)
-    model = VQGAN(VQGANSettings(codes=8, embedding=4, width=4)).eval()
+    model = VQGAN(settings_of(VQGANSettings, codes=8, embedding=4, width=4)).eval()
     generator = np.random.default_rng(0)
     hu = generator.normal(-600, 200, (12, 16, 20)).astype(np.int16)
     lung = np.zeros(hu.shape, np.uint8)
