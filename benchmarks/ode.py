@@ -15,7 +15,6 @@ from statistics import mean
 
 import numpy as np
 import torch
-import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
@@ -28,6 +27,7 @@ from lung4d.ode.options import ODETraining
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
 from lung4d.ode.validation import validate
+from lung4d.pipeline.configuration import load_yaml
 from lung4d.training.device import has_bf16
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.scans import EncodedScan
@@ -48,13 +48,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    section = yaml.safe_load((HERE.parent / "config/config.yaml").read_text())["train_ode"]
-    options = ODETraining.of(section)
-    settings = ODESettings.of({**section, "channels": 16, "factor": 4})
+    config = load_yaml(HERE.parent / "config/config.yaml")
+    options, of_stage_1 = ODETraining.of(config["train_ode"]), VQGANSettings.of(config["train_vqgan"])
+    made = {"channels": of_stage_1.embedding, "factor": of_stage_1.compression}
+    settings = ODESettings.of(config["train_ode"] | made)
     step, judge = training_seconds(settings, options, device, arguments.steps)
     rows = []
     for mode in ("drawn", "pure"):
-        rows.append((mode, trajectory_seconds(settings, options.members, mode, device)))
+        rows.append((mode, trajectory_seconds(of_stage_1, settings, options.members, mode, device)))
         print(*rows[-1], flush=True)
     with atomic(HERE / "ode.md") as temporary:
         temporary.write_text(page(options, step, judge, rows, device, arguments))
@@ -91,9 +92,11 @@ def training_seconds(
     return mean(seconds[2:]), validation / len(training.judges)
 
 
-def trajectory_seconds(settings: ODESettings, members: int, mode: str, device: torch.device) -> float:
+def trajectory_seconds(
+    of_stage_1: VQGANSettings, settings: ODESettings, members: int, mode: str, device: torch.device
+) -> float:
     torch.manual_seed(0)
-    vqgan = VQGAN(VQGANSettings()).to(device).eval().requires_grad_(False)
+    vqgan = VQGAN(of_stage_1).to(device).eval().requires_grad_(False)
     ode = as_ensemble(settings, [LatentODE(settings).state_dict() for _ in range(members)], device)
     given = patient(0).observe()
 

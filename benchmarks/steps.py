@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from monai.networks.nets import VQVAE
@@ -10,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from lung4d.pipeline.configuration import load_yaml
 from lung4d.training.device import has_bf16
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan
@@ -81,7 +83,8 @@ def build(
     method: str, device: torch.device, settings: VQGANSettings | None = None, options: VQGANTraining | None = None
 ) -> Parts:
     """Networks of `method`, those of config/config.yaml unless told otherwise, ready to train."""
-    settings, options = settings or VQGANSettings(), options or VQGANTraining()
+    section = load_yaml(Path(__file__).resolve().parents[1] / "config/config.yaml")["train_vqgan"]
+    settings, options = settings or VQGANSettings.of(section), options or VQGANTraining.of(section)
     plan = METHODS[method].plan(device)
     model = METHODS[method].generator(settings).train()
     if plan.checkpointing:

@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from visit_cases import patient_of
 
+from defaults import defaults, settings_of
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import write_table
@@ -37,8 +37,7 @@ class Named(dict):
 
 def section(name: str, **changes) -> dict:
     """A section of the default configuration, as a script gets it in params."""
-    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())[name]
-    values.pop("version", None)
+    values = {key: value for key, value in defaults(name).items() if key != "version"}
     return {**values, "code": "digest", **changes}
 
 
@@ -52,7 +51,7 @@ def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> L
     """A small model in float32; `drawn` fills the last convolutions, which start at zero, so that things change."""
     torch.manual_seed(seed)
     settings = {"hidden": 4, "factor": FACTOR, "features": False, "maps": 0, **settings}
-    ode = LatentODE(ODESettings(channels=channels, **settings)).eval()
+    ode = LatentODE(settings_of(ODESettings, channels=channels, **settings)).eval()
     with torch.no_grad():
         ode.decoder[-1].weight.normal_(0, drawn)
         if ode.drawing:
@@ -120,7 +119,7 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
     folders, where a script finds what the stages resample and extract_latents left.
     """
     torch.manual_seed(0)
-    vqgan = VQGAN(VQGANSettings(codes=16, embedding=4, width=4)).eval()
+    vqgan = VQGAN(settings_of(VQGANSettings, codes=16, embedding=4, width=4)).eval()
     with torch.no_grad():
         vqgan.quantiser.codebook.normal_(0, 0.3)
     save_vqgan(vqgan, folder / "vqgan.pt")

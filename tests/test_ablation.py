@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from lung4d.evaluate.ablation import as_page, fill_table
-from lung4d.evaluate.variants import ABLATION
+from lung4d.evaluate.comparison_tables import ablation, ablation_page
+from lung4d.evaluate.comparisons import ABLATION
 from lung4d.pipeline.configuration import load_yaml
 from running import ROOT, jobs_of, snakemake
 from variant_cases import compare
@@ -62,7 +62,7 @@ def forecasts():
 
 
 def test_differences_are_to_the_own_models_first_decoding_and_paired():
-    table = fill_table(forecasts(), bootstrap=200, seed=1).set_index("row")
+    table = ablation(forecasts(), bootstrap=200, seed=1).set_index("row")
     assert table.index.tolist() == ["own", "linear", "no-drawing"]
     linear = table.loc["linear"]
     assert (linear["patients"], linear["visits"]) == (4, 4)
@@ -77,12 +77,12 @@ def test_differences_are_to_the_own_models_first_decoding_and_paired():
 
 
 def test_the_page_shows_values_and_differences():
-    page = as_page(fill_table(forecasts(), bootstrap=200, seed=1))
+    page = ablation_page(ablation(forecasts(), bootstrap=200, seed=1))
     assert "## Extrapolation, set test: 4 patients, 4 visits" in page and "Interpolation" not in page
     assert "| straight line instead of the ODE | expected | 30.00 | +10.00 [" in page
     assert "| 25.0 | -25.0 [-25.0, -25.0] | 3.00 | +1.00 [+1.00, +1.00] | 0.50 | +0.00 [+0.00, +0.00] |" in page
     assert "noise-free" not in page
-    assert "nothing could be withheld" in as_page(fill_table(forecasts()[:0], bootstrap=200, seed=1))
+    assert "nothing could be withheld" in ablation_page(ablation(forecasts()[:0], bootstrap=200, seed=1))
 
 
 def test_the_script_compares_the_decodings_that_each_model_has(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from defaults import settings_of
 from lung4d.codebook import decoding
 from lung4d.codebook.decoding import decode_codes, frozen_norms, norm_statistics
 from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_used
@@ -116,7 +117,8 @@ def test_codes_are_shown_from_air_to_tissue_the_unused_last():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    model = VQGAN(VQGANSettings(codes=CODES, embedding=4, width=4, compression=R)).eval().requires_grad_(False)
+    model = VQGAN(settings_of(VQGANSettings, codes=CODES, embedding=4, width=4, compression=R))
+    model.eval().requires_grad_(False)
     model.quantiser.codebook.copy_(torch.randn(CODES, 4))
     return model
 

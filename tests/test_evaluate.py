@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from defaults import settings_of
 from lung4d.evaluate import forecasting
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.cohort_change import CohortChange
@@ -63,11 +64,11 @@ def write_nifti(array, path):
 
 def write_models(folder):
     torch.manual_seed(0)
-    vqgan = VQGAN(VQGANSettings(window=WINDOW, codes=16, embedding=4, compression=4, width=4))
+    vqgan = VQGAN(settings_of(VQGANSettings, window=WINDOW, codes=16, embedding=4, compression=4, width=4))
     vqgan.quantiser.load_state_dict({k: torch.randn_like(v) if v.is_floating_point() else v
                                      for k, v in vqgan.quantiser.state_dict().items()})  # fmt: skip
     save_vqgan(vqgan, folder / "vqgan.pt")
-    ode = LatentODE(ODESettings(channels=4, hidden=4))
+    ode = LatentODE(settings_of(ODESettings, channels=4, factor=4, hidden=4))
     torch.nn.init.normal_(ode.decoder[-1].weight, std=0.1)  # it starts at "nothing changes"
     save_ode(ode.settings, [ode.state_dict()], folder / "ode.pt", parameter_hash(vqgan), calibration=NO_CALIBRATION)
     return load_vqgan(folder / "vqgan.pt")

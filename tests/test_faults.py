@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import test_train_vqgan as vqgan
 import torch
 
+from defaults import settings_of
 from lung4d.io.atomic import DamagedFile, write_json
 from lung4d.io.latents import Latents, load_codes, load_latents, save_latents
 from lung4d.io.nifti import read_image, write_image
@@ -124,7 +125,7 @@ def test_a_training_on_a_full_disk_ends_and_goes_on_as_if_nothing_had_been(cohor
 
 
 def small_vqgan(path):
-    save_vqgan(VQGAN(VQGANSettings(codes=16, embedding=4, width=2)), path)
+    save_vqgan(VQGAN(settings_of(VQGANSettings, codes=16, embedding=4, width=2)), path)
 
 
 # Stage and name of a result, how it is written, who reads it, and what the remedy asks for: the file, or the folder.

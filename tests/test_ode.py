@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from defaults import settings_of
 from lung4d.ode import dynamics
 from lung4d.ode.convgru import ConvGRU, ConvGRUCell
 from lung4d.ode.convolution import Conv3d
@@ -349,8 +350,10 @@ def test_gradients_reach_every_weight(variant):
 
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="sideways"):
-        ODESettings(channels=3, direction="sideways")
-    assert ODESettings.of({"channels": 3, "hidden": 7, "epochs": 1}).hidden == 7
+        settings_of(ODESettings, channels=3, factor=4, direction="sideways")
+    assert ODESettings.of({**vars(model().settings), "hidden": 7, "epochs": 1}).hidden == 7
+    with pytest.raises(ValueError, match="train_ode has no factor, hidden, "):
+        ODESettings.of({"channels": 3, "epochs": 1})
 
 
 def test_a_stored_model_comes_back_and_only_for_its_stage_1(tmp_path):

@@ -8,20 +8,23 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from defaults import settings_of
 from lung4d.vqgan.model import VQGAN, VQGANSettings
 from lung4d.vqgan.options import VQGANTraining
 from plain_vqgan import PlainVQGAN, discriminators_turn, generator_turn
 from steps import METHODS, build, count_flops, step
 
-TINY = VQGANSettings(codes=16, embedding=4, width=4)
-SMALL = VQGANTraining(discriminator_channels=4, planes=("axial",))
+TINY = settings_of(VQGANSettings, codes=16, embedding=4, width=4)
+SMALL = settings_of(VQGANTraining, discriminator_channels=4, planes=("axial",))
 
 
 def shapes(module):
     return sorted(tuple(parameter.shape) for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("settings", [VQGANSettings(), TINY, VQGANSettings(width=4, compression=8)])
+@pytest.mark.parametrize(
+    "settings", [settings_of(VQGANSettings), TINY, settings_of(VQGANSettings, width=4, compression=8)]
+)
 def test_it_has_the_parameters_of_ours(settings):
     assert shapes(PlainVQGAN(settings)) == shapes(VQGAN(settings))
 

@@ -9,9 +9,13 @@ from vector_quantize_pytorch import VectorQuantize
 from lung4d.vqgan.quantiser import EPSILON, Quantiser, perplexity
 
 
+def fresh(codes, embedding, mode="ema", decay=0.99, restart_after=100):
+    return Quantiser(codes, embedding, mode, decay, restart_after)
+
+
 def make(codebook, **settings):
     """A quantiser that has its codebook already."""
-    quantiser = Quantiser(*codebook.shape, **settings)
+    quantiser = fresh(*codebook.shape, **settings)
     with torch.no_grad():
         quantiser.codebook.copy_(codebook)
     quantiser.total.copy_(codebook)
@@ -104,7 +108,7 @@ def test_statistics_of_micro_steps_are_applied_once_a_step():
 
 
 def test_evaluation_changes_nothing():
-    quantiser = Quantiser(8, 4).eval()
+    quantiser = fresh(8, 4).eval()
     before = {name: value.clone() for name, value in quantiser.state_dict().items()}
     quantiser(torch.randn(1, 4, 3, 3, 3))
     quantiser.update()
@@ -112,7 +116,7 @@ def test_evaluation_changes_nothing():
 
 
 def test_codebook_comes_from_the_first_batch_and_only_from_it():
-    quantiser = Quantiser(16, 4)
+    quantiser = fresh(16, 4)
     vectors = torch.randn(100, 4)
     quantiser(latent(vectors))
     first = quantiser.codebook.clone()
@@ -123,16 +127,16 @@ def test_codebook_comes_from_the_first_batch_and_only_from_it():
 
 
 def test_a_first_batch_smaller_than_the_codebook_will_do():
-    quantiser = Quantiser(16, 4)
+    quantiser = fresh(16, 4)
     vectors = torch.randn(5, 4)
     quantiser(latent(vectors))
     assert len(quantiser.codebook.unique(dim=0)) == 5
 
 
 def test_a_resumed_codebook_is_not_initialised_again():
-    quantiser = Quantiser(16, 4)
+    quantiser = fresh(16, 4)
     quantiser(torch.randn(1, 4, 5, 5, 5))
-    resumed = Quantiser(16, 4)
+    resumed = fresh(16, 4)
     resumed.load_state_dict(quantiser.state_dict())
     resumed(torch.randn(1, 4, 5, 5, 5))
     assert torch.equal(resumed.codebook, quantiser.codebook)
@@ -197,4 +201,4 @@ def test_perplexity_of_even_and_empty_counts():
 
 def test_an_unknown_mode_is_named():
     with pytest.raises(ValueError, match=r"train_vqgan.quantiser is 'sum'"):
-        Quantiser(4, 4, mode="sum")
+        fresh(4, 4, mode="sum")

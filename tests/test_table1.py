@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from lung4d.evaluate.baselines import BASELINES
-from lung4d.evaluate.comparison import split_method, together
+from lung4d.evaluate.comparison_tables import table1, table1_page
+from lung4d.evaluate.comparisons import LITERAL, TABLE1
 from lung4d.evaluate.forecasting import ORACLES
-from lung4d.evaluate.table1 import as_page, fill_table
-from lung4d.evaluate.variants import LITERAL, TABLE1
+from lung4d.evaluate.variants import split_method, together
 from lung4d.io.tables import read_table
 from lung4d.ode.ensemble import load_ode
 from lung4d.pipeline.configuration import load_yaml, overlaid
@@ -92,7 +92,7 @@ def forecasts(name="test", given_too=False):
 
 
 def test_the_table_holds_means_over_patients_of_their_withheld_visits():
-    table = fill_table(forecasts())
+    table = table1(forecasts())
     assert table["row"].tolist() == ["convgru-skip", "own", "locf"]  # baselines stand below the models
     first = table.iloc[0]
     assert first["extrapolation_lung_mse"] == pytest.approx((0.03 + 0.01) / 2)
@@ -106,14 +106,14 @@ def test_the_table_holds_means_over_patients_of_their_withheld_visits():
 
 
 def test_means_that_count_given_visits_stand_in_columns_of_their_own():
-    plain, both = fill_table(forecasts()), fill_table(forecasts(given_too=True), given_too=True)
+    plain, both = table1(forecasts()), table1(forecasts(given_too=True), given_too=True)
     pd.testing.assert_frame_equal(both[list(plain)], plain)
     assert both.loc[0, "extrapolation_lung_mse_given_too"] == pytest.approx((0.02 + 0.01) / 2)
-    assert "given visits counted too" in as_page(both) and "given visits counted too" not in as_page(plain)
+    assert "given visits counted too" in table1_page(both) and "given visits counted too" not in table1_page(plain)
 
 
 def test_the_page_has_the_papers_numbers_beside_the_test_set_alone():
-    page = as_page(fill_table(pd.concat([forecasts("external"), forecasts()], ignore_index=True)))
+    page = table1_page(table1(pd.concat([forecasts("external"), forecasts()], ignore_index=True)))
     whole = (
         "| ConvGRU, skip connections (the paper's method) | pure | – (0.02) | – (0.469) | – (17.387) | 0.00200 (0.019)"
     )
@@ -122,7 +122,7 @@ def test_the_page_has_the_papers_numbers_beside_the_test_set_alone():
     assert page.index("Set test") < page.index("Set external")
     assert "Interpolation 0 patients, 0 withheld visits; extrapolation 2 patients, 3 withheld visits." in page
     assert "{" not in page.replace("{given_too: true}", "")
-    assert "nothing could be withheld" in as_page(fill_table(forecasts()[:0]))
+    assert "nothing could be withheld" in table1_page(table1(forecasts()[:0]))
 
 
 def test_the_script_scores_every_row_the_own_model_and_all_baselines(tmp_path):

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 import torch
 
+from code_imports import files_of, outside
+from defaults import settings_of
 from lung4d import metrics
 from lung4d.evaluate.autoencoders import score_autoencoder
-from lung4d.evaluate.table3 import ROWS, as_page, fill_table
+from lung4d.evaluate.comparison_tables import table3, table3_page
+from lung4d.evaluate.comparisons import TABLE3
 from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
 from lung4d.pipeline.configuration import load_yaml
@@ -17,7 +20,7 @@ from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan
 from running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
-TABLE = {
+CHANGES = {
     "codes-1024": ({"codes": 1024}, 3.76, 6.84),
     "codes-4096": ({"codes": 4096}, 3.54, 6.64),
     "lr-1e-4": ({"lr": 1e-4}, 4.88, 8.67),
@@ -29,12 +32,23 @@ PAPER_SIZE = "train_vqgan: {codes: 256}\n"  # what the tiny settings lack to be 
 
 def test_each_row_differs_from_the_defaults_in_what_its_name_says():
     section = load_yaml(ROOT / "config/config.yaml")["train_vqgan"]
-    assert [row.name for row in ROWS] == list(TABLE)
-    for row in ROWS:
-        changed, internal, external = TABLE[row.name]
+    assert [row.name for row in TABLE3] == list(CHANGES)
+    for row in TABLE3:
+        changed, internal, external = CHANGES[row.name]
         assert {key: value for key, value in row.settings.items() if section[key] != value} == changed
         assert row.is_own(section) == (not changed)
-        assert (1000 * row.internal, 1000 * row.external) == pytest.approx((internal, external))
+        assert row.paper == {"test": (pytest.approx(internal / 1000),), "external": (pytest.approx(external / 1000),)}
+
+
+def test_what_makes_the_tables_needs_neither_torch_nor_scikit_learn():
+    library = ROOT / "workflow/scripts/lung4d/evaluate"
+    assert not {"torch", "sklearn"} & roots(library / "comparison_tables.py")
+    assert not roots(library / "comparisons.py")
+
+
+def roots(path):
+    """First parts of the names of what must be there to import the module."""
+    return {name.split(".")[0] for name in outside(files_of(path))}
 
 
 def scores(test, external=()):
@@ -49,25 +63,25 @@ def scores(test, external=()):
 
 
 def test_the_table_holds_means_over_scans_of_both_regions_and_sets():
-    table = fill_table({row.name: scores([0.004, 0.006], [0.008]) for row in ROWS}).set_index("row")
+    table = table3({row.name: scores([0.004, 0.006], [0.008]) for row in TABLE3}).set_index("row")
     first = table.loc["codes-1024"]
     assert (first["mse_test_lung"], first["mse_test_whole"]) == pytest.approx((0.005, 0.0025))
     assert (first["mse_external_lung"], first["scans_test"], first["scans_external"]) == (0.008, 2, 1)
-    page = as_page(table.reset_index())
+    page = table3_page(table.reset_index())
     assert "| 256 | 8 | 0.0003 | 2.50 | 5.00 | 6.17 | 4.00 | 8.00 | 11.50 |" in page
     assert "means over scans\n(2 test, 1 external)" in page
 
 
 def test_without_external_patients_their_columns_are_left_out_of_the_page():
-    table = fill_table({row.name: scores([0.004]) for row in ROWS})
+    table = table3({row.name: scores([0.004]) for row in TABLE3})
     assert table["mse_external_whole"].isna().all()
-    assert "external" not in as_page(table) and "| 4.00 | 3.54 |" in as_page(table)
-    assert "means over scans\n(0 test)" in as_page(fill_table({row.name: scores([]) for row in ROWS}))
+    assert "external" not in table3_page(table) and "| 4.00 | 3.54 |" in table3_page(table)
+    assert "means over scans\n(0 test)" in table3_page(table3({row.name: scores([]) for row in TABLE3}))
 
 
 def test_an_autoencoder_is_scored_on_what_it_draws_of_each_volume(tmp_path):
     torch.manual_seed(0)
-    model = VQGAN(VQGANSettings(codes=8, embedding=4, width=4)).eval()
+    model = VQGAN(settings_of(VQGANSettings, codes=8, embedding=4, width=4)).eval()
     generator = np.random.default_rng(0)
     hu = generator.normal(-600, 200, (12, 16, 20)).astype(np.int16)
     lung = np.zeros(hu.shape, np.uint8)
@@ -112,11 +126,11 @@ def test_the_whole_table_with_external_patients(tiny_run, tmp_path):
     assert (table[["scans_test", "scans_external"]] == 1).all(axis=None)
     assert table.filter(like="mse_").notna().all(axis=None)
     assert "| 4096 | 4 | 0.0003 |" in done.stdout + done.stderr
-    for row in ROWS:
+    for row in TABLE3:
         path = results / f"table3/{row.name}/model.pt"
         assert path.exists() == (row.name != "codes-256")
         if path.exists():
             made = load_vqgan(path).settings
-            assert (made.codes, made.compression) == (row.codes, row.compression)
+            assert (made.codes, made.compression) == (row.settings["codes"], row.settings["compression"])
     before = times(results)
     assert not jobs_of(snakemake("--cores", "2", "table3", folder=folder)) and times(results) == before

@@ -10,6 +10,7 @@ import torch
 import yaml
 from earlier_job import beside
 
+from defaults import settings_of
 from lung4d.io.tables import read_table
 from lung4d.ode import training
 from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
@@ -28,14 +29,15 @@ from lung4d.vqgan.model import load_vqgan, parameter_hash
 from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, tensors, write_cohort
 
 LATENTS_ONLY = {"features": False, "maps": 0}
-OPTIONS = {"members": 1, "lr": 3e-3, "lr_decay": 0.0, "betas": (0.5, 0.9), "epochs": 2, "validate_every": 3}
+OPTIONS = {
+    "members": 1, "lr": 3e-3, "lr_decay": 0.0, "betas": (0.5, 0.9), "epochs": 2, "crop": None, "validate_every": 3
+}  # fmt: skip
 
 
 def start(folder, patients, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
-    made = ODESettings(**{"channels": 3, "factor": FACTOR, "hidden": 4, **settings})
-    return training.start_training(
-        made, ODETraining(**{**OPTIONS, **changes}), patients, torch.device("cpu"), folder / "history.parquet"
-    )
+    made = settings_of(ODESettings, **{"channels": 3, "factor": FACTOR, "hidden": 4, **settings})
+    options = settings_of(ODETraining, **{**OPTIONS, **changes})
+    return training.start_training(made, options, patients, torch.device("cpu"), folder / "history.parquet")
 
 
 def train(folder, patients, settings=LATENTS_ONLY, **changes) -> training.EnsembleTraining:
@@ -97,7 +99,7 @@ def test_spread_of_the_latents_in_the_lung():
 
 def test_samples_follow_from_their_number_and_visit_every_patient_once_an_epoch():
     patients = drifting(4)
-    options = ODETraining(crop=(4, 6, 6))
+    options = settings_of(ODETraining, crop=(4, 6, 6))
     one, other = (Samples(patients, options, seed=7) for _ in range(2))
     assert sorted(one.draw(number).subject for number in range(4)) == ["000", "001", "002", "003"]
     late, again = one.draw(13), other.draw(13)
@@ -243,7 +245,7 @@ def test_without_val_patients_train_patients_choose_and_the_log_says_so(tmp_path
 
 def test_options_that_cannot_be_meant_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"train_ode\.members is 0"):
-        ODETraining(members=0)
+        settings_of(ODETraining, members=0)
     with pytest.raises(ValueError, match=r"train_ode\.crop is \[5, 6, 6\]; give multiples of 2"):
         start(tmp_path, drifting(2), crop=(5, 6, 6))
 

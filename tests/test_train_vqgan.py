@@ -20,6 +20,7 @@ import pytest
 import torch
 from earlier_job import beside
 
+from defaults import defaults, settings_of
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.io.latents import load_latents
 from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
@@ -37,7 +38,7 @@ from lung4d.vqgan.model import VQGANSettings, load_vqgan
 from lung4d.vqgan.options import VQGANTraining
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = VQGANSettings(codes=16, embedding=4, width=2, restart_after=2)
+SETTINGS = settings_of(VQGANSettings, codes=16, embedding=4, width=2, restart_after=2)
 OPTIONS = {
     "accumulation": 2, "steps": 8, "gan_start": 4, "crop": (8, 8, 8), "fine_tune_steps": 2, "save_every": 3,
     "validate_every": 2, "perceptual": "none", "discriminator_channels": 2,
@@ -77,7 +78,7 @@ def scans_of(cohort):
 
 
 def start(folder, cohort, **changes):
-    options = VQGANTraining(**{**OPTIONS, **changes})
+    options = settings_of(VQGANTraining, **{**OPTIONS, **changes})
     return running.start_run(SETTINGS, options, scans_of(cohort), torch.device("cpu"), folder / "history.parquet")
 
 
@@ -209,7 +210,7 @@ def test_last_steps_see_whole_volumes(cohort, tmp_path):
 
 
 def test_total_loss_is_equation_5_with_the_commitment_once():
-    options = VQGANTraining(commitment=0.25, feature_matching_weight=0.5)
+    options = settings_of(VQGANTraining, commitment=0.25, feature_matching_weight=0.5)
     names = ["reconstruction", "commitment", "codebook", "perceptual", "gan_generator", "feature_matching"]
     terms = {name: torch.tensor(10.0**place) for place, name in enumerate(names)}
     expected = 4 * 1 + 0.25 * 10 + 100 + 4 * 1000 + 1 * 10000 + 0.5 * 100000
@@ -222,14 +223,14 @@ def test_total_loss_is_equation_5_with_the_commitment_once():
 )
 def test_options_that_cannot_be_meant_are_named(key, value):
     with pytest.raises(ValueError, match=f"train_vqgan.{key}"):
-        VQGANTraining.of({key: value})
+        settings_of(VQGANTraining, **{key: value})
 
 
 def test_the_learning_rate_falls_to_zero_at_the_end(cohort, tmp_path):
-    options = VQGANTraining(lr=1e-3, steps=100, lr_decay=0.2)
+    options = settings_of(VQGANTraining, lr=1e-3, steps=100, lr_decay=0.2)
     assert [options.lr_at(step) for step in (0, 80)] == [1e-3, 1e-3]
     assert options.lr_at(90) == pytest.approx(5e-4) and options.lr_at(99) == pytest.approx(5e-5)
-    assert VQGANTraining(lr=1e-3, steps=100, lr_decay=0).lr_at(99) == 1e-3
+    assert settings_of(VQGANTraining, lr=1e-3, steps=100, lr_decay=0).lr_at(99) == 1e-3
     run = start(tmp_path, cohort, lr=1e-3, steps=8, lr_decay=0.5)
     run.step = 6
     step.train_step(run, VolumeSamples(scans_of(cohort)[:4], SETTINGS.window, 1, True, run.options.crop))
@@ -252,7 +253,7 @@ def test_the_learning_rate_falls_to_zero_at_the_end(cohort, tmp_path):
 )
 def test_a_step_is_planned_for_the_memory_there_is(options, found, caplog):
     caplog.set_level("INFO")
-    assert plan_memory(VQGANTraining(**options), (96, 256, 256), 16, torch.device("cpu")) == found
+    assert plan_memory(settings_of(VQGANTraining, **options), (96, 256, 256), 16, torch.device("cpu")) == found
     assert ("may not fit" in caplog.text) == (options.get("fits") == "8GB")
     assert "a step on 96 x 256 x 256 voxels" in caplog.text
 
@@ -389,10 +390,9 @@ def test_a_finished_training_gives_its_outputs_again(cohort, tmp_path, uninterru
 # Scripts
 
 PARAMS = {
-    "seed": 1, "window": [-1000, 500], "codes": 16, "embedding": 4, "compression": 4, "width": 2, "quantiser": "ema",
-    "decay": 0.99, "commitment": 0.25, "restart_after": 2, "perceptual": "efficientnet", "discriminator_channels": 2,
-    "lr": 1e-3, "betas": [0.5, 0.9], "batch": 2, "accumulation": 1, "steps": 6, "gan_start": 3,
-    "crop": [8, 8, 8], "fine_tune_steps": 1, "save_every": 2, "validate_every": 3, "version": None, "code": "x",
+    **defaults("train_vqgan"), "codes": 16, "embedding": 4, "width": 2, "restart_after": 2, "discriminator_channels": 2,
+    "lr": 1e-3, "batch": 2, "accumulation": 1, "steps": 6, "gan_start": 3, "crop": [8, 8, 8], "fine_tune_steps": 1,
+    "save_every": 2, "validate_every": 3, "code": "x",
 }  # fmt: skip
 
 

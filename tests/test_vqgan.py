@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from defaults import defaults, settings_of
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
 from lung4d.vqgan.layers import NormSiLU, replicate
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
@@ -13,7 +14,7 @@ from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash,
 from lung4d.vqgan.networks import Conv, UpConv, norm_groups
 from lung4d.vqgan.perceptual import Perceptual, VGGFeatures, load_perceptual
 
-TINY = VQGANSettings(codes=16, embedding=4, width=2)
+TINY = settings_of(VQGANSettings, codes=16, embedding=4, width=2)
 
 
 def parameters(module):
@@ -21,12 +22,12 @@ def parameters(module):
 
 
 def test_generator_has_the_number_of_parameters_of_the_method():
-    assert parameters(VQGAN(VQGANSettings())) == 1_392_113
-    assert parameters(VQGAN(VQGANSettings(quantiser="gradient"))) == 1_392_113 + 256 * 16
+    assert parameters(VQGAN(settings_of(VQGANSettings))) == 1_392_113
+    assert parameters(VQGAN(settings_of(VQGANSettings, quantiser="gradient"))) == 1_392_113 + 256 * 16
 
 
 def test_layer_sizes_are_those_of_the_table():
-    model = VQGAN(VQGANSettings())
+    model = VQGAN(settings_of(VQGANSettings))
     channels = [layer.out_channels for layer in model.encoder.layers if hasattr(layer, "out_channels")]
     assert channels == [16, 32, 64, 16]
     channels = [layer.out_channels for layer in model.decoder.layers if hasattr(layer, "out_channels")]
@@ -38,7 +39,7 @@ def test_layer_sizes_are_those_of_the_table():
 @pytest.mark.parametrize("compression", [2, 4, 8])
 @pytest.mark.parametrize("width", [1, 2, 3, 12])
 def test_every_width_and_compression_builds_and_returns_to_its_shape(width, compression):
-    model = VQGAN(VQGANSettings(codes=8, embedding=3, width=width, compression=compression)).eval()
+    model = VQGAN(settings_of(VQGANSettings, codes=8, embedding=3, width=width, compression=compression)).eval()
     x = torch.zeros(2, 1, 16, 8, 24)
     z = model.encode(x)
     assert z.shape == (2, 3, 16 // compression, 8 // compression, 24 // compression)
@@ -48,7 +49,7 @@ def test_every_width_and_compression_builds_and_returns_to_its_shape(width, comp
 
 
 def test_compression_8_adds_one_level():
-    four, eight = VQGAN(VQGANSettings(width=4)), VQGAN(VQGANSettings(width=4, compression=8))
+    four, eight = VQGAN(settings_of(VQGANSettings, width=4)), VQGAN(settings_of(VQGANSettings, width=4, compression=8))
     assert len(eight.encoder.layers) == len(four.encoder.layers) + 2
     assert len(eight.decoder.layers) == len(four.decoder.layers) + 3
 
@@ -57,7 +58,7 @@ def test_sizes_and_compressions_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="multiples of 4"):
         VQGAN(TINY).encode(torch.zeros(1, 1, 10, 8, 8))
     with pytest.raises(ValueError, match=r"train_vqgan.compression is 6"):
-        VQGAN(VQGANSettings(compression=6))
+        VQGAN(settings_of(VQGANSettings, compression=6))
 
 
 @pytest.mark.parametrize("channels, groups", [(1, 1), (6, 6), (32, 32), (48, 24), (64, 32), (80, 20)])
@@ -92,7 +93,7 @@ def test_a_latent_position_sees_voxels_around_its_own_block_only():
     Going down: the block of E4 sees +-2 positions, E3 [2p-1, 2p+2], the block of E2 +-2, E1 [2p-1, 2p+2], E0 +-1.
     """
     torch.manual_seed(0)
-    encoder = VQGAN(VQGANSettings(codes=8, embedding=4, width=2)).double().encoder
+    encoder = VQGAN(settings_of(VQGANSettings, codes=8, embedding=4, width=2)).double().encoder
     for module in encoder.modules():
         if isinstance(module, NormSiLU):
             module.forward = F.silu
@@ -132,9 +133,9 @@ def test_parameter_hash_sees_weights_and_codebook():
 
 
 def test_settings_take_their_own_keys_only():
-    assert VQGANSettings.of({"width": 4, "steps": 7, "window": [-900, 400]}) == VQGANSettings(
-        width=4, window=(-900, 400)
-    )
+    made = VQGANSettings.of({**defaults("train_vqgan"), "width": 4, "steps": 7, "window": [-900, 400]})
+    assert (made.width, made.window, made.codes) == (4, (-900, 400), 256)
+    assert not hasattr(made, "steps")
 
 
 def test_embed_and_decode_of_codes_is_the_reconstruction():

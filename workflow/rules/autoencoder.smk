@@ -1,6 +1,6 @@
 # A closer look at the autoencoder: its codes one by one, and on demand the rows of the paper's Table 3.
 # Needs: results/train_vqgan, extract_latents, resample and split. Leaves: results/codebook, results/table3.
-from lung4d.evaluate.table3 import ROWS
+from lung4d.evaluate.comparisons import TABLE3
 
 
 rule codebook:
@@ -37,7 +37,7 @@ rule codebook:
 
 # The rows of Table 3: the run's own `train_vqgan` with a row's settings. The row that has the run's own settings
 # is the run's own model.
-ROWS_OF_TABLE3 = {row.name: stage_params("train_vqgan", **row.settings) for row in ROWS}
+ROWS_OF_TABLE3 = params_of_rows(TABLE3, "train_vqgan")
 
 
 use rule train_vqgan as table3_train with:
@@ -59,14 +59,7 @@ use rule train_vqgan as table3_train with:
 rule table3:
     input:
         split="results/split/split.tsv",
-        models=[
-            (
-                "results/train_vqgan/model.pt"
-                if row.is_own(config["train_vqgan"])
-                else f"results/table3/{row.name}/model.pt"
-            )
-            for row in ROWS
-        ],
+        models=models_of_rows(TABLE3, "train_vqgan", "table3"),
     output:
         table="results/table3/table3.tsv",
         page="results/table3/table3.md",

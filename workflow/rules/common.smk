@@ -132,10 +132,15 @@ def of_row(rows, key):
     return value
 
 
-def variant_models(rows, folder):
-    """The disease models of rows of lung4d.evaluate.variants; a row with the run's own settings is the run's own model and is not trained again."""
+def params_of_rows(rows, stage):
+    """By name of the rows (lung4d.evaluate.comparisons), the stage's parameters with what the row changes."""
+    return {row.name: stage_params(stage, **row.settings) for row in rows}
+
+
+def models_of_rows(rows, stage, folder):
+    """The rows' models; a row with the run's own settings is the run's own model and is not trained again."""
     return [
-        "results/train_ode/model.pt" if row.is_own(config["train_ode"]) else f"results/{folder}/{row.name}/model.pt"
+        f"results/{stage}/model.pt" if row.is_own(config[stage]) else f"results/{folder}/{row.name}/model.pt"
         for row in rows
     ]
 

@@ -1,10 +1,10 @@
 # Other disease models, on demand: the rows of the paper's Table 1, and ablations of the run's own settings.
 # Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, results/ablation.
-from lung4d.evaluate.variants import ABLATION, TABLE1
+from lung4d.evaluate.comparisons import ABLATION, TABLE1
 
 # The run's own `train_ode` with a row's settings.
-ROWS_OF_TABLE1 = {row.name: stage_params("train_ode", **row.settings) for row in TABLE1}
-ROWS_OF_ABLATION = {row.name: stage_params("train_ode", **row.settings) for row in ABLATION}
+ROWS_OF_TABLE1 = params_of_rows(TABLE1, "train_ode")
+ROWS_OF_ABLATION = params_of_rows(ABLATION, "train_ode")
 
 # What the models are scored on.
 WITHHELD = {
@@ -34,7 +34,7 @@ use rule train_ode as table1_train with:
 rule table1:
     input:
         **WITHHELD,
-        models=variant_models(TABLE1, "table1"),
+        models=models_of_rows(TABLE1, "train_ode", "table1"),
     output:
         table="results/table1/table1.tsv",
         page="results/table1/table1.md",
@@ -70,7 +70,7 @@ use rule train_ode as ablation_train with:
 rule ablation:
     input:
         **WITHHELD,
-        models=variant_models(ABLATION, "ablation"),
+        models=models_of_rows(ABLATION, "train_ode", "ablation"),
     output:
         table="results/ablation/ablation.tsv",
         page="results/ablation/ablation.md",

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from lung4d.evaluate.baselines import BASELINES
-from lung4d.metrics import Interval, paired_bootstraps, ratio_bootstrap
+from lung4d.evaluate.paired import ABSOLUTE, by_patient, each_minus
+from lung4d.metrics import Interval, ratio_bootstrap
 
 REFERENCES = {"locf": "locf", "blurred": "locf_blurred", "cohort": "cohort_mean_change_smoothed"}
 HORIZONS = {"all": (-np.inf, np.inf), "<1": (-np.inf, 1.0), "1-2": (1.0, 2.0), ">2": (2.0, np.inf)}  # [low, high)
 PACES = ("slow", "middle", "fast")
-# Signed in forecast.tsv, their size counts here.
-ABSOLUTE = ["density_error_hu", "high_attenuation_error", "extent_error", "extent_error_noisefree"]
 CORRELATIONS = ["change_correlation", "change_correlation_noisefree"]
 MEASURES = ["mse", "psnr", "ssim", "nrmse", "mse_lowpass", *ABSOLUTE, *CORRELATIONS, "mse_noisefree"]
 SKILLS = {"skill": "mse_lowpass", "skill_noisefree": "mse_lowpass_noisefree"}
@@ -83,7 +82,7 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
     rows = []
     for measure in (measure for measure in MEASURES if measure in known):
         patients = known[measure]
-        against = {name: _each_minus(patients, method, bootstrap, seed) for name, method in REFERENCES.items()}
+        against = {name: each_minus(patients, method, bootstrap, seed) for name, method in REFERENCES.items()}
         for method in methods:
             row = {"method": method, "measure": measure, "patients": len(patients), "targets": targets}
             row["mean"] = patients[method].mean()
@@ -111,28 +110,9 @@ def _differences(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[s
         for measure, patients in by_patient(chosen, COMPARED).items()
         for reference in BASELINES
         if reference in patients
-        for method, interval in _each_minus(patients, reference, bootstrap, seed).items()
+        for method, interval in each_minus(patients, reference, bootstrap, seed).items()
         if method != reference
     ]
-
-
-def _each_minus(patients: pd.DataFrame, reference: str, bootstrap: int, seed: int) -> dict[str, Interval]:
-    with np.errstate(invalid="ignore"):  # infinite PSNR of a perfect forecast
-        differences = patients.to_numpy() - patients[[reference]].to_numpy()
-    return dict(zip(patients.columns, paired_bootstraps(differences, bootstrap, seed), strict=True))
-
-
-def by_patient(chosen: pd.DataFrame, measures: list[str]) -> dict[str, pd.DataFrame]:
-    """By measure, the mean over a patient's targets: one row a patient, one column a method.
-
-    Patients without the measure are left out, and measures that nobody has.
-    """
-    measures = list(dict.fromkeys(measures))
-    values = chosen[["subject", "method"]].join(chosen[measures])
-    values[ABSOLUTE] = chosen[ABSOLUTE].abs()
-    means = values.groupby(["subject", "method"])[measures].mean()
-    found = {measure: means[measure].unstack().dropna() for measure in measures if means[measure].notna().any()}
-    return {measure: patients for measure, patients in found.items() if len(patients)}
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

@@ -1,105 +1,90 @@
-"""Variants of the disease model: the rows of the paper's Table 1, and ablations of the run's own settings."""
+"""Disease models of different settings on the same withheld visits, beside every baseline, which is computed once."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-OWN = "own"  # the name of the run's own model beside the rows
+import pandas as pd
+import torch
+
+from lung4d import logs
+from lung4d.evaluate.comparisons import OWN, SCORED_SETS
+from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
+from lung4d.evaluate.forecasting import Forecaster, ScoredPatient, forecast_table, score_patient
+from lung4d.evaluate.scoring import Scorer
+from lung4d.evaluate.truth import noisefree_of, truth_files
+from lung4d.evaluate.tuning import fit_baselines
+from lung4d.ode.ensemble import Ensemble, load_ode
+from lung4d.visits.patient import PatientVisits
+from lung4d.vqgan.model import VQGAN, load_vqgan, parameter_hash
 
 
 @dataclass(frozen=True)
-class Row:
-    """A variant: what it sets in the run's own `train_ode` section.
+class ScoredModel:
+    """A model, and the decodings that are scored: nearly all time on a CPU goes into decoding."""
 
-    paper: Table 1's MSE, SSIM and PSNR by task, None where the paper has no such row.
+    ode: Ensemble
+    decodings: Sequence[str]
+
+
+def together(forecasters: Mapping[str, Forecaster]) -> Forecaster:
+    """One function of several; what `name` forecasts stands under "name, decoding"."""
+
+    def forecast(given, years, mix):
+        return {
+            f"{name}, {decoding}": volumes
+            for name, one in forecasters.items()
+            for decoding, volumes in one(given, years, mix).items()
+        }
+
+    return forecast
+
+
+def load_variants(
+    paths: Mapping[str, str | Path], vqgan: str | Path, device: torch.device
+) -> tuple[VQGAN, dict[str, Ensemble]]:
+    """The autoencoder of the file `vqgan`, and the models by name; raises ValueError for one of another autoencoder."""
+    autoencoder = load_vqgan(vqgan, device)
+    stage_1 = parameter_hash(autoencoder)
+    return autoencoder, {name: load_ode(path, device, stage_1) for name, path in paths.items()}
+
+
+def score_variants(
+    models: Mapping[str, ScoredModel],
+    vqgan: VQGAN,
+    patients: Sequence[PatientVisits],
+    params: Any,
+    truths: Iterable[str | Path] = (),
+    given_too: bool = False,
+) -> pd.DataFrame:
+    """forecast.tsv of the models by name and of all baselines, on the patients of SCORED_SETS with three visits.
+
+    The baselines are fitted as for the model `OWN` alone. params: has the keys of the section `evaluate` as attributes.
+    truths: folders of a simulated cohort's truth, if any. given_too: the given visits are scored too. The column
+    `method` is split into `row` and `decoding`, see `split_method`.
     """
-
-    name: str
-    title: str
-    settings: Mapping[str, Any]
-    paper: Mapping[str, tuple[float, float, float]] | None = None
-
-    def is_own(self, section: Mapping[str, Any]) -> bool:
-        """Whether a `train_ode` section has this row's settings already, so that its model is the row's."""
-        return all(section.get(key) == value for key, value in self.settings.items())
-
-
-# Stage 2 as the paper literally has it: config/paper.yaml, and our defaults where the paper is what they say. Size of
-# the hidden state and epochs are the run's own.
-LITERAL = {
-    "members": 1,
-    "features": False,
-    "maps": 0,
-    "direction": "backward",
-    "time_gap": False,
-    "time_in_dynamics": False,
-    "encoder": "convgru",
-    "dynamics": "ode",
-    "decoder": "pairwise",
-    "pairwise_interval": 0.5,
-    "latents": "quantised",
-    "lr": 2.0e-4,
-    "lr_decay": 0,
-    "betas": [0.5, 0.9],
-    "gradient_clip": None,
-    "accumulation": 1,
-    "crop": None,
-    "given": "all",
-    "hide_visits": 0.0,
-    "latent_weight": 1.0,
-    "select": "training_loss",
-}
+    window = vqgan.settings.window
+    own = forecaster_of(CachedDecoder(vqgan), models[OWN].ode, ("pure", "residual"))
+    fitted = fit_baselines(patients, own, params.blur_sigmas, params.slope_sigmas, params.seed)
+    remembering, ruler = CachedDecoder(vqgan), Scorer(window, params.low_pass)
+    forecast = together({name: forecaster_of(remembering, one.ode, one.decodings) for name, one in models.items()})
+    noisefree, decode = truth_files(truths, "noisefree_ct"), decoder_of(remembering)
+    held_out = [one for one in patients if one.split in SCORED_SETS and len(one) > 2]
+    rows = []
+    for patient in logs.progress(held_out, len(held_out), "held-out patients"):
+        visits, true = patient.fresh(), noisefree_of(patient, noisefree)
+        scored_as = ScoredPatient(patient.subject, patient.set, float("nan"))  # nothing here is told by pace
+        rows += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true, given_too)
+    table = forecast_table(rows)
+    table[["row", "decoding"]] = pd.DataFrame(
+        list(map(split_method, table["method"])), columns=["row", "decoding"], index=table.index, dtype=str
+    )
+    return table
 
 
-def _of_paper(
-    name: str,
-    title: str,
-    interpolation: tuple[float, float, float],
-    extrapolation: tuple[float, float, float],
-    **changes: Any,
-) -> Row:
-    return Row(name, title, LITERAL | changes, {"interpolation": interpolation, "extrapolation": extrapolation})
-
-
-TABLE1 = (
-    _of_paper(
-        "convgru",
-        "ConvGRU, no skip connections",
-        (0.018, 0.500, 17.913),
-        (0.023, 0.472, 16.974),
-        decoder="direct",
-    ),
-    _of_paper(
-        "convgru-skip",
-        "ConvGRU, skip connections (the paper's method)",
-        (0.020, 0.469, 17.387),
-        (0.019, 0.489, 17.816),
-    ),
-    _of_paper(
-        "ode-convgru-skip",
-        "ODE-ConvGRU, skip connections",
-        (0.018, 0.508, 17.900),
-        (0.026, 0.440, 16.913),
-        encoder="ode_convgru",
-    ),
-    _of_paper(
-        "masked-inputs",
-        "ConvGRU, skip connections, masked inputs",
-        (0.035, 0.343, 15.366),
-        (0.036, 0.340, 15.240),
-        hide_visits=0.5,  # the paper gives no rate
-    ),
-)
-
-ABLATION = (
-    Row("no-features", "without plain numbers of the scans", {"features": False}),
-    Row("no-drawing", "without drawing at the scan's resolution", {"maps": 0}),
-    Row("no-latent-loss", "without the paper's two losses", {"latent_weight": 0}),
-    Row("no-low-pass-loss", "without the low-passed loss", {"low_pass_weight": 0}),
-    Row("backward", "encoder runs backward to the baseline", {"direction": "backward"}),
-    Row("no-time-gap", "without the years between visits", {"time_gap": False}),
-    Row("linear", "straight line instead of the ODE", {"dynamics": "linear"}),
-    Row("ode-convgru", "ODE-ConvGRU as the encoder", {"encoder": "ode_convgru"}),
-    Row("quantised", "quantised latents", {"latents": "quantised"}),
-    Row("one-member", "one model instead of several", {"members": 1}),
-)
+def split_method(method: str) -> tuple[str, str]:
+    """Name and decoding of a model ("model (own, pure)"); a baseline's own name and no decoding."""
+    found = re.fullmatch(r"model \((.+), (\w+)\)", method)
+    return (found[1], found[2]) if found else (method, "")

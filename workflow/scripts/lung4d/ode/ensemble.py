@@ -20,6 +20,9 @@ from lung4d.ode.observed import ObservedVisits
 from lung4d.training.checkpoints import save_whole
 from lung4d.visits.times import Years
 
+# What settings in model files lack that were written before stage 2 drew scans, and what those models were.
+FILLED_IN = {"factor": 4, "features": False, "maps": 0, "encoder": "convgru", "dynamics": "ode"}
+
 
 class Ensemble(nn.Module):
     """`members`: models with the same settings."""
@@ -85,9 +88,10 @@ def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: s
     """A trained ensemble, in eval mode and frozen. Raises ValueError where it belongs to another stage 1."""
     with reading(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
+        settings = ODESettings.of(FILLED_IN | state["settings"])
     if vqgan_hash is not None and state["vqgan_hash"] != vqgan_hash:
         raise ValueError(f"{Path(path).name} was trained on the latents of another 3D-VQ-GAN; train stage 2 again")
-    return as_ensemble(ODESettings.of(state["settings"]), state["members"], device)
+    return as_ensemble(settings, state["members"], device)
 
 
 def load_calibration(path: str | Path) -> dict[str, Any]:

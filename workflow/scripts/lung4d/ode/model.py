@@ -49,23 +49,23 @@ class ODESettings(SettingsSection):
     }
 
     channels: int
-    factor: int = 4
-    hidden: int = 32
-    features: bool = True
-    maps: int = 8
-    direction: str = "forward"
-    time_gap: bool = True
-    time_in_dynamics: bool = False
-    encoder: str = "convgru"
-    dynamics: str = "ode"
-    decoder: str = "telescoping"
-    pairwise_interval: float = 0.5
-    solver: str = "dopri5"
-    rtol: float = 1e-3
-    atol: float = 1e-4
-    solver_step: float = 0.1
-    years_scale: float = 5.0
-    latents: str = "continuous"
+    factor: int
+    hidden: int
+    features: bool
+    maps: int
+    direction: str
+    time_gap: bool
+    time_in_dynamics: bool
+    encoder: str
+    dynamics: str
+    decoder: str
+    pairwise_interval: float
+    solver: str
+    rtol: float
+    atol: float
+    solver_step: float
+    years_scale: float
+    latents: str
 
     def __post_init__(self):
         super().__post_init__()

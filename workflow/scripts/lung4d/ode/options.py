@@ -19,25 +19,25 @@ class ODETraining(SettingsSection):
     }
     COUNTS: ClassVar = ("members", "epochs", "accumulation", "save_every", "validate_every")
 
-    seed: int = 1
-    members: int = 3
-    lr: float = 2e-4
-    lr_decay: float = 0.5
-    betas: tuple[float, float] = (0.9, 0.99)
-    gradient_clip: float | None = 1.0
-    epochs: int = 100
-    accumulation: int = 1
-    crop: tuple[int, int, int] | None = None
-    given: str = "random"
-    hide_visits: float = 0.0
-    latent_weight: float = 0.2
-    image_weight: float = 1.0
-    low_pass_weight: float = 0.5
-    precision: str = "auto"
-    select: str = "held_out"
-    save_every: int = 250
-    validate_every: int = 500
-    tensorboard: bool = False
+    seed: int
+    members: int
+    lr: float
+    lr_decay: float
+    betas: tuple[float, float]
+    gradient_clip: float | None
+    epochs: int
+    accumulation: int
+    crop: tuple[int, int, int] | None
+    given: str
+    hide_visits: float
+    latent_weight: float
+    image_weight: float
+    low_pass_weight: float
+    precision: str
+    select: str
+    save_every: int
+    validate_every: int
+    tensorboard: bool
 
     def steps(self, patients: int) -> int:
         """Optimiser steps of a member that trains on so many patients."""

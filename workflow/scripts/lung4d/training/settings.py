@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 class SettingsSection:
     """Base of frozen dataclasses whose fields are keys of one section of the configuration.
 
-    SECTION: its name; CHOICES: the values that a key may have; COUNTS: keys that must be 1 or more. Raises ValueError,
-    naming the key, for other values.
+    Defaults stand in config/config.yaml alone. SECTION: the section's name; CHOICES: the values that a key may have;
+    COUNTS: keys that must be 1 or more. Raises ValueError, naming the key, for other values.
     """
 
     SECTION: ClassVar[str]
@@ -27,6 +27,11 @@ class SettingsSection:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """The fields among `values`, which may hold other keys too; lists become tuples."""
-        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        """The fields among `values`, which may hold other keys too; lists become tuples.
+
+        Raises ValueError, naming them, for fields without a value.
+        """
+        if absent := [field.name for field in fields(cls) if field.name not in values]:
+            raise ValueError(f"{cls.SECTION} has no {', '.join(absent)}")
+        own = {field.name: values[field.name] for field in fields(cls)}
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in own.items()})

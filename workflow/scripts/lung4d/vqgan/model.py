@@ -26,14 +26,14 @@ class VQGANSettings(SettingsSection):
 
     SECTION: ClassVar[str] = "train_vqgan"
 
-    window: tuple[float, float] = (-1000, 500)
-    codes: int = 256
-    embedding: int = 16
-    compression: int = 4
-    width: int = 16
-    quantiser: str = "ema"
-    decay: float = 0.99
-    restart_after: int = 100
+    window: tuple[float, float]
+    codes: int
+    embedding: int
+    compression: int
+    width: int
+    quantiser: str
+    decay: float
+    restart_after: int
 
 
 class VQGAN(nn.Module):

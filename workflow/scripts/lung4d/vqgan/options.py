@@ -26,40 +26,40 @@ class VQGANTraining(SettingsSection):
     }
     COUNTS: ClassVar = ("batch", "accumulation", "steps", "save_every", "validate_every", "slices")
 
-    seed: int = 1
-    commitment: float = 0.25
-    reconstruction_weight: float = 4.0
-    perceptual_weight: float = 4.0
-    gan_weight: float = 1.0
-    gan_loss: str = "hinge"
-    feature_matching_weight: float = 0.0
-    perceptual: str = "efficientnet"
-    perceptual_weights: str | None = None
-    perceptual_sha256: str | None = None
-    planes: tuple[str, ...] = tuple(PLANES)
-    slices: int = 1
-    discriminator_channels: int = 64
-    discriminator_norm: str = "group"
-    lr: float = 3e-4
-    lr_decay: float = 0.2
-    betas: tuple[float, float] = (0.5, 0.9)
-    gradient_clip: float | None = 1.0
-    batch: int = 1
-    accumulation: int = 6
-    steps: int = 20000
-    gan_start: int = 10000
-    crop: tuple[int, int, int] | None = None
-    fine_tune_steps: int = 0
-    flips: bool = True
-    fits: str | None = None
-    precision: str = "auto"
-    checkpointing: bool | str = "auto"
-    compile: bool = False
-    deterministic: bool = False
-    select: str = "held_out"
-    save_every: int = 250
-    validate_every: int = 250
-    tensorboard: bool = False
+    seed: int
+    commitment: float
+    reconstruction_weight: float
+    perceptual_weight: float
+    gan_weight: float
+    gan_loss: str
+    feature_matching_weight: float
+    perceptual: str
+    perceptual_weights: str | None
+    perceptual_sha256: str | None
+    planes: tuple[str, ...]
+    slices: int
+    discriminator_channels: int
+    discriminator_norm: str
+    lr: float
+    lr_decay: float
+    betas: tuple[float, float]
+    gradient_clip: float | None
+    batch: int
+    accumulation: int
+    steps: int
+    gan_start: int
+    crop: tuple[int, int, int] | None
+    fine_tune_steps: int
+    flips: bool
+    fits: str | None
+    precision: str
+    checkpointing: bool | str
+    compile: bool
+    deterministic: bool
+    select: str
+    save_every: int
+    validate_every: int
+    tensorboard: bool
 
     def __post_init__(self):
         super().__post_init__()

@@ -41,7 +41,7 @@ class Quantiser(nn.Module):
     applies them, once per optimiser step however many micro-steps there were. `mode` is "ema" or "gradient".
     """
 
-    def __init__(self, codes: int, embedding: int, mode: str = "ema", decay: float = 0.99, restart_after: int = 100):
+    def __init__(self, codes: int, embedding: int, mode: str, decay: float, restart_after: int):
         super().__init__()
         if mode not in ("ema", "gradient"):
             raise ValueError(f"train_vqgan.quantiser is '{mode}'; give 'ema' or 'gradient'")
