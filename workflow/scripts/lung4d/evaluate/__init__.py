@@ -1,5 +1,6 @@
 """The judge: how well scans are reconstructed and withheld visits forecast, beside methods that need no model.
 
+methods       the one list of forecasting methods, and the words for what they are held against
 visits        one patient at a time, from the preprocessed files
 times         the visit a forecast starts from, and straight lines in time
 smoothing     blurs that stay inside the lung
@@ -17,6 +18,8 @@ summary       means over patients, and paired differences to other methods with 
 coverage      how often the bands around forecasts hold what was seen
 comparison    several models side by side
 change_signal how hard a cohort is, and what a set without change tells
-findings      all of it in sentences, for the report
+findings      verdicts and claims from all of these tables
+records       what is found, as plain values
+wording       the same in sentences
 truth         masks, displacement fields, scans and extents of a simulated cohort's truth
 """

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from lung4d.evaluate.methods import sets_in_order
 from lung4d.evaluate.summary import by_patient
 from lung4d.evaluate.variants import ABLATION, OWN
 from lung4d.metrics import Interval, paired_bootstraps, ratio_bootstrap
@@ -66,7 +67,7 @@ def _columns(measure: str, value: float, difference: Interval) -> dict[str, floa
 
 def as_page(table: pd.DataFrame) -> str:
     """The table as Markdown, a part per set and task."""
-    names = sorted(table["set"].unique(), key=_test_first)
+    names = sets_in_order(table["set"].unique())
     parts = [
         f"## {task.capitalize()}, set {name}: {part['patients'].iloc[0]} patients, {part['visits'].iloc[0]} visits\n\n"
         f"{_as_markdown(part)}\n"
@@ -75,10 +76,6 @@ def as_page(table: pd.DataFrame) -> str:
         if len(part := table[(table["set"] == name) & (table["task"] == task)])
     ]
     return PAGE.format(tables="\n".join(parts or ["No patient has three usable visits: nothing could be withheld.\n"]))
-
-
-def _test_first(name: str) -> tuple[bool, str]:
-    return name != "test", name
 
 
 def _as_markdown(part: pd.DataFrame) -> str:

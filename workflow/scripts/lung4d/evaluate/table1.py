@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from lung4d.evaluate.methods import sets_in_order
 from lung4d.evaluate.variants import OWN, TABLE1
 
 TASKS = ("interpolation", "extrapolation")
@@ -73,15 +74,12 @@ def as_page(table: pd.DataFrame) -> str:
     parts = [
         f"## Set {name}, {REGIONS[region]}{', given visits counted too' if suffix else ''}\n\n"
         f"{_counted(part)}\n\n{_as_markdown(part, region, suffix)}\n"
-        for name, part in sorted(table.groupby("set"), key=_test_first)
+        for name in sets_in_order(table["set"].unique())
+        for part in [table[table["set"] == name]]
         for suffix in suffixes
         for region in REGIONS
     ]
     return PAGE.format(tables="\n".join(parts or ["No patient has three usable visits: nothing could be withheld.\n"]))
-
-
-def _test_first(item: tuple[str, pd.DataFrame]) -> tuple[bool, str]:
-    return item[0] != "test", item[0]
 
 
 def _counted(part: pd.DataFrame) -> str:
