@@ -9,7 +9,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lung4d.figures.style import Chart, Palette, both_schemes, chart_axes
 
-
 SMOOTH = 50  # points that a long curve is averaged to, so that its course can be seen
 
 

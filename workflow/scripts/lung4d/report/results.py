@@ -73,10 +73,10 @@ class Results:
     excluded: list[dict[str, Any]]
     tables: Tables
     images: Images
-    evaluation: EvaluateFindings = EvaluateFindings()
-    prognosis: SurvivalFindings = SurvivalFindings()
+    evaluation: EvaluateFindings = field(default_factory=EvaluateFindings)
+    prognosis: SurvivalFindings = field(default_factory=SurvivalFindings)
     prognosis_method: str = ""
-    quality: ScanQuality = ScanQuality()
+    quality: ScanQuality = field(default_factory=ScanQuality)
 
     def setting(self, stage: str, key: str, default: Any = None) -> Any:
         return (self.config.get(stage) or {}).get(key, default)

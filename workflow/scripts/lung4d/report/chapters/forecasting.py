@@ -71,6 +71,7 @@ CLAIMS = {
     NOT_SHOWN: "That it foretells a patient's change takes beating all three, and is not shown.",
     TOO_FEW: "There are too few patients to say whether it foretells a patient's change.",
 }
+NO_SKILL = "It has beaten all three, but without skill above zero that it foretells a patient's change is not shown."
 BAND_DECIMALS = {"mean_density_hu": 0, "high_attenuation_percent": 1}
 
 
@@ -142,7 +143,9 @@ def _headline_words(found: ModelScores, task: TaskScores, made: str, results: Re
     if any(one.verdict == TOO_FEW for one in found.against):
         return said + f" With {count(task.patients, 'patient')} this cannot tell which is better."
     verdicts = ", ".join(f"{VERDICTS[one.verdict]} {names[one.reference]}" for one in found.against)
-    return f"{said} The model is {verdicts}. {CLAIMS[found.claim]}"
+    beaten = all(one.verdict == BETTER for one in found.against)
+    claim = NO_SKILL if beaten and found.claim == NOT_SHOWN else CLAIMS[found.claim]
+    return f"{said} The model is {verdicts}. {claim}"
 
 
 def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results) -> Reportlet:
