@@ -1,6 +1,6 @@
 """What the evaluation found, from its tables: every threshold stands here, and every verdict is made here.
 
-Needs neither torch nor scikit-learn: the report finds the quality numbers with it, whose stage knows one scan at a time.
+Needs neither torch nor scikit-learn: the report has the quality numbers found here, of which no stage tells.
 """
 
 from collections.abc import Iterable, Mapping

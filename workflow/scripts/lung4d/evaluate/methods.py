@@ -63,7 +63,7 @@ def of_kind(kind: str, names: Iterable[str] = METHODS) -> list[str]:
 
 @dataclass(frozen=True)
 class Reference:
-    """A baseline that all methods are held against: its name in the tables, and what it is in a sentence and in short."""
+    """A baseline that all methods are held against: its name in the tables, what it is in a sentence and in short."""
 
     method: str
     said: str
