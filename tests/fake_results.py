@@ -15,6 +15,7 @@ import yaml
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
 from lung4d.evaluate.forecasting import COLUMNS
+from lung4d.evaluate.methods import ORACLE, of_kind
 from lung4d.evaluate.records import Choice, EvaluateFindings, Learned
 from lung4d.evaluate.summary import compare, summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 PICTURED = ("convert", "segment", "register", "resample", "extract_latents", "generate_trajectories")
 SHAPE, SPACING = (28, 40, 44), (10.0, 8.5, 8.5)  # (z, y, x) voxels and mm
 METHODS = ("locf", "locf_blurred", "linear_latent", "cohort_mean_change", "cohort_mean_change_smoothed",
-           "model (pure)", "model (residual)", "model (mix)", "reconstruction (oracle)",
+           "model (pure)", "model (residual)", "model (mix)", of_kind(ORACLE)[0],
            "model (drawn)", "model (expected)")  # fmt: skip
 SKILL = (1.0, 0.72, 1.1, 0.9, 0.7, 0.8, 0.76, 0.62, 0.5, 0.7, 0.49)
 

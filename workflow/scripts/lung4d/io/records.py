@@ -7,9 +7,7 @@ are missing are NaN in a record and null in the file, which has no NaN; those wi
 import math
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin
-
-Record = TypeVar("Record")
+from typing import Any, get_args, get_origin
 
 
 def as_data(value: Any) -> Any:
@@ -23,7 +21,7 @@ def as_data(value: Any) -> Any:
     return value
 
 
-def as_record(kind: type[Record], data: Any) -> Record:
+def as_record(kind: Any, data: Any) -> Any:
     """The record of this kind that `as_data` made `data` of. Raises KeyError where a field is not there."""
     if get_origin(kind) is UnionType:  # a record that may be absent
         (kind,) = set(get_args(kind)) - {NoneType}
