@@ -37,7 +37,7 @@ from lung4d.io.tables import read_table, write_table
 from lung4d.ode import calibration
 
 SHAPE, WINDOW = (12, 16, 16), (-1000.0, 500.0)
-RULER = forecasting.Ruler(WINDOW, low_pass=4.0)
+RULER = forecasting.Scorer(WINDOW, low_pass=4.0)
 
 
 def region():
@@ -311,7 +311,7 @@ def test_a_shift_of_the_lung_has_known_scores():
 
 
 def test_the_low_pass_is_in_mm_and_at_least_takes_noise_away():
-    ruler = forecasting.Ruler(WINDOW, low_pass=6.0)
+    ruler = forecasting.Scorer(WINDOW, low_pass=6.0)
     assert ruler.sigma((3.0, 1.0, 2.0)) == (2.0, 6.0, 3.0)
     assert ruler.sigma((9.0, 5.0, 2.0)) == (1.5, 1.5, 3.0)
 
