@@ -311,6 +311,7 @@ def prognosis(folder: Path, rng) -> dict[str, str]:
     ]  # fmt: skip
     scored.append({"analysis": "one-year change", "model": "codes", "scan": "real", "set": "test", "patients": 0,
                    "events": 0, "reason": "3 events in the fitted patients, at least 5 are asked for"})  # fmt: skip
+    scored[1] |= {"difference_to_real": -0.05, "difference_low": -0.2, "difference_high": 0.1}
     cindex = pd.DataFrame(scored, columns=CINDEX)
     selection = pd.DataFrame({"code": [f"code_{i:03d}" for i in range(8)], "present_in": 12, "mean_frequency": 0.01})
     selection = selection.assign(coef=0.5, hazard_ratio=1.65, p=np.linspace(0.0004, 0.2, 8), q=0.2, rank=range(1, 9))

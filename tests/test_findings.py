@@ -35,7 +35,7 @@ from lung4d.evaluate.summary import compare, summarise
 from lung4d.evaluate.wording import sentences
 from lung4d.io.records import as_data, as_record
 from lung4d.ode.decoding import MODES
-from lung4d.report.chapters import autoencoder, forecasting, overview, survival
+from lung4d.report.chapters import autoencoder, forecasting, imaging, overview, survival
 from lung4d.report.results import Images, Results, Tables
 from lung4d.survival.records import (
     ChosenCode,
@@ -52,7 +52,13 @@ from lung4d.survival.records import (
 )
 from running import ROOT
 
-CHAPTERS = (autoencoder, forecasting, survival)  # that tell of findings, beside the headline
+CHAPTERS = (  # that tell of findings
+    overview.summary_section,
+    imaging.registration_section,
+    autoencoder.section,
+    forecasting.section,
+    survival.section,
+)
 LIBRARY = ROOT / "workflow/scripts/lung4d"
 
 
@@ -99,16 +105,18 @@ def prognosis() -> SurvivalFindings:
     )  # fmt: skip
 
 
-def quality() -> ScanQuality:
-    qc = pd.DataFrame({"subject": "1", "session": ["01", "02", "03"], "segment_volume_ml": [4000.0, 3000, 3500]})
-    qc["register_dice_after"] = [1.0, 0.9, 0.95]
-    return findings.scan_quality(qc, ["segment_volume_ml", "register_dice_after"], {"1": ["01", "02", "03"]})
+def quality() -> tuple[Tables, ScanQuality]:
+    """The tables of a baseline and two follow-ups, and what is found of their quality."""
+    split = pd.DataFrame({"subject": "1", "session": ["01", "02", "03"], "years": [0.0, 1, 2], "split": "test"})
+    qc = split.assign(ok=True, flags="", segment_volume_ml=[4000, 3000, 3500], register_dice_after=[1.0, 0.9, 0.95])
+    found = findings.scan_quality(qc, ["segment_volume_ml", "register_dice_after"], {"1": ["01", "02", "03"]})
+    return Tables(qc=qc, split=split), found
 
 
-def shown(**found: Any) -> str:
-    """The chapters, before they are laid out, of a page that has these findings and no table."""
-    results = Results("Title", 4, False, {}, [], [], Tables(), Images(), **found)
-    return str([overview.summary_section(results), *(chapter.section(results) for chapter in CHAPTERS)])
+def shown(tables: Tables | None = None, **found: Any) -> str:
+    """The chapters, before they are laid out, of a page that has these findings, and few tables or none."""
+    results = Results("Title", 4, False, {}, [], [], tables or Tables(), Images(), **found)
+    return str([chapter(results) for chapter in CHAPTERS])
 
 
 NAMES = {  # what a record is about; contradicting that would make it another record
@@ -156,7 +164,7 @@ def test_a_contradicted_verdict_or_claim_is_seen_in_the_headline():
         (model,) = (model for model in task.models if model.method == ours)
         against = (Verdict(**vars(one) | {"verdict": word}) for one, word in zip(model.against, verdicts, strict=True))
         changed = replace(task, models=(replace(model, against=tuple(against), claim=claim),))
-        return shown(evaluation=EvaluateFindings(tasks=(changed,))).split("Section(name='forecasts'")[0]
+        return shown(evaluation=EvaluateFindings(tasks=(changed,))).split("Section(name='registration'")[0]
 
     assert "The model is better than the last scan, better than that scan blurred, better than the cohort's mean" in (
         headline([BETTER] * 3, SHOWN)
@@ -179,10 +187,14 @@ def test_findings_come_back_from_the_file_as_they_were():
 
 
 def test_quality_numbers_and_the_poorest_overlap_are_those_of_follow_ups():
-    volume, overlap = quality().spreads
+    tables, found = quality()
+    volume, overlap = found.spreads
     assert (volume.lowest, volume.median, volume.highest, volume.scans) == (3000, 3500, 4000, 3)
     assert (overlap.lowest, overlap.highest, overlap.scans) == (0.9, 0.95, 2)
-    assert quality().poorest == ("1", "02")
+    assert found.poorest == ("1", "02")
+    spreads = [replace(found, spreads=other) for _, other in contradictions(found.spreads)]
+    before = shown(tables, quality=found)
+    assert not any(shown(tables, quality=other) == before for other in spreads)
 
 
 # ---- one list of methods ---------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def headline(results: Results) -> list[Finding]:
             words = f"{meaning.short.capitalize()}: no test patient has three usable visits, so nothing was scored."
             items.append(Finding(task.capitalize(), words, done=False))
             continue
-        made = "scans to be expected" if decoding == "drawn" else "generated scans"
+        made = "scans to be expected" if ours == model_name("expected") else "generated scans"
         words = f"Forecast of {meaning.short}. {_headline_words(models[ours], scored[task], made, results)}"
         drawn = models.get(model_name("drawn"))
         if decoding == "drawn" and drawn:
