@@ -15,11 +15,11 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow/scripts"))
+from lung4d.evaluate.methods import PACES, model_name
 from lung4d.io.atomic import atomic, read_json
 from lung4d.io.tables import read_table
 
-MODEL = "model (expected)"
-PACES = ("slow", "middle", "fast")
+MODEL = model_name("expected")
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def thirds(differences: pd.DataFrame, name: str) -> str:
     part = select(differences, set=name, task="extrapolation", horizon="all", region="lung", reference="locf")
     rows = []
     for measure, factor in (("mse", 1000), ("extent_error_noisefree", 1), ("extent_error", 1)):
-        for method in (MODEL, "model (drawn)", "cohort_mean_change_smoothed", "boosting"):
+        for method in (MODEL, model_name("drawn"), "cohort_mean_change_smoothed", "boosting"):
             cells = [select(part, measure=measure, method=method, pace=pace) for pace in PACES]
             if all(len(cell) for cell in cells):
                 rows.append((measure, method, *(interval(cell.iloc[0], factor, 2) for cell in cells)))

@@ -3,7 +3,6 @@
 `PYTHONPATH=workflow/scripts python tests/fake_results.py FOLDER` writes results and report below FOLDER.
 """
 
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +13,20 @@ import SimpleITK as sitk
 import yaml
 
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
+from lung4d.evaluate import findings
 from lung4d.evaluate.forecasting import COLUMNS
-from lung4d.evaluate.summary import summarise
+from lung4d.evaluate.methods import ORACLE, of_kind
+from lung4d.evaluate.records import Choice, EvaluateFindings, Learned
+from lung4d.evaluate.summary import compare, summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure
+from lung4d.io.atomic import write_json
 from lung4d.io.names import forecast_stem
+from lung4d.io.records import as_data
 from lung4d.io.tables import read_table, write_table
 from lung4d.survival.analysis import CINDEX
+from lung4d.survival.findings import find_headline, find_unscored
 from lung4d.survival.kaplan_meier import survival_curves
+from lung4d.survival.records import ChosenCode, Followed, Group, Selection, SurvivalFindings
 from lung4d.trajectories.strips import write_strips
 from one_script import run_script
 
@@ -28,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 PICTURED = ("convert", "segment", "register", "resample", "extract_latents", "generate_trajectories")
 SHAPE, SPACING = (28, 40, 44), (10.0, 8.5, 8.5)  # (z, y, x) voxels and mm
 METHODS = ("locf", "locf_blurred", "linear_latent", "cohort_mean_change", "cohort_mean_change_smoothed",
-           "model (pure)", "model (residual)", "model (mix)", "reconstruction (oracle)",
+           "model (pure)", "model (residual)", "model (mix)", of_kind(ORACLE)[0],
            "model (drawn)", "model (expected)")  # fmt: skip
 SKILL = (1.0, 0.72, 1.1, 0.9, 0.7, 0.8, 0.76, 0.62, 0.5, 0.7, 0.49)
 
@@ -93,7 +99,7 @@ def make(folder: Path, patients: int = 10, single: int = 1, outcomes: bool = Tru
         "readouts": table(readouts(folder, split), folder / "biomarkers/readouts.tsv"),
     }
     if outcomes:
-        inputs |= prognosis(folder, split, rng)
+        inputs |= prognosis(folder, rng)
     people = sorted(split["subject"].unique())
     records = [{"subject": s, "followup_years": 4.0, "event": i % 2, "age": 70.0} for i, s in enumerate(people)]
     params = {
@@ -211,22 +217,43 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
         for s in ("val", "test")
     ]
     forecast = forecasts(split, rng)
-    summary = summarise(forecast, 200, 0)
     words = folder / "evaluate/summary.json"
     follow_ups = split[split["years"] > 0][["subject", "session"]]
     errors = {"before_mean": 9.0, "before_p95": 15.0, "after_mean": 1.2, "after_median": 0.9, "after_p95": 2.8}
-    inputs |= {
-        "reconstruction": table(pd.concat(scores), folder / "evaluate/reconstruction.tsv"),
-        "codes": table(pd.concat(codes), folder / "evaluate/codes.tsv"),
-        "forecast": table(forecast, folder / "evaluate/forecast.tsv"),
-        "forecast_summary": table(summary, folder / "evaluate/summary.tsv"),
-        "coverage": table(bands(), folder / "evaluate/coverage.tsv"),
-        "segmentation": table(split[["subject", "session"]].assign(dice=0.973), folder / "evaluate/segmentation.tsv"),
-        "registration": table(follow_ups.assign(**errors), folder / "evaluate/registration.tsv"),
-        "evaluate_words": str(words),
+    tables = {
+        "reconstruction": pd.concat(scores),
+        "codes": pd.concat(codes),
+        "forecast": forecast,
+        "summary": summarise(forecast, 200, 0),
+        "differences": compare(forecast, 200, 0),
+        "coverage": bands(),
+        "segmentation": split[["subject", "session"]].assign(dice=0.973),
+        "registration": follow_ups.assign(**errors),
     }
-    words.write_text(json.dumps({"sentences": ["Extrapolation: 3 test patients."]}))
-    return inputs
+    paths = {name: table(frame, folder / f"evaluate/{name}.tsv") for name, frame in tables.items()}
+    patients = split.drop_duplicates("subject")["split"].value_counts().to_dict()
+    write_json({"findings": as_data(found_of(tables, {"test": patients.get("test", 0)}))}, words)
+    shown = ("coverage", "segmentation", "registration")
+    inputs |= {name: paths[name] for name in shown}
+    return inputs | {"forecast_summary": paths["summary"], "evaluate_words": str(words)}
+
+
+def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> EvaluateFindings:
+    """What the evaluation would find in its tables, with made-up numbers of what it learned."""
+    signal = {"test": {"rms_hu": 81.0, "disease_share": 0.61, "patients": patients["test"]}}
+    chosen = Choice(0.5, "val", 3)
+    return EvaluateFindings(
+        reconstructed=findings.find_reconstructed(tables["reconstruction"]),
+        codes=findings.find_codes(tables["codes"]),
+        learned=Learned(chosen, chosen, 17.0, 9, (), 16, 9),
+        hardness=findings.find_hardness(signal),
+        tasks=findings.find_tasks(tables["summary"], patients),
+        rivals=findings.find_rivals(tables["differences"]),
+        better=findings.find_better(tables["differences"], ["test"]),
+        bands=findings.find_bands(tables["coverage"]),
+        masks=findings.find_masks(tables["segmentation"]),
+        fields=findings.find_fields(tables["registration"]),
+    )
 
 
 def forecasts(split: pd.DataFrame, rng) -> pd.DataFrame:
@@ -268,14 +295,15 @@ def codebook(folder: Path, rng, codes: int = 300) -> dict[str, str]:
     return inputs | {"codes_decoded": str(folder / "decoded.png"), "code_exemplars": str(folder / "exemplars.png")}
 
 
-def prognosis(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
+def prognosis(folder: Path, rng) -> dict[str, str]:
     """Tables of a survival analysis in which one row could not be computed."""
     curves = []
     for scan in ("real", "generated"):
         risky, time, event = rng.random(24) > 0.5, rng.exponential(2.5, 24), rng.random(24) > 0.4
         curve = survival_curves(risky, time / (1 + risky), event)
         curves.append(curve.assign(analysis="third scan", model="codes", scan=scan, set="test"))
-    counts = {"patients": 6, "events": 4, "training_patients": 14, "training_events": 7, "events_per_variable": 0.9}
+    counts = {"patients": 6, "events": 4, "training_patients": 14, "training_events": 7, "variables": 8}
+    counts["events_per_variable"] = 0.9
     scored = [
         {"analysis": "third scan", "model": model, "scan": scan, "set": "test", "c_index": c, "c_low": c - 0.2,
          "c_high": min(c + 0.2, 1), "apparent_c_in_sample": 0.9, "optimism_corrected_c": 0.6, "reason": "", **counts}
@@ -283,18 +311,22 @@ def prognosis(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
     ]  # fmt: skip
     scored.append({"analysis": "one-year change", "model": "codes", "scan": "real", "set": "test", "patients": 0,
                    "events": 0, "reason": "3 events in the fitted patients, at least 5 are asked for"})  # fmt: skip
+    scored[1] |= {"difference_to_real": -0.05, "difference_low": -0.2, "difference_high": 0.1}
     cindex = pd.DataFrame(scored, columns=CINDEX)
     selection = pd.DataFrame({"code": [f"code_{i:03d}" for i in range(8)], "present_in": 12, "mean_frequency": 0.01})
     selection = selection.assign(coef=0.5, hazard_ratio=1.65, p=np.linspace(0.0004, 0.2, 8), q=0.2, rank=range(1, 9))
     selection = selection.assign(selected=selection["rank"] <= 5, reason="", stability=0.4)
-    risk = split.drop_duplicates("subject")[["subject", "split"]].assign(risk=0.1, time=2.0, event=1)
-    said = ["On 6 held-out patients (4 events) the codes' C-index is 0.71 [0.51 to 0.91] with the real third scan."]
-    (folder / "survival").mkdir()
-    (folder / "survival/summary.json").write_text(json.dumps({"sentences": said, "method": "Cox models."}))
+    best = [ChosenCode(row.code, row.p, row.q, row.stability) for row in selection[selection["selected"]].itertuples()]
+    found = SurvivalFindings(
+        headline=find_headline(cindex),
+        followed=(Followed("third scan", (Group("test", 6, 4),), ()),),
+        selection=Selection(8, 0, 0, tuple(best), ""),
+        unscored=find_unscored(cindex),
+    )
+    write_json({"findings": as_data(found), "method": "Cox models."}, folder / "survival/summary.json")
     return {
         "cindex": table(cindex, folder / "survival/cindex.tsv"),
         "selection": table(selection, folder / "survival/selection.tsv"),
-        "risk": table(risk, folder / "survival/risk.tsv"),
         "kaplan_meier": table(pd.concat(curves), folder / "survival/kaplan_meier.tsv"),
         "survival_words": str(folder / "survival/summary.json"),
     }

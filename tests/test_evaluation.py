@@ -25,8 +25,10 @@ from lung4d.evaluate import (
     trends,
     truth,
     tuning,
+    wording,
 )
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
+from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.smoothing import smooth_inside
 from lung4d.evaluate.trends import Trend
 from lung4d.io.latents import Latents
@@ -452,10 +454,10 @@ def test_choices_are_made_on_val_then_train_and_say_so(monkeypatch):
     assert "c" not in loaded
     fitted = tuning.fit_baselines([everyone[0], everyone[2]], carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.mix.split) == ("train", "train")
-    assert "chosen on 1 train patient." in findings.fitted_words(fitted, WINDOW)[0]
+    assert "chosen on 1 train patient." in wording.learned_words(tuning.learned(fitted, WINDOW))[0]
     fitted = tuning.fit_baselines([everyone[2]], carry_forward, [0.5, 1.0], [1.0, 2.0], 1)
     assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
-    assert "default" in findings.fitted_words(fitted, WINDOW)[0]
+    assert "default" in wording.learned_words(tuning.learned(fitted, WINDOW))[0]
     assert "c" not in loaded
 
 
@@ -515,7 +517,7 @@ def test_sets_and_paces_are_summarised_apart():
         ("north", "all"): 1,
     }
     assert summary.pace_of(table)["006"] == "fast"
-    said = findings.forecast_words(found, {"north": 2, "test": 7})
+    said = wording.forecast_words(findings.find_tasks(found, {"north": 2, "test": 7}))
     assert "Extrapolation, set north: 1 of 2 patients" in said[-2]
     assert not any("north" in sentence for sentence in said[:-2])
 
@@ -528,7 +530,7 @@ def test_how_hard_a_cohort_is():
     assert found["disease_share"] == pytest.approx(change / (change + 2 * 0.05**2), rel=0.05)
     assert found["rms_hu"] == pytest.approx(1500 * (change + 2 * 0.05**2) ** 0.5, rel=0.05)
     assert (found["patients"], found["targets"]) == (1, 2)
-    assert "is disease" in findings.difficulty_words({"test": found})[0]
+    assert "is disease" in wording.hardness_words(*findings.find_hardness({"test": found}))
     assert change_signal.change_signal(scored({"001": noisy}), WINDOW)["test"]["disease_share"] is None
     assert change_signal.change_signal(scored({}), WINDOW) == {}
 
@@ -545,7 +547,7 @@ def test_a_set_without_change_names_what_beats_a_blur():
     assert "locf" not in better
     assert "mean_of_given_blurred" in better  # averages noise
     assert change_signal.better_than("mean_of_given_blurred", differences, "test") == []
-    assert "has foretold nothing" in findings.blur_words(differences, ["test"])[0]
+    assert "has foretold nothing" in wording.better_words(*findings.find_better(differences, ["test"]))
     assert change_signal.unchanged_sets(table.assign(extent_per_year=1.0)) == []
 
 
@@ -566,29 +568,32 @@ def test_without_withheld_visits_the_tables_are_empty_and_the_words_say_why(tmp_
         write_table(frame, tmp_path / name)
         for suffix in (".tsv", ".parquet"):
             assert list(read_table(tmp_path / name).columns) == list(read_table((tmp_path / name).with_suffix(suffix)))
-    said = findings.forecast_words(found, {"test": 1})
+    said = wording.forecast_words(findings.find_tasks(found, {"test": 1}))
     assert len(said) == 2
     assert all("none of 1 test patient has three usable visits" in sentence for sentence in said)
 
 
 def test_words_state_counts_differences_and_verdicts():
-    few = findings.forecast_words(summary.summarise(scored({"001": linear_patient()}), 10, 1), {"test": 3})
+    few = summary.summarise(scored({"001": linear_patient()}), 10, 1)
+    few = wording.forecast_words(findings.find_tasks(few, {"test": 3}))
     assert "1 of 3 test patients have the three usable visits that this takes, 2 visits withheld" in few[0]
     assert "[no interval]" in few[1]
     assert "too few patients to tell" in few[1]
     assert "Too few patients to say" in few[1]
     many = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
-    said = " ".join(findings.forecast_words(summary.summarise(scored(many), 100, 1), {"test": 9}))
+    found = findings.find_tasks(summary.summarise(scored(many), 100, 1), {"test": 9})
+    said = " ".join(wording.forecast_words(found))
     assert "8 of 9 test patients have the three usable visits that this takes, 16 visits withheld" in said
     assert "+0.00 [+0.00, +0.00] against the last scan carried forward (not distinguishable)" in said
     assert "That it forecasts change is not shown" in said
 
 
 def test_a_better_method_is_called_better():
-    assert findings.verdict(findings.Interval(-1.0, -2.0, -0.5), 9) == "better"
-    assert findings.verdict(findings.Interval(1.0, 0.5, 2.0), 9) == "worse"
-    assert findings.verdict(findings.Interval(-1.0, -2.0, 0.5), 9) == "not distinguishable"
-    assert findings.verdict(findings.Interval(-1.0, -2.0, -0.5), 3) == "too few patients to tell"
+    assert findings.verdict(-1.0, -2.0, -0.5, 9) == "better"
+    assert findings.verdict(1.0, 0.5, 2.0, 9) == "worse"
+    assert findings.verdict(-1.0, -2.0, 0.5, 9) == "not distinguishable"
+    assert findings.verdict(-1.0, np.nan, np.nan, 9) == "not distinguishable"
+    assert findings.verdict(-1.0, -2.0, -0.5, 3) == "too few patients to tell"
 
 
 # ---- reconstruction and codes ----------------------------------------------------------------------------------------
@@ -608,8 +613,8 @@ def test_reconstructions_and_codes():
     assert by_split.loc["test", "used"] == 2
     assert by_split.loc["test", "perplexity"] == pytest.approx(2)
     assert by_split.loc["val", "used"] == 1  # 1e-5 is less than 1e-4
-    said = findings.reconstruction_words(table, codes)
-    assert any("2 of 4" in sentence for sentence in said)
+    found = EvaluateFindings(findings.find_reconstructed(table), findings.find_codes(codes))
+    assert any("2 of 4" in sentence for sentence in wording.sentences(found))
 
 
 def test_code_counts_are_those_of_the_lung():
@@ -623,7 +628,8 @@ def test_no_held_out_scan_leaves_empty_tables():
     assert (len(table), len(codes)) == (0, 0)
     assert list(table.columns) == reconstruction.COLUMNS
     assert list(codes.columns) == reconstruction.CODE_COLUMNS
-    assert findings.reconstruction_words(table, codes) == ["Reconstruction: there is no held-out scan."]
+    found = EvaluateFindings(findings.find_reconstructed(table), findings.find_codes(codes))
+    assert wording.sentences(found) == ["Reconstruction: there is no held-out scan."]
 
 
 # ---- simulated truth -------------------------------------------------------------------------------------------------
@@ -672,8 +678,8 @@ def test_registration_errors_of_a_known_displacement(tmp_path):
     for name in ("mean", "median", "p95"):
         assert row[f"before_{name}"] == pytest.approx(5, abs=1e-4)
         assert row[f"after_{name}"] == pytest.approx(2, abs=1e-4)
-    said = findings.truth_words(pd.DataFrame(columns=["dice"]), table)
-    assert "5.00 mm before, 2.00 mm after" in said[0]
+    assert "5.00 mm before, 2.00 mm after" in wording.fields_words(findings.find_fields(table))
+    assert findings.find_masks(pd.DataFrame(columns=["dice"])) is None
 
 
 def test_noise_free_scan_on_its_own_grid_is_itself(tmp_path):
@@ -763,5 +769,6 @@ def test_coverage_counts_visits_and_draws_patients():
     assert (row.coverage, row.width, row.carried_coverage, row.carried_width) == (0.8, 10.0, 1.0, 20.0)
     assert (row.patients, row.visits) == (5, 10) and row.coverage_low < 0.8 < row.coverage_high <= 1
     assert coverage.coverage_table([], 200, 1).empty
-    assert "8 of" not in findings.coverage_words(coverage.coverage_table(rows, 200, 1))[0]
-    assert findings.coverage_words(coverage.coverage_table(rows, 200, 1))[0].startswith("Set test: 80 % [")
+    said = [wording.band_words(band) for band in findings.find_bands(coverage.coverage_table(rows, 200, 1))]
+    assert "8 of" not in said[0]
+    assert said[0].startswith("Set test: 80 % [")

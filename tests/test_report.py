@@ -5,23 +5,21 @@ import io
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from fake_results import PICTURED, make, table, write_report
+from lung4d.figures.charts import risk_times
 from lung4d.report import formatting, methods_text
-from lung4d.report.chapters.forecasting import verdict
 from lung4d.report.chapters.overview import unusable_scans
-from lung4d.report.chapters.survival import risk_times
 from lung4d.report.deviations import DEVIATIONS
 from lung4d.report.page import Code, Page, Reportlet, Section, Table, Words, render
 from lung4d.report.references import REFERENCES
 from lung4d.report.report import report
 from lung4d.report.results import Images, Results, Tables, choose_patients
 
-SURVIVAL = ("cindex", "selection", "risk", "kaplan_meier", "survival_words")
+SURVIVAL = ("cindex", "selection", "kaplan_meier", "survival_words")
 PICTURES = ("codes_decoded", "code_exemplars")
 NO_SCANS = {"folders": dict.fromkeys(PICTURED, "nowhere")}
 VOID = {"meta", "img", "source", "input", "br", "link"}
@@ -180,7 +178,8 @@ def test_tables_without_rows_give_words(made, tmp_path):
         for name, path in results.inputs.items()
         if isinstance(path, str) and path.endswith(".tsv")
     }
-    changed = type(results)(inputs=results.inputs | empty, params=results.params)
+    words = dict.fromkeys(("evaluate_words", "survival_words"), "nowhere")
+    changed = type(results)(inputs=results.inputs | empty | words, params=results.params)
     text = said(Outline(write_report(tmp_path, changed).read_text(encoding="utf-8")))
     assert "No scan could be used" in text and "no test patient has three usable visits" in text
 
@@ -208,16 +207,6 @@ def test_a_failed_scan_is_named_from_either_table_and_once():
     unusable = qc.iloc[1:].assign(stage="segment", reason="no lungs").drop(columns="ok")
     results = Results("Title", 4, False, {}, [], [], Tables(qc=qc, unusable=unusable), Images())
     assert unusable_scans(results) == [("1", "01", "convert", "empty"), ("2", "01", "segment", "no lungs")]
-
-
-def test_verdict_follows_the_interval():
-    def row(low, high):
-        return pd.Series({"locf_difference": (low + high) / 2, "locf_low": low, "locf_high": high})
-
-    assert verdict(row(-2.0, -0.1), "locf") == "better than"
-    assert verdict(row(0.1, 2.0), "locf") == "worse than"
-    assert verdict(row(-1.0, 1.0), "locf") == "not shown to differ from"
-    assert verdict(row(np.nan, np.nan), "locf") == "not shown to differ from"
 
 
 @pytest.mark.parametrize(

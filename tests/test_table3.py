@@ -9,9 +9,9 @@ import torch
 from code_imports import files_of, outside
 from defaults import settings_of
 from lung4d import metrics
-from lung4d.evaluate.autoencoders import score_autoencoder
 from lung4d.evaluate.comparison_tables import table3, table3_page
 from lung4d.evaluate.comparisons import TABLE3
+from lung4d.evaluate.reconstruction import score_autoencoder
 from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
 from lung4d.pipeline.configuration import load_yaml

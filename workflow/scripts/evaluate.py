@@ -1,19 +1,21 @@
 """evaluate: reconstruction, forecasts of withheld visits beside every baseline, and, where simulated, the truth."""
 
 from collections import Counter, defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from lung4d import logs
-from lung4d.evaluate import findings, reconstruction, truth
+from lung4d.evaluate import findings, reconstruction, truth, wording
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
 from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.forecasting import ScoredPatient, forecast_table, score_patient
+from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, summarise
-from lung4d.evaluate.tuning import fit_baselines
+from lung4d.evaluate.tuning import fit_baselines, learned
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, scan_files
+from lung4d.io.records import as_data
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
@@ -69,10 +71,15 @@ tables = {
     output.differences: differences,
     output.coverage: coverage,
 }
-said = findings.reconstruction_words(scored, codes) + findings.fitted_words(fitted, window)
-said += findings.difficulty_words(hardness) + findings.forecast_words(summary, forecast_for)
-said += (
-    findings.rival_words(differences) + findings.blur_words(differences, unchanged) + findings.coverage_words(coverage)
+found = EvaluateFindings(
+    reconstructed=findings.find_reconstructed(scored),
+    codes=findings.find_codes(codes),
+    learned=learned(fitted, window),
+    hardness=findings.find_hardness(hardness),
+    tasks=findings.find_tasks(summary, forecast_for),
+    rivals=findings.find_rivals(differences),
+    better=findings.find_better(differences, unchanged),
+    bands=findings.find_bands(coverage),
 )
 
 if output.get("segmentation"):  # a cohort with a truth to score against
@@ -82,7 +89,7 @@ if output.get("segmentation"):  # a cohort with a truth to score against
     fields = scan_files(folders["register"], split, "from-baseline_to-native_xfm.nii.gz")
     registration = truth.registration_table(fields, truth.truth_files(truths, "truth_landmarks"), baselines)
     tables |= {output.segmentation: segmentation, output.registration: registration}
-    said += findings.truth_words(segmentation, registration)
+    found = replace(found, masks=findings.find_masks(segmentation), fields=findings.find_fields(registration))
 
 for path, table in tables.items():
     write_table(table, path)
@@ -92,6 +99,8 @@ chosen = {
     "image_trend": asdict(fitted.image_trend),
     "latent_trend": asdict(fitted.latent_trend),
 }
-write_json({"sentences": said, **chosen, "difficulty": hardness, "unchanged_sets": unchanged}, output.words)
+said = wording.sentences(found)
+judged = {"difficulty": hardness, "unchanged_sets": unchanged, "findings": as_data(found)}
+write_json({"sentences": said, **chosen, **judged}, output.words)
 for sentence in said:
     logger.info("%s", sentence)

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from lung4d.evaluate.findings import scan_quality
+from lung4d.evaluate.records import EvaluateFindings, ScanQuality
 from lung4d.io.atomic import read_json, write_text
 from lung4d.io.names import CT, LUNG_MASK, VOLUME, patient_folders, scan_files, scan_of
+from lung4d.io.records import as_record
 from lung4d.io.tables import read_table
 from lung4d.pipeline import job
+from lung4d.report.chapters.imaging import QUALITY
 from lung4d.report.folder_map import folder_map
 from lung4d.report.report import report
-from lung4d.report.results import Images, Results, Tables
+from lung4d.report.results import Images, Results, Tables, visits_of
+from lung4d.survival.records import SurvivalFindings
 
 logger = job.start(snakemake.log[0])
 files, params = snakemake.input, snakemake.params
@@ -30,6 +35,8 @@ def by_scan(stage, ending):
 tables = {name: one(name, read_table) for name in Tables.__dataclass_fields__}
 scans = pd.DataFrame(columns=["subject", "session"]) if tables["split"] is None else tables["split"]
 generated = patient_folders(params.folders["generate_trajectories"], scans["subject"])
+sessions = {subject: [session for session, _ in visits] for subject, visits in visits_of(tables["split"]).items()}
+judged, prognosis, qc = one("evaluate_words", read_json), one("survival_words", read_json), tables["qc"]
 pictures = {name: one(name, Path) for name in ("codes_decoded", "code_exemplars")}
 results = Results(
     title=params.title,
@@ -49,8 +56,10 @@ results = Results(
         reconstructions=by_scan("extract_latents", "desc-reconstruction_ct.nii.gz"),
         generated={folder.name.removeprefix("sub-"): folder for folder in generated if folder.is_dir()},
     ),
-    evaluate_words=one("evaluate_words", read_json) or {},
-    survival_words=one("survival_words", read_json) or {},
+    evaluation=as_record(EvaluateFindings, judged["findings"]) if judged else EvaluateFindings(),
+    prognosis=as_record(SurvivalFindings, prognosis["findings"]) if prognosis else SurvivalFindings(),
+    prognosis_method=prognosis["method"] if prognosis else "",
+    quality=ScanQuality() if qc is None or qc.empty else scan_quality(qc, QUALITY, sessions),
 )
 page = report(results)
 write_text(page, snakemake.output.index)

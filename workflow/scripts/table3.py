@@ -1,8 +1,8 @@
 """Table 3 of the paper on this cohort: every row's autoencoder on the held-out scans, beside the paper's numbers."""
 
-from lung4d.evaluate.autoencoders import score_autoencoder
 from lung4d.evaluate.comparison_tables import table3, table3_page, write_comparison
 from lung4d.evaluate.comparisons import SCORED_SETS, TABLE3
+from lung4d.evaluate.reconstruction import score_autoencoder
 from lung4d.io.tables import read_table
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device

@@ -9,8 +9,7 @@ forecasters        the trained models as plain functions
 tuning             what is learned from patients other than those that are scored
 scoring            scores of one forecast
 forecasting        all forecasts of withheld visits, and the table of their scores
-reconstruction     the frozen autoencoder on held-out scans, and the use of its codes
-autoencoders       any autoencoder on held-out scans, straight from their volumes
+reconstruction     an autoencoder on held-out scans, and the use of its codes
 paired             means by patient, and differences paired by patient
 summary            means over patients, and paired differences to other methods with their intervals
 coverage           how often the bands around forecasts hold what was seen
@@ -18,6 +17,9 @@ comparisons        the rows of Table 1, Table 3 and the ablation: models that di
 variants           disease models of different settings on the same withheld visits
 comparison_tables  what comes of both: tables and pages
 change_signal      how hard a cohort is, and what a set without change tells
-findings           all of it in sentences, for the report
+findings           verdicts and claims from all of these tables
 truth              masks, displacement fields, scans and extents of a simulated cohort's truth
+methods            the one list of forecasting methods, and the words for what they are held against
+records            what is found, as plain values
+wording            the same in sentences
 """

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from lung4d.evaluate.methods import ORACLE, of_kind
+
 HORIZON = (0.5, 1.5)  # years since the visit that is carried forward
 UNCHANGED = 0.1  # percentage points of extent a year, the most that any patient of a set without change shows
 
@@ -48,5 +50,5 @@ def better_than(reference: str, differences: pd.DataFrame, name: str) -> list[st
     rows = differences[differences["reference"] == reference]
     for column, value in whole.items():
         rows = rows[rows[column] == value]
-    rows = rows[(rows["high"] < 0) & ~rows["method"].str.endswith("(oracle)")]
-    return list(rows["method"])
+    oracles = of_kind(ORACLE)
+    return [row.method for row in rows.itertuples() if row.high < 0 and row.method not in oracles]

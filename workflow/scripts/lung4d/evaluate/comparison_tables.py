@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lung4d.evaluate.comparisons import OWN, SCORED_SETS, TABLE1, TABLE3, TITLES, as_markdown, as_page
+from lung4d.evaluate.methods import ORACLE_MARK, sets_in_order
 from lung4d.evaluate.paired import by_patient, each_minus
 from lung4d.io.atomic import write_text
 from lung4d.io.tables import write_table
@@ -87,7 +88,8 @@ def table1_page(table: pd.DataFrame) -> str:
     suffixes = [""] + [GIVEN_TOO] * any(name.endswith(GIVEN_TOO) for name in table)
     heads = ["", "decoding", *(f"{task}, {name}" for task in FORECASTS for name, _ in IN_TABLE1.values())]
     parts = []
-    for name, part in sorted(table.groupby("set"), key=lambda item: _test_first(item[0])):
+    for name in sets_in_order(table["set"].unique()):
+        part = table[table["set"] == name]
         first = part.iloc[0]
         counted = "; ".join(
             f"{task} {first[f'{task}_patients']} patients, {first[f'{task}_visits']} withheld visits"
@@ -98,7 +100,7 @@ def table1_page(table: pd.DataFrame) -> str:
                 heading = f"## Set {name}, {shown}{', given visits counted too' if suffix else ''}"
                 rows = [_table1_cells(row, region, suffix) for row in part.to_dict("records")]
                 parts.append((f"{heading}\n\n{counted.capitalize()}.", as_markdown(heads, rows, 2)))
-    return as_page(TABLE1_WORDS, parts)
+    return as_page(TABLE1_WORDS, parts, oracle=ORACLE_MARK)
 
 
 def _table1_cells(row: Mapping[str, Any], region: str, suffix: str) -> list[str]:
@@ -187,7 +189,7 @@ def _columns(measure: str, value: float, difference: Interval) -> dict[str, floa
 def ablation_page(table: pd.DataFrame) -> str:
     """A part per set and task."""
     parts = []
-    for name in sorted(table["set"].unique(), key=_test_first):
+    for name in sets_in_order(table["set"].unique()):
         for task in reversed(FORECASTS):
             part = table[(table["set"] == name) & (table["task"] == task)]
             if len(part):
@@ -225,10 +227,6 @@ def _told(value: float, digits: int) -> str:
     return "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def _test_first(name: str) -> tuple[bool, str]:
-    return name != "test", name
-
-
 TABLE1_WORDS = """\
 # Table 1: variants of the disease model
 
@@ -236,7 +234,7 @@ Interpolation forecasts the visits between a patient's first and last from these
 the first two from these. Numbers are means over patients on intensities from 0 to 1. The first four rows are the
 paper's method as it literally has it (`config/paper.yaml`), with the run's own `epochs` and `hidden`, on the run's own
 autoencoder, decoded purely. Then come the run's own model by all its decodings, and what needs no disease model.
-Rows named “(oracle)” see the visit itself: they are limits, not forecasts.
+Rows named “{oracle}” see the visit itself: they are limits, not forecasts.
 
 Compare the rows with each other, and every row with the baselines of the same table. The paper's numbers, in brackets,
 are no target: its patients, its window of intensities (not stated) and its region are others, and its means include

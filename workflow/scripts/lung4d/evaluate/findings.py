@@ -1,272 +1,199 @@
-"""The evaluation in sentences, for the report and for people who read no tables."""
+"""What the evaluation found, from its tables: every threshold stands here, and every verdict is made here.
+
+Needs neither torch nor scikit-learn: the report has the quality numbers found here, of which no stage tells.
+"""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluate.baselines import Chosen, FittedBaselines
 from lung4d.evaluate.change_signal import better_than
-from lung4d.metrics import Interval
+from lung4d.evaluate.methods import MODEL, REFERENCES, TASKS, of_kind, sets_in_order
+from lung4d.evaluate.records import (
+    ALIKE,
+    BETTER,
+    NOT_SHOWN,
+    SHOWN,
+    TOO_FEW,
+    WORSE,
+    BandHeld,
+    BetterThanBlur,
+    CodesUsed,
+    Difference,
+    FieldsScored,
+    Hardness,
+    MasksScored,
+    ModelScores,
+    Reconstructed,
+    Rivals,
+    ScanQuality,
+    Spread,
+    TaskScores,
+    Verdict,
+)
 
 ENOUGH = 5  # patients; with fewer, even a difference of one sign in all of them can be chance
-TASKS = {
-    "extrapolation": "all visits after the first two, from the first two",
-    "interpolation": "all visits between the first and the last, from these two",
-}
-BANDS = {"mean_density_hu": "mean lung density (HU)", "high_attenuation_percent": "high-attenuation area (%)"}
-NAMES = {
-    "locf": "the last scan carried forward",
-    "blurred": "that scan blurred",
-    "cohort": "the cohort's mean change on it",
-}
 
 
-def forecast_words(summary: pd.DataFrame, patients: Mapping[str, int]) -> list[str]:
-    """Sentences per task and decoding of the model for the test set, or why there are none; one each for other sets.
-
-    `patients` is how many each set has, with visits to withhold or without.
-    """
-    sentences = []
-    for task, meaning in TASKS.items():
-        rows = _rows(summary, "test", task)
-        if rows.empty:
-            sentences.append(
-                f"{task.capitalize()}: none of {_count(patients.get('test', 0), 'test patient')} has three usable "
-                "visits, so no visit could be withheld and nothing was scored."
-            )
-            continue
-        errors = rows.loc["mse"]
-        first = errors.iloc[0]
-        sentences.append(
-            f"{task.capitalize()} ({meaning}): {int(first['patients'])} of "
-            f"{_count(patients['test'], 'test patient')} have the three usable visits that this takes, "
-            f"{_count(first['targets'], 'visit')} withheld. In-lung MSE x 1000 of the last scan carried forward "
-            f"{1000 * errors.loc['locf', 'mean']:.2f}, blurred {1000 * errors.loc['locf_blurred', 'mean']:.2f}."
-        )
-        sentences += [_model_words(task, model, rows) for model in _models(errors.index)]
-    others = [(name, task) for name in patients if name != "test" for task in TASKS]
-    return sentences + [_other_words(summary, name, task, patients[name]) for name, task in others]
+def verdict(difference: float, low: float, high: float, patients: int) -> str:
+    """Where the interval says so, better (an error below the reference) or worse, else not distinguishable."""
+    if patients < ENOUGH:
+        return TOO_FEW
+    if not (low > 0 or high < 0):
+        return ALIKE
+    return BETTER if difference < 0 else WORSE
 
 
-def _rows(summary: pd.DataFrame, name: str, task: str) -> pd.DataFrame:
-    """In-lung rows of one set and task over all horizons and paces, by measure and method."""
+def find_reconstructed(reconstruction: pd.DataFrame) -> tuple[Reconstructed, ...]:
+    """From reconstruction.tsv."""
+    found = []
+    for split, part in reconstruction.groupby("split", sort=True):
+        scans = part[["subject", "session"]].drop_duplicates().shape[0]
+        means = part.groupby("region")[["mse", "psnr", "ssim"]].mean()
+        found += [Reconstructed(split, region, scans, *map(float, row)) for region, *row in means.itertuples()]
+    return tuple(found)
+
+
+def find_codes(codes: pd.DataFrame) -> tuple[CodesUsed, ...]:
+    """From codes.tsv."""
+    return tuple(
+        CodesUsed(split, int(part["used"].sum()), len(part), float(part["perplexity"].iloc[0]))
+        for split, part in codes.groupby("split", sort=True)
+    )
+
+
+def find_hardness(signal: Mapping[str, Mapping[str, float | None]]) -> tuple[Hardness, ...]:
+    """From `change_signal`."""
+    found = []
+    for name in sets_in_order(signal):
+        rms, share, patients = (signal[name][key] for key in ("rms_hu", "disease_share", "patients"))
+        found.append(Hardness(name, rms, np.nan if share is None else share, patients))
+    return tuple(found)
+
+
+def find_tasks(summary: pd.DataFrame, patients: Mapping[str, int]) -> tuple[TaskScores, ...]:
+    """From summary.tsv, the test set first; `patients` is how many each set has, with visits to withhold or without."""
+    sets = ["test", *(name for name in patients if name != "test")]
+    return tuple(_task(summary, name, task, patients.get(name, 0)) for name in sets for task in TASKS)
+
+
+def _task(summary: pd.DataFrame, name: str, task: str, patients: int) -> TaskScores:
     whole = {"set": name, "task": task, "horizon": "all", "pace": "all", "region": "lung"}
-    for column, value in whole.items():
-        summary = summary[summary[column] == value]
-    return summary.set_index(["measure", "method"])
-
-
-def _models(methods: Iterable[str]) -> list[str]:
-    return [method for method in methods if method.startswith("model (")]
-
-
-def _other_words(summary: pd.DataFrame, name: str, task: str, patients: int) -> str:
-    rows = _rows(summary, name, task)
+    rows = _where(summary, whole).set_index(["measure", "method"])
     if rows.empty:
-        return f"{task.capitalize()}, set {name}: none of {_count(patients, 'patient')} has three usable visits."
+        return TaskScores(name, task, 0, patients, 0, np.nan, np.nan, ())
     errors = rows.loc["mse"]
-    models = "; ".join(
-        f"{model} {1000 * errors.loc[model, 'mean']:.2f}, "
-        f"{_difference(interval_of(errors.loc[model], 'cohort'), 1000)} against the cohort's mean change"
-        for model in _models(errors.index)
-    )
-    return (
-        f"{task.capitalize()}, set {name}: {int(errors['patients'].iloc[0])} of {_count(patients, 'patient')}. In-lung "
-        f"MSE x 1000 of the last scan carried forward {1000 * errors.loc['locf', 'mean']:.2f}, blurred "
-        f"{1000 * errors.loc['locf_blurred', 'mean']:.2f}; {models}."
-    )
+    scored, visits = (int(errors[key].iloc[0]) for key in ("patients", "targets"))
+    carried = (float(errors.loc[REFERENCES[key].method, "mean"]) for key in ("locf", "blurred"))
+    judged = _of_test if name == "test" else _of_others
+    models = tuple(judged(method, rows) for method in of_kind(MODEL, errors.index))
+    return TaskScores(name, task, scored, patients, visits, *carried, models)
 
 
-def rival_words(differences: pd.DataFrame) -> list[str]:
-    """For each task and decoding in the test set, the baselines that it is not shown to beat in the lung."""
-    sentences = []
+def _of_test(method: str, rows: pd.DataFrame) -> ModelScores:
+    """A decoding beside all references, with its claim."""
+    error, skill = rows.loc[("mse", method)], rows.loc[("skill", method)]
+    against = tuple(
+        Verdict(key, *_interval(error, key), verdict(*_interval(error, key), error["patients"])) for key in REFERENCES
+    )
+    gained, low, high = _interval(skill, "locf")
+    verdicts = {one.verdict for one in against} | {verdict(-gained, -high, -low, skill["patients"])}
+    claim = TOO_FEW if TOO_FEW in verdicts else SHOWN if verdicts == {BETTER} else NOT_SHOWN
+    return ModelScores(method, float(error["mean"]), against, gained, low, high, claim)
+
+
+def _of_others(method: str, rows: pd.DataFrame) -> ModelScores:
+    """A decoding beside the cohort's mean change alone: verdicts are given of the test set."""
+    error = rows.loc[("mse", method)]
+    against = Verdict("cohort", *_interval(error, "cohort"), "")
+    return ModelScores(method, float(error["mean"]), (against,), np.nan, np.nan, np.nan, "")
+
+
+def find_rivals(differences: pd.DataFrame) -> tuple[Rivals, ...]:
+    """From differences.tsv, of the test set where it has enough patients."""
     whole = {"set": "test", "horizon": "all", "pace": "all", "region": "lung", "measure": "mse"}
-    for column, value in whole.items():
-        differences = differences[differences[column] == value]
+    differences, found = _where(differences, whole), []
     for task in TASKS:
         part = differences[differences["task"] == task]
-        for model in _models(part["method"].unique()):
-            rivals = part[part["method"] == model]
+        for method in of_kind(MODEL, part["method"].unique()):
+            rivals = part[part["method"] == method]
             if rivals["patients"].iloc[0] < ENOUGH:
                 continue
             left = rivals[~(rivals["high"] < 0)].sort_values("difference", ascending=False)
-            named = "; ".join(
-                f"{row.reference} ({_difference(Interval(row.difference, row.low, row.high), 1000)})"
-                for row in left.itertuples()
+            rows = left[["reference", "difference", "low", "high"]].itertuples(index=False)
+            found.append(
+                Rivals(task, method, len(rivals) - len(left), len(rivals), tuple(Difference(*row) for row in rows))
             )
-            beaten = f"better in in-lung MSE than {len(rivals) - len(left)} of {len(rivals)} baselines"
-            sentences.append(
-                f"{task.capitalize()}, {model}: {beaten}" + (f"; not shown to beat {named}." if named else ".")
-            )
-    return sentences
+    return tuple(found)
 
 
-def difficulty_words(found: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """How far scans 0.5 to 1.5 years apart differ in each set, and how much of that is disease."""
-    sentences = []
-    for name, values in sorted(found.items(), key=_test_first):
-        said = (
-            f"How hard: 0.5 to 1.5 years on, the last scan carried forward is off by {values['rms_hu']:.0f} HU (root "
-            f"mean square in the lung; set {name}, {_count(values['patients'], 'patient')})"
-        )
-        share = values["disease_share"]
-        told = (
-            ""
-            if share is None
-            else f"; {100 * share:.0f} % of the mean square is disease, the rest noise and acquisition"
-        )
-        sentences.append(f"{said}{told}.")
-    return sentences
+def find_better(differences: pd.DataFrame, unchanged: list[str]) -> tuple[BetterThanBlur, ...]:
+    """From differences.tsv, by set; `unchanged` are the sets in which nobody's disease changes.
+
+    There a method is better than the blurred last scan only by averaging noise, so that none should beat the blurred
+    mean of the given scans.
+    """
+    found = []
+    for name in sets_in_order(differences["set"].unique()):
+        blurred, still = better_than("locf_blurred", differences, name), name in unchanged
+        mean_blurred = better_than("mean_of_given_blurred", differences, name) if still else []
+        found.append(BetterThanBlur(name, still, tuple(blurred), tuple(mean_blurred)))
+    return tuple(found)
 
 
-def blur_words(differences: pd.DataFrame, unchanged: Iterable[str]) -> list[str]:
-    """Which methods beat the blurred last scan, by set; in a set without change only by averaging noise, so that there
-    none should beat the blurred mean of the given scans."""
-    sentences = []
-    for name in sorted(differences["set"].unique(), key=_set_order):
-        better = ", ".join(better_than("locf_blurred", differences, name)) or "none"
-        said = f"Set {name}: methods with a lower in-lung MSE of extrapolation than the blurred last scan: {better}."
-        if name in unchanged:
-            best = ", ".join(better_than("mean_of_given_blurred", differences, name)) or "none"
-            said += " Nobody's disease changes in it: what is better here averages noise, and has foretold nothing."
-            said += f" Better than the blurred mean of the given scans, which averages most of it: {best}."
-        sentences.append(said)
-    return sentences
+def find_bands(coverage: pd.DataFrame) -> tuple[BandHeld, ...]:
+    """From coverage.tsv."""
+    columns = list(BandHeld.__dataclass_fields__)
+    return tuple(BandHeld(*row) for row in coverage[columns].itertuples(index=False))
 
 
-def coverage_words(coverage: pd.DataFrame) -> list[str]:
-    """How often the 90 % bands held what was seen, and their width beside that of the last scan carried forward."""
-    return [
-        f"Set {row.set}: {100 * row.coverage:.0f} % [{100 * row.coverage_low:.0f}, {100 * row.coverage_high:.0f}] of "
-        f"{_count(row.visits, 'visit')} of {_count(row.patients, 'patient')} lie in the 90 % band of "
-        f"{BANDS[row.measure]}, which is {row.width:.3g} wide; around the last scan carried forward "
-        f"{row.carried_width:.3g}, holding {100 * row.carried_coverage:.0f} %."
-        for row in coverage.itertuples()
-    ]
+def find_masks(segmentation: pd.DataFrame) -> MasksScored | None:
+    """From segmentation.tsv."""
+    dice = segmentation["dice"]
+    return MasksScored(len(dice), float(dice.mean()), float(dice.min())) if len(dice) else None
 
 
-def _set_order(name: str) -> tuple[bool, str]:
-    return name != "test", name
+def find_fields(registration: pd.DataFrame) -> FieldsScored | None:
+    """From registration.tsv."""
+    if registration.empty:
+        return None
+    means = (float(registration[name].mean()) for name in ("before_mean", "after_mean", "after_median"))
+    return FieldsScored(len(registration), *means, float(registration["after_mean"].max()))
 
 
-def _test_first(item: tuple[str, object]) -> tuple[bool, str]:
-    return _set_order(item[0])
+def scan_quality(qc: pd.DataFrame, measures: Iterable[str], visits: Mapping[str, list[str]]) -> ScanQuality:
+    """From qc.tsv: the spread of those of the measures (columns) that it has, and the poorest overlap.
+
+    visits: the usable sessions of each patient in the order of time.
+    """
+    scans = list(zip(qc["subject"], qc["session"], strict=True))
+    baselines = {(subject, sessions[0]) for subject, sessions in visits.items()}
+    follow_up, spreads = [scan not in baselines for scan in scans], []
+    for measure in (measure for measure in measures if measure in qc):
+        values = pd.to_numeric(qc[measure], errors="coerce")
+        values = (values[follow_up] if measure.startswith("register_") else values).dropna()
+        if len(values):
+            low, middle, high = map(float, (values.min(), values.median(), values.max()))
+            spreads.append(Spread(measure, low, middle, high, len(values)))
+    usable = {(subject, session) for subject, sessions in visits.items() for session in sessions[1:]}
+    return ScanQuality(tuple(spreads), _poorest(qc[[scan in usable for scan in scans]]))
 
 
-def _model_words(task: str, model: str, rows: pd.DataFrame) -> str:
-    error, skill = rows.loc[("mse", model)], rows.loc[("skill", model)]
-    against = {name: interval_of(error, key) for key, name in NAMES.items()}
-    compared = [
-        f"{_difference(interval, 1000)} against {name} ({verdict(interval, error['patients'])})"
-        for name, interval in against.items()
-    ]
-    return (
-        f"{task.capitalize()}, {model}: in-lung MSE x 1000 {1000 * error['mean']:.2f}; {'; '.join(compared)}. "
-        f"Skill on the smoothed change {_difference(interval_of(skill, 'locf'), 100)} %. {_claim(error, skill)}"
-    )
+def _poorest(follow_ups: pd.DataFrame) -> tuple[str, ...]:
+    if "register_dice_after" not in follow_ups or follow_ups["register_dice_after"].isna().all():
+        return ()
+    row = follow_ups.loc[follow_ups["register_dice_after"].astype(float).idxmin()]
+    return str(row["subject"]), str(row["session"])
 
 
-def _claim(error: pd.Series, skill: pd.Series) -> str:
-    """Whether the numbers bear the claim that the model forecasts change, and not merely removes noise."""
-    verdicts = [verdict(interval_of(error, key), error["patients"]) for key in NAMES]
-    verdicts.append(verdict(_negated(interval_of(skill, "locf")), skill["patients"]))
-    if "too few patients to tell" in verdicts:
-        return "Too few patients to say whether it forecasts change."
-    if all(word == "better" for word in verdicts):
-        return "It forecasts change: better than all three, with skill above zero."
-    return "That it forecasts change is not shown, which takes being better than all three and skill above zero."
+def _where(table: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
+    """The rows that have these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
 
 
-def verdict(difference: Interval, patients: int) -> str:
-    """Where the interval says so, better (an error below the reference) or worse, else not distinguishable."""
-    if patients < ENOUGH:
-        return "too few patients to tell"
-    if not difference.excludes_zero():
-        return "not distinguishable"
-    return "better" if difference.mean < 0 else "worse"
-
-
-def interval_of(row: pd.Series, reference: str) -> Interval:
-    return Interval(*(float(row[f"{reference}_{part}"]) for part in ("difference", "low", "high")))
-
-
-def fitted_words(fitted: FittedBaselines, window: tuple[float, float]) -> list[str]:
-    """What was chosen, on whom, and the training cohort's mean change in HU per year."""
-    sigma, mix, change = fitted.sigma, fitted.mix, fitted.change
-    per_year = change.mean * (window[1] - window[0])
-    trends = [
-        f"Share of a straight line's change that is kept, {where}: "
-        + ", ".join(f"{task} {best.share:.2f} at sigma {best.sigma:g} voxels" for task, best in choice.value.items())
-        + f", {_origin(choice)}."
-        for where, choice in (("image", fitted.image_trend), ("latent", fitted.latent_trend))
-    ]
-    boosted = fitted.boosting
-    return [
-        f"Blur of the blurred last scan: sigma {sigma.value:g} voxels, {_origin(sigma)}.",
-        f"Share of the given scan's own detail in mix decoding: {mix.value:.2f}, {_origin(mix)}.",
-        f"Mean change in the lung of {_count(change.patients, 'training patient')} with two visits: "
-        f"{per_year:+.1f} HU per year.",
-        *trends,
-        f"Voxel boosting: {boosted.trees.n_iter_} trees from {_count(boosted.patients, 'training patient')}."
-        if boosted
-        else "Voxel boosting: no training patient has two visits; it is the blurred last scan.",
-    ]
-
-
-def _origin(choice: Chosen) -> str:
-    if not choice.split:
-        return "a default, because no patient outside the test set could serve to choose it"
-    return f"chosen on {_count(choice.patients, f'{choice.split} patient')}"
-
-
-def reconstruction_words(reconstruction: pd.DataFrame, codes: pd.DataFrame) -> list[str]:
-    """Reconstruction error and use of the codebook by split."""
-    sentences = []
-    for split, part in reconstruction.groupby("split", sort=True):
-        means = part.groupby("region")[["mse", "psnr", "ssim"]].mean()
-        values = "; ".join(
-            f"{region} MSE x 1000 {1000 * row['mse']:.2f}, PSNR {row['psnr']:.1f} dB, SSIM {row['ssim']:.3f}"
-            for region, row in means.iterrows()
-        )
-        scans = part[["subject", "session"]].drop_duplicates().shape[0]
-        sentences.append(f"Reconstruction of {_count(scans, f'{split} scan')} by the frozen autoencoder: {values}.")
-    for split, part in codes.groupby("split", sort=True):
-        sentences.append(
-            f"Codes in the lungs of the {split} scans: {int(part['used'].sum())} of {len(part)} are each used by at "
-            f"least 1 in 10,000 latent voxels; perplexity {part['perplexity'].iloc[0]:.0f}."
-        )
-    return sentences or ["Reconstruction: there is no held-out scan."]
-
-
-def truth_words(segmentation: pd.DataFrame, registration: pd.DataFrame) -> list[str]:
-    """Against the simulated truth: Dice of the masks, landmark error before and after registration."""
-    words = []
-    if len(segmentation):
-        scores = segmentation["dice"]
-        words.append(
-            f"Lung masks of {_count(len(scores), 'scan')} against the simulated truth: mean Dice {scores.mean():.3f}, "
-            f"lowest {scores.min():.3f}."
-        )
-    if len(registration):
-        words.append(
-            f"Registration of {_count(len(registration), 'follow-up')} against the simulated displacement: mean error "
-            f"{registration['before_mean'].mean():.2f} mm before, {registration['after_mean'].mean():.2f} mm after "
-            f"(mean of medians {registration['after_median'].mean():.2f} mm, worst scan "
-            f"{registration['after_mean'].max():.2f} mm)."
-        )
-    return words
-
-
-def _difference(interval: Interval, factor: float) -> str:
-    if np.isnan(interval.low):
-        return f"{factor * interval.mean:+.2f} [no interval]"
-    return f"{factor * interval.mean:+.2f} [{factor * interval.low:+.2f}, {factor * interval.high:+.2f}]"
-
-
-def _negated(interval: Interval) -> Interval:
-    return Interval(-interval.mean, -interval.high, -interval.low)
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{int(number)} {noun}{'' if number == 1 else 's'}"
+def _interval(row: pd.Series, reference: str) -> tuple[float, float, float]:
+    """Difference to the reference, and the ends of its interval."""
+    return tuple(float(row[f"{reference}_{part}"]) for part in ("difference", "low", "high"))

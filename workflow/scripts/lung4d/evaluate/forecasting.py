@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lung4d.evaluate.baselines import BASELINES, FittedBaselines, ForecastInputs
+from lung4d.evaluate.methods import ORACLE, model_name, of_kind
 from lung4d.evaluate.reconstruction import Decode
 from lung4d.evaluate.scoring import Scorer, Target, score
 from lung4d.visits.patient import PatientVisits
@@ -16,9 +17,7 @@ from lung4d.visits.times import anchor, linear_weights
 # (given visits, years asked for (q,), share of own detail or None) -> decoding ("pure", ...) -> (q, D, H, W)
 Forecaster = Callable[[PatientVisits, np.ndarray, float | None], Mapping[str, np.ndarray]]
 
-# These see the target itself: ceilings, not forecasts.
-ORACLE = "reconstruction (oracle)"  # the autoencoder's floor
-ORACLES = (ORACLE, "true latent, residual (oracle)", "true latent, mix (oracle)")
+ORACLES = tuple(of_kind(ORACLE))
 TEXT = ["subject", "set", "task", "given", "session", "method", "region"]
 KEYS = ["subject", "set", "extent_per_year", "task", "given", "session", "years", "horizon", "method", "region"]
 CHANGE = ["mse_lowpass", "skill", "density_error_hu", "high_attenuation_error", "extent_error", "change_correlation"]
@@ -45,7 +44,7 @@ def forecasts(known: ForecastInputs, years: np.ndarray, forecast: Forecaster) ->
         for name, method in BASELINES.items():
             yield index, name, method(known, float(year))
         for decoding, volumes in by_model.items():
-            yield index, f"model ({decoding})", volumes[index]
+            yield index, model_name(decoding), volumes[index]
 
 
 def ceilings(known: ForecastInputs, targets: PatientVisits) -> Iterator[tuple[int, str, np.ndarray]]:

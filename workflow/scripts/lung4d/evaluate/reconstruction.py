@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 
-from lung4d import metrics
+from lung4d import logs, metrics
 from lung4d.visits.patient import PatientVisits
+from lung4d.visits.scans import PreparedScan
+from lung4d.vqgan.data import load_scan
+from lung4d.vqgan.model import VQGAN
 from lung4d.vqgan.quantiser import USED_FROM
 
 Decode = Callable[[np.ndarray], np.ndarray]  # embeddings (c, d, h, w) -> unit volume (D, H, W)
@@ -40,6 +44,19 @@ def score_reconstruction(decoded: np.ndarray, target: np.ndarray, lung: np.ndarr
         }
         for region, mask in (("lung", lung), ("whole", None))
     ]
+
+
+@torch.no_grad()
+def score_autoencoder(model: VQGAN, scans: list[PreparedScan]) -> pd.DataFrame:
+    """Rows of reconstruction.tsv, lung and whole volume of every scan; one scan is in memory at a time."""
+    device = next(model.parameters()).device
+    rows = []
+    for scan in logs.progress(scans, len(scans), "scans"):
+        volume, lung = load_scan(scan, model.settings.window)
+        drawn = model(volume.to(device))[0][0, 0].float().cpu().numpy()
+        keys = {"subject": scan.subject, "session": scan.session, "split": scan.split}
+        rows += [keys | scores for scores in score_reconstruction(drawn, volume[0, 0].numpy(), lung)]
+    return reconstruction_table(rows)
 
 
 def reconstruction_table(rows: list[dict[str, object]]) -> pd.DataFrame:

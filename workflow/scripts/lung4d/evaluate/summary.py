@@ -5,13 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluate.baselines import BASELINES
+from lung4d.evaluate.methods import BASELINE, HORIZONS, PACES, REFERENCES, of_kind
 from lung4d.evaluate.paired import ABSOLUTE, by_patient, each_minus
 from lung4d.metrics import Interval, ratio_bootstrap
 
-REFERENCES = {"locf": "locf", "blurred": "locf_blurred", "cohort": "cohort_mean_change_smoothed"}
-HORIZONS = {"all": (-np.inf, np.inf), "<1": (-np.inf, 1.0), "1-2": (1.0, 2.0), ">2": (2.0, np.inf)}  # [low, high)
-PACES = ("slow", "middle", "fast")
 CORRELATIONS = ["change_correlation", "change_correlation_noisefree"]
 MEASURES = ["mse", "psnr", "ssim", "nrmse", "mse_lowpass", *ABSOLUTE, *CORRELATIONS, "mse_noisefree"]
 SKILLS = {"skill": "mse_lowpass", "skill_noisefree": "mse_lowpass_noisefree"}
@@ -54,8 +51,8 @@ def groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]
     paces = pace_of(table)
     for (name, task, region), part in table.groupby(["set", "task", "region"], sort=True):
         keys = {"set": name, "task": task, "region": region}
-        for horizon, (low, high) in HORIZONS.items():
-            chosen = part[(part["horizon"] >= low) & (part["horizon"] < high)]
+        for horizon, years in HORIZONS.items():
+            chosen = part[(part["horizon"] >= years.low) & (part["horizon"] < years.high)]
             if not chosen.empty:
                 yield {**keys, "horizon": horizon, "pace": "all"}, chosen
         for pace in PACES:
@@ -82,7 +79,7 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
     rows = []
     for measure in (measure for measure in MEASURES if measure in known):
         patients = known[measure]
-        against = {name: each_minus(patients, method, bootstrap, seed) for name, method in REFERENCES.items()}
+        against = {name: each_minus(patients, one.method, bootstrap, seed) for name, one in REFERENCES.items()}
         for method in methods:
             row = {"method": method, "measure": measure, "patients": len(patients), "targets": targets}
             row["mean"] = patients[method].mean()
@@ -94,7 +91,7 @@ def _summarise_group(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[di
         for method in methods:
             row = {"method": method, "measure": skill, "patients": len(patients), "targets": targets}
             for name, reference in REFERENCES.items():
-                gained = (patients[reference] - patients[method]).to_numpy()
+                gained = (patients[reference.method] - patients[method]).to_numpy()
                 row |= _columns(name, ratio_bootstrap(gained, carried, bootstrap, seed))
             row["mean"] = row["locf_difference"]  # LOCF's own skill is zero
             rows.append(row)
@@ -108,7 +105,7 @@ def _differences(chosen: pd.DataFrame, bootstrap: int, seed: int) -> list[dict[s
             **dict(zip(("difference", "low", "high"), interval, strict=True)),
         }
         for measure, patients in by_patient(chosen, COMPARED).items()
-        for reference in BASELINES
+        for reference in of_kind(BASELINE)
         if reference in patients
         for method, interval in each_minus(patients, reference, bootstrap, seed).items()
         if method != reference

@@ -12,6 +12,7 @@ from lung4d.evaluate import boosting
 from lung4d.evaluate.baselines import Chosen, FittedBaselines
 from lung4d.evaluate.cohort_change import cohort_change
 from lung4d.evaluate.forecasting import Forecaster
+from lung4d.evaluate.records import Choice, Learned, TrendChoice, TrendShare
 from lung4d.evaluate.smoothing import smooth_inside
 from lung4d.evaluate.trends import choose_trend, image_parts, latent_parts
 from lung4d.visits.patient import PatientVisits, of_split
@@ -41,6 +42,28 @@ def fit_baselines(
         boosting=boosting.learn_boosting(
             _one_by_one(train), len(train), _one_by_one(of_split(patients, "val", visits=2)), seed
         ),
+    )
+
+
+def learned(fitted: FittedBaselines, window: tuple[float, float]) -> Learned:
+    """The same as a record; `window` in HU."""
+    trends = tuple(
+        TrendChoice(
+            place,
+            tuple(TrendShare(task, best.share, best.sigma) for task, best in choice.value.items()),
+            choice.split,
+            choice.patients,
+        )
+        for place, choice in (("image", fitted.image_trend), ("latent", fitted.latent_trend))
+    )
+    return Learned(
+        blur=Choice(fitted.sigma.value, fitted.sigma.split, fitted.sigma.patients),
+        mix=Choice(fitted.mix.value, fitted.mix.split, fitted.mix.patients),
+        change=float(fitted.change.mean * (window[1] - window[0])),
+        change_patients=fitted.change.patients,
+        trends=trends,
+        trees=fitted.boosting.trees.n_iter_ if fitted.boosting else 0,
+        trees_patients=fitted.boosting.patients if fitted.boosting else 0,
     )
 
 

@@ -1,5 +1,6 @@
 """Charts: training curves, forecasts with intervals, Kaplan-Meier. Each returns a `Chart` in both colour schemes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,14 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lung4d.figures.style import Chart, Palette, both_schemes, chart_axes
+
+SMOOTH = 50  # points that a long curve is averaged to, so that its course can be seen
+
+
+def smooth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means of consecutive rows where there are many more than `SMOOTH`; the last group may be shorter."""
+    size = len(rows) // SMOOTH
+    return rows if size < 2 else rows.groupby([i // size for i in range(len(rows))]).mean()
 
 
 def training_curve(series: dict[str, tuple[np.ndarray, np.ndarray]], title: str, step: str, log: bool = True) -> Chart:
@@ -108,6 +117,12 @@ def kaplan_meier_chart(curves: pd.DataFrame, risk_times: list[float], title: str
         return figure
 
     return both_schemes(draw)
+
+
+def risk_times(last: float) -> list[float]:
+    """About five round times from 0 to `last` (years) at which numbers at risk are printed."""
+    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if last / s <= 6), 20.0)
+    return [step * i for i in range(math.floor(last / step + 1e-9) + 1)]
 
 
 def number_at_risk(steps: pd.DataFrame, when: float) -> int:

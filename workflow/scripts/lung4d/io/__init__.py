@@ -4,6 +4,7 @@ atomic        whole files or none, JSON, and what is said of a damaged one
 status        what became of a scan in a stage
 names         file names in the style of BIDS
 tables        tables as parquet with a TSV twin
+records       frozen dataclasses as JSON and back
 nifti         images on their own grids
 hounsfield    the scale of CT
 volumes       preprocessed volumes and masks, memory-mapped, and the HU window

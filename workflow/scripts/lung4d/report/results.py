@@ -6,6 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from lung4d.evaluate.records import EvaluateFindings, ScanQuality
+from lung4d.report.formatting import fixed, missing
+from lung4d.survival.records import SurvivalFindings
 from lung4d.visits.scans import in_time_order
 
 ReportedScan = tuple[str, str]  # subject, session
@@ -20,18 +23,14 @@ class Tables:
     unusable: pd.DataFrame | None = None
     vqgan_history: pd.DataFrame | None = None
     ode_history: pd.DataFrame | None = None
-    reconstruction: pd.DataFrame | None = None
-    forecast: pd.DataFrame | None = None
     forecast_summary: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
-    codes: pd.DataFrame | None = None
     codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None
     registration: pd.DataFrame | None = None
     readouts: pd.DataFrame | None = None
     cindex: pd.DataFrame | None = None
     selection: pd.DataFrame | None = None
-    risk: pd.DataFrame | None = None
     kaplan_meier: pd.DataFrame | None = None
 
     def rows(self, name: str) -> pd.DataFrame | None:
@@ -62,7 +61,10 @@ class Images:
 @dataclass(frozen=True)
 class Results:
     """`config`: the resolved configuration. `participants`: a record a patient. `excluded`: records of scans that the
-    user's table leaves out (subject, session, reason). `shown`: how many patients to show with pictures."""
+    user's table leaves out (subject, session, reason). `shown`: how many patients to show with pictures.
+
+    Verdicts, and numbers over patients, are those of the findings: the page computes none.
+    """
 
     title: str
     shown: int
@@ -72,17 +74,18 @@ class Results:
     excluded: list[dict[str, Any]]
     tables: Tables
     images: Images
-    evaluate_words: dict[str, Any] = field(default_factory=dict)
-    survival_words: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluateFindings = field(default_factory=EvaluateFindings)
+    prognosis: SurvivalFindings = field(default_factory=SurvivalFindings)
+    prognosis_method: str = ""
+    quality: ScanQuality = field(default_factory=ScanQuality)
 
     def setting(self, stage: str, key: str, default: Any = None) -> Any:
         return (self.config.get(stage) or {}).get(key, default)
 
-    @property
-    def window_width(self) -> float:
-        """HU that one unit of the metrics' scale stands for."""
+    def hu_of(self, mse: float) -> str:
+        """The root of a mean square error on intensities from 0 to 1, in HU."""
         low, high = self.setting("train_vqgan", "window", (-1000, 500))
-        return float(high) - float(low)
+        return fixed(None if missing(mse) else float(mse) ** 0.5 * (float(high) - float(low)), 0)
 
 
 def visits_of(split: pd.DataFrame | None) -> dict[str, list[tuple[str, float]]]:

@@ -11,5 +11,7 @@ optimism      bootstrap and cross-validation, selection repeated
 concordance   the C-index and its interval
 kaplan_meier  curves of a low-risk and a high-risk group
 analysis      all of it, from tables to tables
-findings      what it did and could not do, in words
+findings      verdicts from its tables, and summary.json
+records       what is found, as plain values
+wording       what it did and could not do, in sentences
 """

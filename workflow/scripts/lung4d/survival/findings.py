@@ -1,61 +1,132 @@
-"""What the survival analysis did and could not do, in words: summary.json."""
+"""What the survival analysis found, from its tables, and summary.json."""
 
 import numpy as np
 import pandas as pd
 
+from lung4d.io.records import as_data
 from lung4d.survival.analysis import SurvivalResults
 from lung4d.survival.fitting import SurvivalSettings
-
-CLOCKS = {
-    "first scan": "the clock starts at the first scan",
-    "third scan": "the clock starts at the third scan, for real, generated and carried-forward scans alike",
-    "one-year change": "change per year from the second to the third scan; the clock starts at the third scan",
-}
-GROUPS = {"development": "training", "test": "held-out", "external": "external"}
-FEW_EVENTS = 10  # per variable, below which a Cox model is unsteady (Peduzzi 1995)
-METHOD = (  # with the ridge penalty filled in
-    "Cox models were chosen (one model per code with the covariates, ranked by p value) and fitted with a ridge "
-    "penalty of {ridge:g} per patient on training and validation patients only, frozen, and scored once on held-out "
-    "patients by Harrell's C-index with a percentile interval from patient bootstrap samples. Each clock starts at the "
-    "last scan that a risk is computed from. The apparent C-index is that of the patients a model was fitted on and no "
-    "measure of its worth; its optimism was estimated by repeating selection and fit in bootstrap samples; beside it "
-    "stands the C-index of "
-    "left-out fifths of the training patients (ten times five-fold cross-validation, selection repeated in each)."
+from lung4d.survival.landmark import LandmarkSample
+from lung4d.survival.records import (
+    FEW_EVENTS,
+    ChosenCode,
+    FewEvents,
+    Followed,
+    Group,
+    HazardsTested,
+    Headline,
+    LeftOut,
+    ModelScore,
+    Selection,
+    SurvivalFindings,
+    Unscored,
 )
+from lung4d.survival.wording import CLOCKS, METHOD, sentences
+
+NO_ORDER = 0.5  # the C-index of a coin toss
+FDR = 0.05
+ALPHA = 0.05  # of the test of proportional hazards, divided by the number of tests in the model
 
 
 def summary(results: SurvivalResults, settings: SurvivalSettings) -> dict[str, object]:
-    """Counts, selected codes, what was excluded and why, and `sentences` for the report; JSON without NaN."""
-    selection = results.selection
-    chosen = selection[selection["selected"].astype(bool)]
-    analyses = {sample.name: _counts(sample) for sample in results.samples}
+    """Counts, selected codes, what was excluded and why, the findings, and `sentences` for the report; JSON without
+    NaN."""
+    found = find(results)
     return {
         "patients_with_outcome": len(results.participants),
         "events": int(results.participants["event"].sum()),
-        "analyses": analyses,
+        "analyses": {one.analysis: _counts(one) for one in found.followed},
         "covariates": list(settings.covariates),
-        "selected": chosen["code"].tolist(),
-        "codes_tested": int(selection["p"].notna().sum()),
-        "codes_that_could_not_be_fitted": int(selection["p"].isna().sum()),
-        "codes_below_fdr_0.05": int((selection["q"].astype(float) < 0.05).sum()),
+        "selected": [one.code for one in found.selection.chosen],
+        "codes_tested": found.selection.tested,
+        "codes_that_could_not_be_fitted": found.selection.failed,
+        "codes_below_fdr_0.05": found.selection.below_fdr,
         "proportional_hazards": _hazards(results.hazards),
-        "sentences": sentences(results, settings),
+        "sentences": sentences(found),
         "method": METHOD.format(ridge=settings.ridge),
+        "findings": as_data(found),
     }
 
 
-def sentences(results: SurvivalResults, settings: SurvivalSettings) -> list[str]:
-    """The run's survival part in plain sentences, most important first."""
-    said = []
-    if results.participants.empty:
-        said.append("No patient has both a follow-up time and an event (0/1), so there is no survival analysis.")
-    said += _headline(results.cindex)
-    said += [_about(sample) for sample in results.samples]
-    said.append(_about_selection(results))
-    said += [_sentence(words) for words in (*results.plan.covariates.words, *results.plan.lung_function.words)]
-    said += _about_hazards(results.hazards)
-    said += _cannot(results.cindex)
-    return said
+def find(results: SurvivalResults) -> SurvivalFindings:
+    """All that is told of an analysis."""
+    return SurvivalFindings(
+        outcomes=not results.participants.empty,
+        headline=find_headline(results.cindex),
+        followed=tuple(map(_followed, results.samples)),
+        selection=_selection(results.selection, results.selection_reason),
+        remarks=(*results.plan.covariates.words, *results.plan.lung_function.words),
+        hazards=_changing(results.hazards),
+        unscored=find_unscored(results.cindex),
+    )
+
+
+def find_headline(cindex: pd.DataFrame) -> Headline | None:
+    """From cindex.tsv; None where the codes have no C-index on held-out patients' real scans."""
+    scored = cindex[(cindex["set"] == "test") & cindex["c_index"].notna()]
+    for analysis in ("third scan", "first scan"):
+        rows = scored[scored["analysis"] == analysis]
+        codes = rows[rows["model"] == "codes"].set_index("scan", drop=False)
+        if "real" in codes.index:
+            told = pd.concat([codes, rows[rows["model"] == "covariates only"]])
+            scores = told[["model", "scan", "c_index", "c_low", "c_high"]].itertuples(index=False)
+            return _headline(analysis, codes, tuple(ModelScore(*row) for row in scores))
+    return None
+
+
+def _headline(analysis: str, codes: pd.DataFrame, scores: tuple[ModelScore, ...]) -> Headline:
+    real, change = codes.loc["real"], [np.nan] * 3
+    if "generated" in codes.index:
+        change = map(float, codes.loc["generated", ["difference_to_real", "difference_low", "difference_high"]])
+    return Headline(
+        analysis,
+        int(real["patients"]),
+        int(real["events"]),
+        scores,
+        *change,
+        ordered=bool(real["c_low"] > NO_ORDER or real["c_high"] < NO_ORDER),
+        few_events=_few_events(real),
+    )
+
+
+def _few_events(row: pd.Series) -> FewEvents | None:
+    each = float(row["events_per_variable"])
+    return FewEvents(int(row["training_events"]), int(row["variables"]), each) if each < FEW_EVENTS else None
+
+
+def find_unscored(cindex: pd.DataFrame) -> tuple[Unscored, ...]:
+    """From cindex.tsv, the rows that say why they have no C-index."""
+    rows = cindex.loc[cindex["reason"].astype(str) != "", ["analysis", "model", "scan", "reason"]]
+    return tuple(Unscored(*row) for row in rows.itertuples(index=False))
+
+
+def _followed(sample: LandmarkSample) -> Followed:
+    groups = sample.clock.groupby("set")["event"].agg(["size", "sum"])
+    return Followed(
+        sample.name,
+        tuple(Group(name, int(size), int(events)) for name, size, events in groups.itertuples()),
+        tuple(LeftOut(reason, int(count)) for reason, count in sample.excluded.items() if count),
+    )
+
+
+def _counts(found: Followed) -> dict[str, object]:
+    sets = {one.set: {"patients": one.patients, "events": one.events} for one in found.groups}
+    return {
+        "clock": CLOCKS[found.analysis],
+        "sets": sets,
+        "excluded": {one.reason: one.patients for one in found.left_out},
+    }
+
+
+def _selection(selection: pd.DataFrame, reason: str) -> Selection:
+    chosen = selection.loc[selection["selected"].astype(bool), ["code", "p", "q", "stability"]]
+    return Selection(
+        tested=int(selection["p"].notna().sum()),
+        failed=int(selection["p"].isna().sum()),
+        below_fdr=int((selection["q"].astype(float) < FDR).sum()),
+        chosen=tuple(ChosenCode(code, *map(float, numbers)) for code, *numbers in chosen.itertuples(index=False)),
+        reason=reason,
+    )
 
 
 def _hazards(hazards: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -67,94 +138,9 @@ def _hazards(hazards: pd.DataFrame) -> dict[str, dict[str, dict[str, float | Non
     return nested
 
 
-def _headline(cindex: pd.DataFrame) -> list[str]:
-    """The comparison that the paper makes, else the first scan's C-index, and how far it can be trusted."""
-    codes = cindex[(cindex["model"] == "codes") & (cindex["set"] == "test") & cindex["c_index"].notna()]
-    scored = {(row["analysis"], row["scan"]): row for _, row in codes.iterrows()}
-    real, generated = scored.get(("third scan", "real")), scored.get(("third scan", "generated"))
-    shown = real if real is not None else scored.get(("first scan", "real"))
-    if shown is None:
-        return []
-    text = (
-        f"On {shown['patients']:.0f} held-out patients ({shown['events']:.0f} events) the codes' C-index is "
-        f"{_interval(shown, 'c_index', 'c_low', 'c_high')} with the real {shown['analysis']}"
+def _changing(hazards: pd.DataFrame) -> tuple[HazardsTested, ...]:
+    """Which variables' effect changes with time, by model."""
+    return tuple(
+        HazardsTested(analysis, model, tuple(table.loc[table["p"].astype(float) < ALPHA / len(table), "variable"]))
+        for (analysis, model), table in hazards.groupby(["analysis", "model"], sort=False)
     )
-    if real is not None and generated is not None:
-        text += (
-            f" and {_interval(generated, 'c_index', 'c_low', 'c_high')} with the one generated from the first two "
-            f"(difference {_interval(generated, 'difference_to_real', 'difference_low', 'difference_high')})"
-        )
-    said = [text + "."]
-    if shown["events_per_variable"] < FEW_EVENTS:
-        said.append(
-            f"That model has {shown['training_events']:.0f} events for {shown['variables']:.0f} variables, "
-            f"{shown['events_per_variable']:.1f} each; with fewer than {FEW_EVENTS} expect little on new patients."
-        )
-    return said
-
-
-def _interval(row: pd.Series, value: str, low: str, high: str) -> str:
-    return f"{row[value]:.2f} [{row[low]:.2f} to {row[high]:.2f}]"
-
-
-def _counts(sample) -> dict[str, object]:
-    groups = sample.clock.groupby("set")["event"].agg(["size", "sum"])
-    sets = {name: {"patients": int(row["size"]), "events": int(row["sum"])} for name, row in groups.iterrows()}
-    excluded = {reason: int(count) for reason, count in sample.excluded.items() if count}
-    return {"clock": CLOCKS[sample.name], "sets": sets, "excluded": excluded}
-
-
-def _about(sample) -> str:
-    counts = _counts(sample)
-    parts = [
-        f"{numbers['patients']} {GROUPS[name]} patients with {numbers['events']} events"
-        for name, numbers in counts["sets"].items()
-    ]
-    out = [f"{count} {reason}" for reason, count in counts["excluded"].items()]
-    text = f"{_sentence(sample.name)[:-1]} ({counts['clock']}): {', '.join(parts) or 'no patient'}"
-    return text + (f"; left out: {', '.join(out)}." if out else ".")
-
-
-def _about_selection(results: SurvivalResults) -> str:
-    selection = results.selection
-    chosen = selection.loc[selection["selected"].astype(bool)]
-    if chosen.empty:
-        return f"No code was selected: {results.selection_reason}."
-    failed, below = int(selection["p"].isna().sum()), int((selection["q"].astype(float) < 0.05).sum())
-    listed = ", ".join(
-        f"{row.code} (p {row.p:.2g}, q {row.q:.2g}, in {row.stability:.0%} of the bootstrap samples)"
-        for row in chosen.itertuples()
-    )
-    text = (
-        f"Selected by p value among {int(selection['p'].notna().sum())} codes: {listed}; {below} of all have q < 0.05"
-    )
-    return text + (f"; {failed} codes could not be judged (selection.tsv says why)." if failed else ".")
-
-
-def _about_hazards(hazards: pd.DataFrame) -> list[str]:
-    """Which variables' effect changes with time, by p < 0.05 divided by the number of tests in the model."""
-    said = []
-    for (analysis, model), table in hazards.groupby(["analysis", "model"], sort=False):
-        broken = table.loc[table["p"].astype(float) < 0.05 / len(table), "variable"].tolist()
-        if broken:
-            said.append(f"{_sentence(analysis)[:-1]}, {model}: the effect of {', '.join(broken)} changes with time.")
-    if len(hazards) and not said:
-        said.append("No model shows an effect that changes with time (test of proportional hazards).")
-    return said
-
-
-def _cannot(cindex: pd.DataFrame) -> list[str]:
-    """Each reason for a missing C-index once, with the rows that it concerns."""
-    missing = cindex[cindex["reason"].astype(str) != ""]
-    said = []
-    for (analysis, reason), table in missing.groupby(["analysis", "reason"], sort=False):
-        rows = [
-            row.model if row.scan == "none" else f"{row.model} ({row.scan.replace('_', ' ')})"
-            for row in table.itertuples()
-        ]
-        said.append(f"{_sentence(analysis)[:-1]}: no C-index for {', '.join(rows)}: {reason}.")
-    return said
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + "."

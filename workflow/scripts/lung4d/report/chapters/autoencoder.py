@@ -58,15 +58,12 @@ def _pictures(results: Results) -> Reportlet:
 
 def _scores(results: Results) -> Reportlet:
     title = "Error of reconstruction"
-    table = results.tables.rows("reconstruction")
-    if table is None:
-        return Reportlet(title, "", (Words(("No scan was held out, so nothing was scored.",)),))
     rows = []
-    for (split, region), part in table.groupby(["split", "region"], sort=True):
-        means = part[["mse", "psnr", "ssim"]].astype(float).mean()
-        error = means["mse"] ** 0.5 * results.window_width
-        values = (fixed(error, 0), fixed(1000 * means["mse"], 2), fixed(means["psnr"], 1), fixed(means["ssim"], 3))
-        rows.append((SETS.get(split, str(split)), REGIONS.get(region, str(region)), *values, whole(len(part))))
+    for one in results.evaluation.reconstructed:
+        values = (results.hu_of(one.mse), fixed(1000 * one.mse, 2), fixed(one.psnr, 1), fixed(one.ssim, 3))
+        rows.append((SETS.get(one.split, one.split), REGIONS.get(one.region, one.region), *values, whole(one.scans)))
+    if not rows:
+        return Reportlet(title, "", (Words(("No scan was held out, so nothing was scored.",)),))
     columns = ("Patients", "Region", "Error, HU (RMS)", "MSE × 1000", "PSNR, dB", "SSIM", "Scans")
     caption = "Means over scans that the autoencoder was not trained on."
     return Reportlet(title, caption, (Table(columns, tuple(rows), numeric=frozenset({2, 3, 4, 5, 6})),))
@@ -74,19 +71,14 @@ def _scores(results: Results) -> Reportlet:
 
 def _codes(results: Results) -> Reportlet:
     title = "Use of the codes"
-    table = results.tables.rows("codes")
-    if table is None:
-        return Reportlet(title, "", (Words(("No scan was held out, so no use of codes was counted.",)),))
     rows = []
-    for split, part in table.groupby("split", sort=True):
-        used = part["used"].astype(str).str.lower() == "true"
-        numbers = (
-            whole(used.sum()),
-            whole(len(part)),
-            fixed(100 * used.mean(), 0),
-            fixed(part["perplexity"].iloc[0], 1),
+    for one in results.evaluation.codes:
+        share = fixed(100 * one.used / one.codes, 0)
+        rows.append(
+            (SETS.get(one.split, one.split), whole(one.used), whole(one.codes), share, fixed(one.perplexity, 1))
         )
-        rows.append((SETS.get(split, str(split)), *numbers))
+    if not rows:
+        return Reportlet(title, "", (Words(("No scan was held out, so no use of codes was counted.",)),))
     columns = ("Patients", "Codes used", "Of", "Used, %", "Perplexity")
     caption = (
         "A code counts as used where it fills at least 1 in 10,000 places in held-out lungs. Perplexity is how many "

@@ -1,42 +1,40 @@
 """Forecasts of visits that the model was not shown, beside everything that knows nothing of disease."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
+from lung4d.evaluate.methods import (
+    BANDS,
+    HORIZONS,
+    METHODS,
+    MODEL,
+    ORACLE,
+    PACES,
+    REFERENCES,
+    TASKS,
+    model_name,
+    of_kind,
+    sets_in_order,
+)
+from lung4d.evaluate.records import (
+    ALIKE,
+    BETTER,
+    NOT_SHOWN,
+    SHOWN,
+    TOO_FEW,
+    WORSE,
+    EvaluateFindings,
+    ModelScores,
+    TaskScores,
+)
+from lung4d.evaluate.wording import sentences
 from lung4d.figures.charts import Bar, interval_bars
 from lung4d.report.chapters.training import training_reportlet
-from lung4d.report.formatting import count, fixed, interval, missing
+from lung4d.report.formatting import count, fixed, interval
 from lung4d.report.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results
 
-METHODS = {
-    "model (expected)": "Model, expected scan",
-    "model (drawn)": "Model, drawn on the last scan",
-    "model (residual)": "Model, residual decoding",
-    "model (mix)": "Model, mix decoding",
-    "model (pure)": "Model, pure decoding",
-    "locf": "Last scan carried forward",
-    "locf_blurred": "Last scan, blurred",
-    "mean_of_given": "Mean of the given scans",
-    "mean_of_given_blurred": "Mean of the given scans, blurred",
-    "locf_autoencoder": "Last scan through the autoencoder",
-    "linear_image": "Linear trend of the image",
-    "linear_image_shrunk": "Linear trend of the image, smoothed and shrunk",
-    "linear_latent": "Linear trend of the codes",
-    "linear_latent_shrunk": "Linear trend of the codes, smoothed and shrunk",
-    "cohort_mean_change": "Cohort's mean change",
-    "cohort_mean_change_smoothed": "Cohort's mean change, blurred",
-    "boosting": "Boosted trees on the images",
-    "reconstruction (oracle)": "Autoencoder, shown the answer",
-    "true latent, residual (oracle)": "True codes, residual decoding",
-    "true latent, mix (oracle)": "True codes, mix decoding",
-}
-TASKS = {
-    "extrapolation": "Extrapolation: later visits from the first two",
-    "interpolation": "Interpolation: visits in between from the first and the last",
-}
-PACES = {"slow": "Slow", "middle": "Middle", "fast": "Fast"}
-BANDS = {"mean_density_hu": ("Mean density, HU", 0), "high_attenuation_percent": ("High attenuation area, points", 1)}
-HORIZONS = {"<1": "less than 1 year", "1-2": "1 to 2 years", ">2": "2 years or more"}
 DISEASE = {  # column title: measure, decimals
     "Density error, HU": ("density_error_hu", 0),
     "High attenuation error, points": ("high_attenuation_error", 1),
@@ -67,22 +65,23 @@ GLOSSARY = (
     "Slow, middle and fast are thirds of the patients by the yearly change of extent.",
     "Differences are paired by patient; their intervals come from drawing patients again and again.",
 )
-ENOUGH = 5  # patients; with fewer an interval over patients means little
-# What a forecast must beat, all three, to have shown that it knows of the disease: noise and the cohort's mean aside.
-REFERENCES = {
-    "locf": "the last scan",
-    "blurred": "that scan blurred",
-    "cohort": "the cohort's mean change on it",
+VERDICTS = {BETTER: "better than", WORSE: "worse than", ALIKE: "not shown to differ from"}
+CLAIMS = {
+    SHOWN: "It has beaten all three.",
+    NOT_SHOWN: "That it foretells a patient's change takes beating all three, and is not shown.",
+    TOO_FEW: "There are too few patients to say whether it foretells a patient's change.",
 }
+NO_SKILL = "It has beaten all three, but without skill above zero that it foretells a patient's change is not shown."
+BAND_DECIMALS = {"mean_density_hu": 0, "high_attenuation_percent": 1}
 
 
 def section(results: Results) -> Section:
     """Tables and charts of both tasks, lung first, the whole volume and the horizons folded away."""
     reportlets = []
     table = results.tables.rows("forecast_summary")
-    for task, title in TASKS.items():
-        part = _select(table, task)
-        if part.empty:
+    for task, meaning in TASKS.items():
+        title = f"{task.capitalize()}: {meaning.short}"
+        if _select(table, task).empty:
             words = "No test patient has three usable visits, so no visit could be kept from the model and scored."
             reportlets.append(Reportlet(title, "", (Words((words,), tone="note"),)))
         else:
@@ -91,8 +90,8 @@ def section(results: Results) -> Section:
     if coverage is not None:
         reportlets.append(_bands_reportlet(coverage))
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
-    said = results.evaluate_words.get("sentences") or []
-    if said:
+    if results.evaluation != EvaluateFindings():
+        said = sentences(results.evaluation)
         caption = "What the evaluation step itself wrote down, every decoding against every reference."
         reportlets.append(
             Reportlet("In the evaluation's own words", caption, (Fold("Show all", (Words(tuple(said)),)),))
@@ -110,52 +109,43 @@ def headline(results: Results) -> list[Finding]:
 
     What is drawn on the last scan keeps that scan's noise, which says nothing of the forecast; its error is told too.
     """
-    table = results.tables.rows("forecast_summary")
     decoding = results.setting("generate_trajectories", "decoding", "drawn")
-    ours = f"model ({'expected' if decoding == 'drawn' else decoding})"
+    ours = model_name("expected" if decoding == "drawn" else decoding)
+    scored = {task.task: task for task in results.evaluation.tasks if task.set == "test"}
     items = []
-    for task, title in TASKS.items():
-        part = _select(table, task)
-        part = part[part["measure"] == "mse"].set_index("method") if len(part) else part
-        meaning = title.partition(": ")[2]
-        if ours not in part.index:
-            words = f"{meaning.capitalize()}: no test patient has three usable visits, so nothing was scored."
+    for task, meaning in TASKS.items():
+        models = {model.method: model for model in scored[task].models} if task in scored else {}
+        if ours not in models:
+            words = f"{meaning.short.capitalize()}: no test patient has three usable visits, so nothing was scored."
             items.append(Finding(task.capitalize(), words, done=False))
             continue
-        row, last = part.loc[ours], part.loc["locf"]
-        made = "scans to be expected" if ours == "model (expected)" else "generated scans"
-        words = f"Forecast of {meaning}. {_headline_words(row, last, made, results.window_width)}"
-        if decoding == "drawn" and "model (drawn)" in part.index:
-            error = _hu(part.loc["model (drawn)", "mean"], results.window_width)
+        made = "scans to be expected" if ours == model_name("expected") else "generated scans"
+        words = f"Forecast of {meaning.short}. {_headline_words(models[ours], scored[task], made, results)}"
+        drawn = models.get(model_name("drawn"))
+        if decoding == "drawn" and drawn:
+            error = results.hu_of(drawn.mse)
             words += f" The volumes on disk keep the last scan's noise and are off by {error} HU."
         items.append(Finding(task.capitalize(), words))
     return items
 
 
-def _headline_words(row: pd.Series, last: pd.Series, made: str, width: float) -> str:
+def _headline_words(found: ModelScores, task: TaskScores, made: str, results: Results) -> str:
     """Errors of what the model has `made` and of the last scan in HU, and what the paired intervals allow to say."""
-    patients = int(row["patients"])
-    said = (
-        f"In the lungs of {count(patients, 'test patient')} ({count(row['targets'], 'withheld visit')}) the {made} "
-        f"are off by {_hu(row['mean'], width)} HU (root mean square), the last scan carried forward by "
-        f"{_hu(last['mean'], width)} HU. Difference of the squared errors (× 1000): "
-        f"{', '.join(f'{_difference(row, key)} to {name}' for key, name in REFERENCES.items())}."
+    names = {key: reference.short for key, reference in REFERENCES.items()}
+    differences = ", ".join(
+        f"{_of_squares(one.mean, one.low, one.high)} to {names[one.reference]}" for one in found.against
     )
-    if patients < ENOUGH:
-        return said + f" With {count(patients, 'patient')} this cannot tell which is better."
-    verdicts = {key: verdict(row, key) for key in REFERENCES}
-    said += f" The model is {', '.join(f'{verdicts[key]} {name}' for key, name in REFERENCES.items())}."
-    if set(verdicts.values()) == {"better than"}:
-        return said + " It has beaten all three."
-    return said + " That it foretells a patient's change takes beating all three, and is not shown."
-
-
-def verdict(row: pd.Series, reference: str) -> str:
-    """What a paired difference of errors allows to say of the model: below zero is better."""
-    low, high = row[f"{reference}_low"], row[f"{reference}_high"]
-    if missing(low) or missing(high) or low <= 0 <= high:
-        return "not shown to differ from"
-    return "better than" if high < 0 else "worse than"
+    said = (
+        f"In the lungs of {count(task.patients, 'test patient')} ({count(task.visits, 'withheld visit')}) the {made} "
+        f"are off by {results.hu_of(found.mse)} HU (root mean square), the last scan carried forward by "
+        f"{results.hu_of(task.locf)} HU. Difference of the squared errors (× 1000): {differences}."
+    )
+    if any(one.verdict == TOO_FEW for one in found.against):
+        return said + f" With {count(task.patients, 'patient')} this cannot tell which is better."
+    verdicts = ", ".join(f"{VERDICTS[one.verdict]} {names[one.reference]}" for one in found.against)
+    beaten = all(one.verdict == BETTER for one in found.against)
+    claim = NO_SKILL if beaten and found.claim == NOT_SHOWN else CLAIMS[found.claim]
+    return f"{said} The model is {verdicts}. {claim}"
 
 
 def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results) -> Reportlet:
@@ -168,34 +158,44 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
         "blurred last scan, which gains by averaging noise and knows nothing of disease, and at the cohort's mean "
         "change, which knows nothing of the patient."
     )
-    bodies = [_chart(errors, task), _scores(part, results.window_width)]
+    bodies = [_chart(errors, task), _scores(part, results)]
     bodies.append(Fold("Extent, density and pattern of change", (_disease(part),)))
     whole = _select(table, task, region="whole")
     if len(whole):
-        bodies.append(Fold("The whole volume, chest wall included", (_scores(whole, results.window_width),)))
-    thirds = {name: _select(table, task, pace=key) for key, name in PACES.items()}
+        bodies.append(Fold("The whole volume, chest wall included", (_scores(whole, results),)))
+    thirds = {pace.capitalize(): _select(table, task, pace=pace) for pace in PACES}
     if all(map(len, thirds.values())):
         bodies.append(Fold("Slow, middle and fast patients", (_paces(thirds),)))
     horizons = {
-        f"Forecasts {name} after the scan that is carried forward:": _select(table, task, horizon=key)
-        for key, name in HORIZONS.items()
+        f"Forecasts {years.said} after the scan that is carried forward:": _select(table, task, horizon=horizon)
+        for horizon, years in HORIZONS.items()
+        if years.said
     }
     others = {
         f"Set {name}:": _select(table, task, patients_of=name) for name in table["set"].unique() if name != "test"
     }
-    bodies += _folded("By time since the last given scan", horizons, results.window_width)
-    bodies += _folded("Patients of other sites, never trained on", others, results.window_width)
+    bodies += _folded("By time since the last given scan", horizons, results)
+    bodies += _folded("Patients of other sites, never trained on", others, results)
     return Reportlet(title, caption, tuple(bodies))
 
 
 def _bands_reportlet(coverage: pd.DataFrame) -> Reportlet:
     """How often the bands held what was seen, and their width beside that of bands around the last scan."""
     rows = []
-    for row in sorted(coverage.to_dict("records"), key=_test_first):
-        name, digits = BANDS[row["measure"]]
+    order = sets_in_order(coverage["set"].unique())
+    for row in sorted(coverage.to_dict("records"), key=lambda row: (order.index(row["set"]), row["measure"])):
+        digits = BAND_DECIMALS[row["measure"]]
         shares = (100 * row[key] for key in ("coverage", "coverage_low", "coverage_high"))
         numbers = (interval(*shares, 0), fixed(row["width"], digits), fixed(row["carried_width"], digits))
-        rows.append((row["set"], name, str(row["visits"]), *numbers, fixed(100 * row["carried_coverage"], 0)))
+        rows.append(
+            (
+                row["set"],
+                BANDS[row["measure"]].short,
+                str(row["visits"]),
+                *numbers,
+                fixed(100 * row["carried_coverage"], 0),
+            )
+        )
     columns = (
         "Patients", "Measure", "Visits", "In the band, %", "Width", "Width around the last scan",
         "In the band around the last scan, %",
@@ -208,13 +208,9 @@ def _bands_reportlet(coverage: pd.DataFrame) -> Reportlet:
     return Reportlet("Do the 90 % bands hold what they promise?", caption, (table,))
 
 
-def _test_first(row: dict[str, object]) -> tuple[bool, str, str]:
-    return row["set"] != "test", row["set"], row["measure"]
-
-
-def _folded(title: str, parts: dict[str, pd.DataFrame], width: float) -> list[Fold]:
+def _folded(title: str, parts: dict[str, pd.DataFrame], results: Results) -> list[Fold]:
     """Scores of several parts of the table, each below its words; nothing where no part has a row."""
-    bodies = [body for words, rows in parts.items() if len(rows) for body in (Words((words,)), _scores(rows, width))]
+    bodies = [body for words, rows in parts.items() if len(rows) for body in (Words((words,)), _scores(rows, results))]
     return [Fold(title, tuple(bodies))] if bodies else []
 
 
@@ -224,66 +220,64 @@ def _disease(part: pd.DataFrame) -> Table:
     columns = {title: column for title, column in DISEASE.items() if column[0] in by_measure}
     methods = _order(part["method"].unique())
     rows = [
-        (METHODS.get(method, method), *(_mean(by_measure, name, method, digits) for name, digits in columns.values()))
+        (_title(method), *(_mean(by_measure, name, method, digits) for name, digits in columns.values()))
         for method in methods
     ]
-    strong = frozenset(number for number, method in enumerate(methods) if method.startswith("model"))
-    return Table(("Method", *columns), tuple(rows), numeric=frozenset(range(1, len(columns) + 1)), strong=strong)
+    numeric = frozenset(range(1, len(columns) + 1))
+    return Table(("Method", *columns), tuple(rows), numeric=numeric, strong=_ours(methods))
 
 
 def _paces(thirds: dict[str, pd.DataFrame]) -> Table:
     """Difference to the last scan, one row a method, one column a third of the patients."""
     errors = [part[part["measure"] == "mse"].set_index("method") for part in thirds.values()]
     methods = [method for method in _order(errors[0].index) if method != "locf"]
-    rows = [
-        (METHODS.get(method, method), *(_difference(part.loc[method], "locf") for part in errors)) for method in methods
-    ]
+    rows = [(_title(method), *(_difference(part.loc[method], "locf") for part in errors)) for method in methods]
     titles = [f"{name}: difference to last scan, MSE × 1000" for name in thirds]
-    strong = frozenset(number for number, method in enumerate(methods) if method.startswith("model"))
-    return Table(("Method", *titles), tuple(rows), numeric=frozenset(range(1, len(titles) + 1)), strong=strong)
+    numeric = frozenset(range(1, len(titles) + 1))
+    return Table(("Method", *titles), tuple(rows), numeric=numeric, strong=_ours(methods))
 
 
 def _chart(errors: pd.DataFrame, task: str) -> Charts:
     """Paired difference of every method to LOCF, with its interval."""
     rows = errors.set_index("method")
     parts = [f"locf_{part}" for part in ("difference", "low", "high")]
+    methods, ours, ceilings = _order(rows.index), of_kind(MODEL), of_kind(ORACLE)
     bars = [
-        Bar(METHODS.get(method, method), *(1000 * rows.loc[method, parts]), ours=method.startswith("model"))
-        for method in _order(rows.index)
-        if method != "locf" and not method.endswith("(oracle)")
+        Bar(_title(method), *(1000 * rows.loc[method, parts]), ours=method in ours)
+        for method in methods
+        if method != "locf" and method not in ceilings
     ]
     label = "squared error in the lung × 1000, difference to the last scan carried forward"
     drawn = interval_bars(bars, label, zero="← better      worse →")
     return Charts(((drawn, f"Difference of each method's error to the last scan carried forward, {task}"),))
 
 
-def _scores(part: pd.DataFrame, width: float) -> Table:
+def _scores(part: pd.DataFrame, results: Results) -> Table:
     """One row a method: errors, similarity, and paired differences with intervals."""
     methods = _order(part["method"].unique())
     by_measure = {measure: rows.set_index("method") for measure, rows in part.groupby("measure")}
-    rows, strong = [], set()
-    for number, method in enumerate(methods):
+    rows = []
+    for method in methods:
         error = by_measure["mse"].loc[method]
         rows.append(
             (
-                METHODS.get(method, method),
-                _hu(error["mean"], width),
+                _title(method),
+                results.hu_of(error["mean"]),
                 fixed(1000 * error["mean"], 2),
-                _difference(error, "locf") if method != "locf" else "reference",
-                _difference(error, "blurred") if method != "locf_blurred" else "reference",
-                _difference(error, "cohort") if method != "cohort_mean_change_smoothed" else "reference",
+                *(
+                    _difference(error, key) if method != reference.method else "reference"
+                    for key, reference in REFERENCES.items()
+                ),
                 _mean(by_measure, "psnr", method, 1),
                 _mean(by_measure, "ssim", method, 3),
                 _skill(by_measure, method),
             )
         )
-        if method.startswith("model"):
-            strong.add(number)
     columns = (
         "Method", "Error, HU (RMS)", "MSE × 1000", "Difference to last scan", "Difference to blurred last scan",
         "Difference to cohort's change", "PSNR, dB", "SSIM", "Skill on change, %",
     )  # fmt: skip
-    return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=frozenset(strong))
+    return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=_ours(methods))
 
 
 def _skill(by_measure: dict[str, pd.DataFrame], method: str) -> str:
@@ -295,8 +289,12 @@ def _skill(by_measure: dict[str, pd.DataFrame], method: str) -> str:
 
 
 def _difference(row: pd.Series, reference: str) -> str:
-    values = (1000 * row[f"{reference}_{part}"] for part in ("difference", "low", "high"))
-    return interval(*values, decimals=2, sign=True)
+    return _of_squares(*(row[f"{reference}_{part}"] for part in ("difference", "low", "high")))
+
+
+def _of_squares(*values: float) -> str:
+    """A difference of squared errors times 1000, with its interval."""
+    return interval(*(1000 * value for value in values), decimals=2, sign=True)
 
 
 def _mean(by_measure: dict[str, pd.DataFrame], measure: str, method: str, decimals: int) -> str:
@@ -304,12 +302,17 @@ def _mean(by_measure: dict[str, pd.DataFrame], measure: str, method: str, decima
     return fixed(table.loc[method, "mean"] if table is not None and method in table.index else None, decimals)
 
 
-def _hu(mse: float, width: float) -> str:
-    """Root of a mean square error on the unit scale, in HU."""
-    return fixed(None if missing(mse) else float(mse) ** 0.5 * width, 0)
+def _title(method: str) -> str:
+    return METHODS[method].title if method in METHODS else method
 
 
-def _order(methods) -> list[str]:
+def _ours(methods: list[str]) -> frozenset[int]:
+    """Which of a table's rows are the model's."""
+    ours = of_kind(MODEL)
+    return frozenset(number for number, method in enumerate(methods) if method in ours)
+
+
+def _order(methods: Iterable[str]) -> list[str]:
     """Known methods in the order of METHODS, then any other."""
     present = list(methods)
     return [name for name in METHODS if name in present] + [name for name in present if name not in METHODS]

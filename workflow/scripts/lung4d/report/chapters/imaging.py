@@ -30,8 +30,10 @@ def segmentation_section(results: Results) -> Section:
     truth = results.tables.rows("segmentation")
     if truth is not None:
         rows = tuple((str(r.subject), str(r.session), fixed(r.dice, 3)) for r in truth.itertuples())
-        mean, low = truth["dice"].astype(float).mean(), truth["dice"].astype(float).min()
-        caption = f"Mean Dice {fixed(mean, 3)}, lowest {fixed(low, 3)}, over {count(len(truth), 'scan')}; 1 is perfect."
+        caption = ""
+        if found := results.evaluation.masks:
+            mean, lowest = fixed(found.mean, 3), fixed(found.lowest, 3)
+            caption = f"Mean Dice {mean}, lowest {lowest}, over {count(found.scans, 'scan')}; 1 is perfect."
         table = Table(("Patient", "Visit", "Dice"), rows, numeric=frozenset({2}))
         reportlets.append(Reportlet("Against the simulated truth", caption, (Fold("Every scan", (table,)),)))
     lead = "Everything that follows looks inside the lungs only, so a mask that loses diseased lung loses the disease."
@@ -139,25 +141,12 @@ def pairs_to_show(results: Results) -> list[tuple[ReportedScan, ReportedScan, st
         found = pair(subject, visits[subject][-1][0])
         if found:
             chosen.append((*found, ""))
-    worst = _poorest(results.tables.rows("qc"), visits)
-    if worst is not None and worst not in [scan for _, scan, _ in chosen]:
+    worst = results.quality.poorest
+    if worst and worst not in [scan for _, scan, _ in chosen]:
         found = pair(*worst)
         if found:
             chosen.append((*found, ", the poorest overlap of the cohort"))
     return chosen
-
-
-def _poorest(qc: pd.DataFrame | None, visits: dict) -> ReportedScan | None:
-    """The usable follow-up with the lowest Dice after registration."""
-    if qc is None or "register_dice_after" not in qc:
-        return None
-    usable = {(subject, session) for subject, sessions in visits.items() for session, _ in sessions[1:]}
-    rows = qc[[(s, v) in usable for s, v in zip(qc["subject"], qc["session"], strict=True)]]
-    rows = rows.dropna(subset=["register_dice_after"])
-    if rows.empty:
-        return None
-    row = rows.loc[rows["register_dice_after"].astype(float).idxmin()]
-    return str(row["subject"]), str(row["session"])
 
 
 def _truth_reportlets(results: Results) -> list[Reportlet]:
@@ -172,12 +161,13 @@ def _truth_reportlets(results: Results) -> list[Reportlet]:
     rows = tuple(
         (str(r["subject"]), str(r["session"]), *(fixed(r[key], 2) for key in keys)) for r in truth.to_dict("records")
     )
-    caption = (
-        f"Distance between where points of the lung truly went and where registration puts them, "
-        f"{count(len(truth), 'follow-up scan')}: {fixed(truth['before_mean'].mean(), 2)} mm before, "
-        f"{fixed(truth['after_mean'].mean(), 2)} mm after on average; the worst scan is left with "
-        f"{fixed(truth['after_mean'].max(), 2)} mm."
-    )
+    caption = ""
+    if found := results.evaluation.fields:
+        caption = (
+            f"Distance between where points of the lung truly went and where registration puts them, "
+            f"{count(found.scans, 'follow-up scan')}: {fixed(found.before, 2)} mm before, "
+            f"{fixed(found.after, 2)} mm after on average; the worst scan is left with {fixed(found.worst, 2)} mm."
+        )
     body = Fold("Every follow-up", (Table(columns, rows, numeric=frozenset(range(2, 7))),))
     return [Reportlet("Against the simulated truth", caption, (body,))]
 
@@ -190,16 +180,11 @@ def _quality_reportlet(results: Results) -> Reportlet:
     if not columns:
         return Reportlet(title, "", (Words(("There are no quality numbers.",)),))
     numbers = qc[columns].apply(pd.to_numeric, errors="coerce")
-    baselines = {(subject, sessions[0][0]) for subject, sessions in visits_of(results.tables.split).items()}
-    follow_up = [(s, v) not in baselines for s, v in zip(qc["subject"], qc["session"], strict=True)]
-    spread = []
-    for column in columns:
-        name, decimals = QUALITY[column]
-        values = numbers.loc[follow_up, column] if column.startswith("register_") else numbers[column]
-        values = values.dropna()
-        if len(values):
-            low, middle, high = values.min(), values.median(), values.max()
-            spread.append((name, *(fixed(v, decimals) for v in (low, middle, high)), whole(len(values))))
+    spreads = []
+    for found in results.quality.spreads:
+        name, decimals = QUALITY[found.measure]
+        values = (fixed(value, decimals) for value in (found.lowest, found.median, found.highest))
+        spreads.append((name, *values, whole(found.scans)))
     every = tuple(
         (str(row["subject"]), str(row["session"]), "yes" if row["ok"] else "no",
          *(fixed(None if missing(n) else n, QUALITY[c][1]) for c, n in zip(columns, values, strict=True)))
@@ -207,7 +192,9 @@ def _quality_reportlet(results: Results) -> Reportlet:
     )  # fmt: skip
     heads = ("Patient", "Visit", "Usable", *(QUALITY[column][0] for column in columns))
     table = Table(heads, every, numeric=frozenset(range(3, len(heads))))
-    summary = Table(("Measure", "Lowest", "Median", "Highest", "Scans"), tuple(spread), numeric=frozenset({1, 2, 3, 4}))
+    summary = Table(
+        ("Measure", "Lowest", "Median", "Highest", "Scans"), tuple(spreads), numeric=frozenset({1, 2, 3, 4})
+    )
     caption = "Registration numbers are those of follow-up scans; a baseline lies on itself."
     return Reportlet(title, caption, (summary, Fold("Every scan", (table,))))
 

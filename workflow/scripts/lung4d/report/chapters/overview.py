@@ -45,9 +45,9 @@ def _fact(number: int, noun: str, plural: str = "") -> tuple[str, str]:
 
 def summary_section(results: Results) -> Section:
     """What worked, what could not be done, and the headline results."""
-    items = [_scans_words(results), *_truth_words(results), *_reconstruction_words(results)]
+    items = [_scans_words(results), *_truth_words(results), _reconstruction_words(results)]
     items += forecast_headline(results)
-    items += survival_headline(results)
+    items.append(survival_headline(results))
     lead = "Square brackets hold 95 % intervals. Where an interval includes “no difference”, none has been shown."
     return Section("summary", "In short", lead, (Reportlet("", "", (Findings(tuple(items)),)),))
 
@@ -64,40 +64,33 @@ def _scans_words(results: Results) -> Finding:
 
 def _truth_words(results: Results) -> list[Finding]:
     items = []
-    masks, registration = results.tables.rows("segmentation"), results.tables.rows("registration")
-    if masks is not None:
-        dice = masks["dice"].astype(float)
+    if masks := results.evaluation.masks:
         words = (
-            f"They agree with the simulated truth with a mean Dice of {fixed(dice.mean(), 3)} (lowest "
-            f"{fixed(dice.min(), 3)}, {count(len(dice), 'scan')}; 1 is perfect)."
+            f"They agree with the simulated truth with a mean Dice of {fixed(masks.mean, 3)} (lowest "
+            f"{fixed(masks.lowest, 3)}, {count(masks.scans, 'scan')}; 1 is perfect)."
         )
         items.append(Finding("Lung masks", words))
-    if registration is not None:
-        before, after = registration["before_mean"].mean(), registration["after_mean"].mean()
+    if fields := results.evaluation.fields:
         words = (
-            f"It brings the mean error of known points from {fixed(before, 1)} mm to {fixed(after, 1)} mm "
-            f"({count(len(registration), 'follow-up scan')})."
+            f"It brings the mean error of known points from {fixed(fields.before, 1)} mm to {fixed(fields.after, 1)} "
+            f"mm ({count(fields.scans, 'follow-up scan')})."
         )
         items.append(Finding("Registration", words))
     return items
 
 
-def _reconstruction_words(results: Results) -> list[Finding]:
+def _reconstruction_words(results: Results) -> Finding:
     """The autoencoder's error in the lungs of the test scans, as HU; the best held-out set where there is no test."""
-    table = results.tables.rows("reconstruction")
-    if table is None:
-        return [Finding("Autoencoder", "It was not scored, because no scan was held out.", done=False)]
-    lung = table[table["region"] == "lung"]
-    name = next((s for s in ("test", "val", "external") if (lung["split"] == s).any()), None)
-    if name is None:
-        return []
-    part = lung[lung["split"] == name]
-    error = part["mse"].astype(float).mean() ** 0.5 * results.window_width
+    lung = {found.split: found for found in results.evaluation.reconstructed if found.region == "lung"}
+    found = next((lung[split] for split in ("test", "val", "external") if split in lung), None)
+    if found is None:
+        return Finding("Autoencoder", "It was not scored, because no scan was held out.", done=False)
     sentence = (
-        f"Compressed to codes and drawn again, the {count(len(part), f'{SETS[name]} scan')} differ from the originals "
-        f"by {fixed(error, 0)} HU in the lung (root mean square). No forecast through the codes alone can be finer."
+        f"Compressed to codes and drawn again, the {count(found.scans, f'{SETS[found.split]} scan')} differ from the "
+        f"originals by {results.hu_of(found.mse)} HU in the lung (root mean square). No forecast through the codes "
+        "alone can be finer."
     )
-    return [Finding("Autoencoder", sentence)]
+    return Finding("Autoencoder", sentence)
 
 
 def attention_section(results: Results) -> Section:
@@ -152,7 +145,7 @@ def _flagged(results: Results) -> Reportlet:
 def _single_visits(results: Results) -> Reportlet:
     visits = visits_of(results.tables.split)
     single = [subject for subject, sessions in visits.items() if len(sessions) == 1]
-    lost = sorted({str(s) for s in _rows(results.tables.qc).get("subject", [])} - set(visits))
+    lost = sorted({str(s) for s in _rows(results.tables.qc).get("subject", [])}.difference(visits))
     words = []
     if single:
         words.append(

@@ -1,13 +1,13 @@
 """Does the appearance of real and generated scans carry prognosis? C-indices, Kaplan-Meier, chosen codes."""
 
-import math
-
 import pandas as pd
 
-from lung4d.figures.charts import kaplan_meier_chart
+from lung4d.figures.charts import kaplan_meier_chart, risk_times
 from lung4d.report.formatting import count, fixed, interval, listing, missing, p_value, whole
 from lung4d.report.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results
+from lung4d.survival.records import Headline, ModelScore
+from lung4d.survival.wording import selection_words, sentences
 
 SCANS = {
     "real": "real scan",
@@ -31,47 +31,32 @@ def section(results: Results) -> Section:
     return Section("survival", "Survival", lead, tuple(r for r in reportlets if r is not None))
 
 
-def headline(results: Results) -> list[Finding]:
+def headline(results: Results) -> Finding:
     """The codes' C-index on held-out patients beside the covariates', or why there is none."""
-    table = results.tables.rows("cindex")
-    if table is None:
-        return [Finding("Survival", "There are no outcomes.", done=False)]
-    for analysis in ("third scan", "first scan"):
-        rows = table[(table["analysis"] == analysis) & (table["set"] == "test") & table["c_index"].notna()]
-        if (rows["model"] == "codes").any():
-            return [Finding("Survival", _headline_words(analysis, rows))]
-    reason = _first_reason(table[table["model"] == "codes"]) or _first_reason(table)
-    return [Finding("Survival", f"There is no C-index for the codes: {reason or 'no held-out patient'}.", done=False)]
+    found = results.prognosis
+    if found.headline:
+        return Finding("Survival", _headline_words(found.headline))
+    if not found.unscored:
+        return Finding("Survival", "There are no outcomes.", done=False)
+    # the codes' own reason before that of another model
+    reason = next((one.reason for one in found.unscored if one.model == "codes"), found.unscored[0].reason)
+    return Finding("Survival", f"There is no C-index for the codes: {reason.rstrip('.')}.", done=False)
 
 
-def _headline_words(analysis: str, rows: pd.DataFrame) -> str:
-    codes, covariates = rows[rows["model"] == "codes"], rows[rows["model"] == "covariates only"]
-    parts = [f"{_cindex_words(row)} on the {_seen_on(row['scan'], analysis)}" for row in codes.to_dict("records")]
-    parts += [f"{_cindex_words(row)} for the covariates alone" for row in covariates.to_dict("records")]
-    first = codes.iloc[0]
+def _headline_words(found: Headline) -> str:
     words = (
-        f"In {count(first['patients'], 'held-out patient')} with {count(first['events'], 'event')}, the codes' C-index "
-        f"is {listing(parts)}."
+        f"In {count(found.patients, 'held-out patient')} with {count(found.events, 'event')}, the codes' C-index "
+        f"is {listing([_score_words(one, found.analysis) for one in found.scores])}."
     )
-    if missing(first["c_low"]) or first["c_low"] <= 0.5 <= first["c_high"]:
-        words += " An interval that includes 0.5 has shown no order at all."
-    return words
+    return words if found.ordered else words + " An interval that includes 0.5 has shown no order at all."
 
 
-def _cindex_words(row: dict) -> str:
-    return interval(row["c_index"], row["c_low"], row["c_high"])
-
-
-def _seen_on(scan: str, analysis: str) -> str:
-    words = SCANS.get(scan, str(scan))
-    return words.replace("scan", analysis, 1) if scan in ("real", "generated") else words
-
-
-def _first_reason(table: pd.DataFrame | None) -> str:
-    if table is None:
-        return ""
-    reasons = [str(reason) for reason in table["reason"] if not missing(reason) and str(reason)]
-    return reasons[0].rstrip(".") if reasons else ""
+def _score_words(found: ModelScore, analysis: str) -> str:
+    said = interval(found.c_index, found.low, found.high)
+    if found.model != "codes":
+        return f"{said} for the covariates alone"
+    words = SCANS.get(found.scan, found.scan)
+    return f"{said} on the {words.replace('scan', analysis, 1) if found.scan in ('real', 'generated') else words}"
 
 
 def _cindex(results: Results) -> Reportlet:
@@ -95,7 +80,7 @@ def _scores(part: pd.DataFrame) -> Table:
     rows, strong = [], set()
     for number, row in enumerate(part.to_dict("records")):
         remark = " ".join(str(row[key]) for key in ("reason", "note") if not missing(row.get(key)) and row[key])
-        scored = _cindex_words(row)
+        scored = interval(row["c_index"], row["c_low"], row["c_high"])
         change = interval(row["difference_to_real"], row["difference_low"], row["difference_high"], sign=True)
         seen = SCANS.get(row["scan"], str(row["scan"])) + (", external" if row["set"] == "external" else "")
         scored = "not possible" if missing(row["c_index"]) else scored
@@ -139,7 +124,7 @@ def _curves(results: Results) -> Reportlet:
         groups = {"low": "lower risk", "high": "higher risk"}
         named = steps.assign(group=steps["group"].map(groups).fillna(steps["group"]))
         what = f"{analysis}, {SCANS.get(scan, scan)}"
-        drawn = kaplan_meier_chart(named, risk_times(float(steps["time"].max())), title=what[:1].upper() + what[1:])
+        drawn = kaplan_meier_chart(named, risk_times(max(steps["time"])), title=what[:1].upper() + what[1:])
         charts.append((drawn, f"Kaplan-Meier curves by predicted risk: {what}"))
         tests.append(f"{what}: {_logrank(steps)}")
     caption = (
@@ -170,21 +155,14 @@ def _logrank(steps: pd.DataFrame) -> str:
     return "not possible with one group or no death" if missing(p) else f"p {p_value(p)}".replace("p 0", "p = 0")
 
 
-def risk_times(last: float) -> list[float]:
-    """About five round times from 0 to `last` (years) at which numbers at risk are printed."""
-    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if last / s <= 6), 20.0)
-    return [step * i for i in range(math.floor(last / step + 1e-9) + 1)]
-
-
 def _selection(results: Results) -> Reportlet:
     title = "Codes chosen as biomarkers"
     table = results.tables.rows("selection")
     chosen = table[table["selected"].astype(str).str.lower() == "true"] if table is not None else pd.DataFrame()
     if chosen.empty:
-        words = "No code was chosen. " + next(
-            (s for s in results.survival_words.get("sentences") or [] if s.startswith("No code")), ""
-        )
-        return Reportlet(title, "", (Words((words.strip(),)),))
+        found = results.prognosis.selection
+        words = "No code was chosen." + (f" {selection_words(found)}" if found else "")
+        return Reportlet(title, "", (Words((words,)),))
     rows = tuple(
         (
             str(row["code"]).removeprefix("code_"),
@@ -201,19 +179,18 @@ def _selection(results: Results) -> Reportlet:
         "Code", "Hazard ratio per standard deviation", "p", "q (false discovery rate)", "Chosen again in resamples, %",
         "Mean share of the lung, %", "Occurs in patients",
     )  # fmt: skip
-    judged = int(table["p"].notna().sum())
+    tested = found.tested if (found := results.prognosis.selection) else len(table)
     caption = (
-        f"The best of {count(judged, 'code')} by p value. A q well below 0.05 and a high share of resamples speak for "
-        "a "
-        "finding; without them the choice is mostly chance."
+        f"The best of {count(tested, 'code')} by p value. A q well below 0.05 and a high share of resamples speak for "
+        "a finding; without them the choice is mostly chance."
     )
     return Reportlet(title, caption, (Table(columns, rows, numeric=frozenset(range(1, 7))),))
 
 
 def _own_words(results: Results) -> Reportlet | None:
-    said = list(results.survival_words.get("sentences") or [])
-    if results.survival_words.get("method"):
-        said.append(str(results.survival_words["method"]))
+    said = sentences(results.prognosis)
+    if results.prognosis_method:
+        said.append(results.prognosis_method)
     if not said:
         return None
     caption = "What the survival step itself wrote down, who was left out and why."

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lung4d.figures.charts import training_curve
+from lung4d.figures.charts import smooth, training_curve
 from lung4d.figures.style import Chart
 from lung4d.report.page import Charts, Reportlet, Words
 
@@ -18,7 +18,6 @@ CURVES = {
     "codes_used": ("Codes in use", False),
     "perplexity": ("Perplexity of the codes", False),
 }
-SMOOTH = 50  # points that a long curve is averaged to, so that its course can be seen
 
 
 def training_reportlet(history: pd.DataFrame | None, title: str) -> Reportlet:
@@ -26,7 +25,7 @@ def training_reportlet(history: pd.DataFrame | None, title: str) -> Reportlet:
     charts = _charts(history) if history is not None and len(history) and "step" in history else []
     if not charts:
         return Reportlet(title, "", (Words(("There is no record of this training.",)),))
-    steps = int(history["step"].max())
+    steps = int(max(history["step"]))
     caption = (
         f"{steps} optimiser steps. Curves should have flattened by the end; a held-out curve that rises while the "
         "training "
@@ -46,9 +45,3 @@ def _charts(history: pd.DataFrame) -> list[tuple[Chart, str]]:
         if series:
             charts.append((training_curve(series, title, "optimiser step", log), f"{title} over the training"))
     return charts
-
-
-def smooth(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means of consecutive rows where there are many more than `SMOOTH`; the last group may be shorter."""
-    size = len(rows) // SMOOTH
-    return rows if size < 2 else rows.groupby([i // size for i in range(len(rows))]).mean()

@@ -1,0 +1,219 @@
+"""The evaluation in sentences, from its records: for summary.json, the report, and people who read no tables."""
+
+import math
+from collections.abc import Iterable
+
+from lung4d.evaluate.methods import BANDS, REFERENCES, TASKS
+from lung4d.evaluate.records import (
+    NOT_SHOWN,
+    SHOWN,
+    TOO_FEW,
+    BandHeld,
+    BetterThanBlur,
+    Choice,
+    CodesUsed,
+    Difference,
+    EvaluateFindings,
+    FieldsScored,
+    Hardness,
+    Learned,
+    MasksScored,
+    ModelScores,
+    Reconstructed,
+    Rivals,
+    TaskScores,
+    TrendChoice,
+)
+
+CLAIMS = {
+    SHOWN: "It forecasts change: better than all three, with skill above zero.",
+    NOT_SHOWN: "That it forecasts change is not shown, which takes being better than all three and skill above zero.",
+    TOO_FEW: "Too few patients to say whether it forecasts change.",
+}
+
+
+def sentences(found: EvaluateFindings) -> list[str]:
+    """All that was found, in the order of summary.json."""
+    said = reconstruction_words(found.reconstructed) + [_codes_words(codes) for codes in found.codes]
+    if not said:
+        said = ["Reconstruction: there is no held-out scan."]
+    said += learned_words(found.learned) if found.learned else []
+    said += [hardness_words(hardness) for hardness in found.hardness]
+    said += forecast_words(found.tasks)
+    said += [_rivals_words(rivals) for rivals in found.rivals]
+    said += [better_words(better) for better in found.better]
+    said += [band_words(band) for band in found.bands]
+    said += [_masks_words(found.masks)] if found.masks else []
+    return said + ([fields_words(found.fields)] if found.fields else [])
+
+
+def reconstruction_words(found: Iterable[Reconstructed]) -> list[str]:
+    """A sentence per split, its regions side by side."""
+    said, by_split = [], {}
+    for one in found:
+        by_split.setdefault(one.split, []).append(one)
+    for split, regions in by_split.items():
+        values = "; ".join(
+            f"{one.region} MSE x 1000 {1000 * one.mse:.2f}, PSNR {one.psnr:.1f} dB, SSIM {one.ssim:.3f}"
+            for one in regions
+        )
+        scans = _count(regions[0].scans, f"{split} scan")
+        said.append(f"Reconstruction of {scans} by the frozen autoencoder: {values}.")
+    return said
+
+
+def _codes_words(found: CodesUsed) -> str:
+    return (
+        f"Codes in the lungs of the {found.split} scans: {found.used} of {found.codes} are each used by at "
+        f"least 1 in 10,000 latent voxels; perplexity {found.perplexity:.0f}."
+    )
+
+
+def learned_words(found: Learned) -> list[str]:
+    """What was chosen, on whom, and the training cohort's mean change in HU per year."""
+    return [
+        f"Blur of the blurred last scan: sigma {found.blur.value:g} voxels, {_origin(found.blur)}.",
+        f"Share of the given scan's own detail in mix decoding: {found.mix.value:.2f}, {_origin(found.mix)}.",
+        f"Mean change in the lung of {_count(found.change_patients, 'training patient')} with two visits: "
+        f"{found.change:+.1f} HU per year.",
+        *map(_trend_words, found.trends),
+        f"Voxel boosting: {found.trees} trees from {_count(found.trees_patients, 'training patient')}."
+        if found.trees_patients
+        else "Voxel boosting: no training patient has two visits; it is the blurred last scan.",
+    ]
+
+
+def _trend_words(found: TrendChoice) -> str:
+    shares = ", ".join(f"{one.task} {one.share:.2f} at sigma {one.sigma:g} voxels" for one in found.shares)
+    return f"Share of a straight line's change that is kept, {found.place}: {shares}, {_origin(found)}."
+
+
+def _origin(found: Choice | TrendChoice) -> str:
+    if not found.split:
+        return "a default, because no patient outside the test set could serve to choose it"
+    return f"chosen on {_count(found.patients, f'{found.split} patient')}"
+
+
+def hardness_words(found: Hardness) -> str:
+    """How far scans 0.5 to 1.5 years apart differ in a set, and how much of that is disease."""
+    told = (
+        ""
+        if math.isnan(found.disease_share)
+        else f"; {100 * found.disease_share:.0f} % of the mean square is disease, the rest noise and acquisition"
+    )
+    return (
+        f"How hard: 0.5 to 1.5 years on, the last scan carried forward is off by {found.rms_hu:.0f} HU (root "
+        f"mean square in the lung; set {found.set}, {_count(found.patients, 'patient')}){told}."
+    )
+
+
+def forecast_words(found: Iterable[TaskScores]) -> list[str]:
+    """Sentences per task and decoding of the model for the test set, or why there are none; one each for other sets."""
+    said = []
+    for task in found:
+        if task.set == "test":
+            said += [_task_words(task), *(_model_words(task.task, model) for model in task.models)]
+        else:
+            said.append(_other_words(task))
+    return said
+
+
+def _task_words(found: TaskScores) -> str:
+    task = found.task.capitalize()
+    if not found.patients:
+        return (
+            f"{task}: none of {_count(found.all_patients, 'test patient')} has three usable "
+            "visits, so no visit could be withheld and nothing was scored."
+        )
+    return (
+        f"{task} ({TASKS[found.task].said}): {found.patients} of "
+        f"{_count(found.all_patients, 'test patient')} have the three usable visits that this takes, "
+        f"{_count(found.visits, 'visit')} withheld. In-lung MSE x 1000 of the last scan carried forward "
+        f"{1000 * found.locf:.2f}, blurred {1000 * found.blurred:.2f}."
+    )
+
+
+def _model_words(task: str, found: ModelScores) -> str:
+    compared = "; ".join(
+        f"{_difference(one)} against {REFERENCES[one.reference].said} ({one.verdict})" for one in found.against
+    )
+    skill = _interval(found.skill, found.skill_low, found.skill_high, 100)
+    return (
+        f"{task.capitalize()}, {found.method}: in-lung MSE x 1000 {1000 * found.mse:.2f}; {compared}. "
+        f"Skill on the smoothed change {skill} %. {CLAIMS[found.claim]}"
+    )
+
+
+def _other_words(found: TaskScores) -> str:
+    head = f"{found.task.capitalize()}, set {found.set}:"
+    if not found.patients:
+        return f"{head} none of {_count(found.all_patients, 'patient')} has three usable visits."
+    models = "; ".join(
+        f"{model.method} {1000 * model.mse:.2f}, {_difference(one)} against the cohort's mean change"
+        for model in found.models
+        for one in model.against
+    )
+    return (
+        f"{head} {found.patients} of {_count(found.all_patients, 'patient')}. In-lung "
+        f"MSE x 1000 of the last scan carried forward {1000 * found.locf:.2f}, blurred "
+        f"{1000 * found.blurred:.2f}; {models}."
+    )
+
+
+def _rivals_words(found: Rivals) -> str:
+    """The baselines that a decoding is not shown to beat in the lung."""
+    named = "; ".join(f"{one.reference} ({_difference(one)})" for one in found.left)
+    beaten = f"better in in-lung MSE than {found.beaten} of {found.baselines} baselines"
+    return f"{found.task.capitalize()}, {found.method}: {beaten}" + (f"; not shown to beat {named}." if named else ".")
+
+
+def better_words(found: BetterThanBlur) -> str:
+    """Which methods beat the blurred last scan, and what that tells in a set without change."""
+    better = ", ".join(found.blurred) or "none"
+    said = f"Set {found.set}: methods with a lower in-lung MSE of extrapolation than the blurred last scan: {better}."
+    if found.unchanged:
+        best = ", ".join(found.mean_blurred) or "none"
+        said += " Nobody's disease changes in it: what is better here averages noise, and has foretold nothing."
+        said += f" Better than the blurred mean of the given scans, which averages most of it: {best}."
+    return said
+
+
+def band_words(found: BandHeld) -> str:
+    """How often the 90 % bands held what was seen, and their width beside that of the last scan carried forward."""
+    low, high = 100 * found.coverage_low, 100 * found.coverage_high
+    return (
+        f"Set {found.set}: {100 * found.coverage:.0f} % [{low:.0f}, {high:.0f}] of "
+        f"{_count(found.visits, 'visit')} of {_count(found.patients, 'patient')} lie in the 90 % band of "
+        f"{BANDS[found.measure].said}, which is {found.width:.3g} wide; around the last scan carried forward "
+        f"{found.carried_width:.3g}, holding {100 * found.carried_coverage:.0f} %."
+    )
+
+
+def _masks_words(found: MasksScored) -> str:
+    return (
+        f"Lung masks of {_count(found.scans, 'scan')} against the simulated truth: mean Dice {found.mean:.3f}, "
+        f"lowest {found.lowest:.3f}."
+    )
+
+
+def fields_words(found: FieldsScored) -> str:
+    """Landmark error before and after registration against the simulated truth."""
+    return (
+        f"Registration of {_count(found.scans, 'follow-up')} against the simulated displacement: mean error "
+        f"{found.before:.2f} mm before, {found.after:.2f} mm after "
+        f"(mean of medians {found.median:.2f} mm, worst scan {found.worst:.2f} mm)."
+    )
+
+
+def _difference(found: Difference) -> str:
+    return _interval(found.mean, found.low, found.high, 1000)
+
+
+def _interval(mean: float, low: float, high: float, factor: float) -> str:
+    if math.isnan(low):
+        return f"{factor * mean:+.2f} [no interval]"
+    return f"{factor * mean:+.2f} [{factor * low:+.2f}, {factor * high:+.2f}]"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{int(number)} {noun}{'' if number == 1 else 's'}"
