@@ -154,8 +154,9 @@ def _pair_the_rest(run: StagePair, old: set[Definition], new: set[Definition]) -
 
 
 def _of_one_name(old: set[Definition], new: set[Definition]) -> list[Pair]:
-    before, after = ({definition.name: definition for definition in part} for part in (old, new))
-    return [(before[name], after[name]) for name in before if name in after]
+    often = [Counter(definition.name for definition in part) for part in (old, new)]
+    before, after = ({d.name: d for d in part if {count[d.name] for count in often} == {1}} for part in (old, new))
+    return [(before[name], after[name]) for name in before]
 
 
 def _of_one_shape(run: StagePair, old: set[Definition], new: set[Definition]) -> Iterator[Pair]:
