@@ -73,7 +73,7 @@ def evaluate_spline(where: np.ndarray, points: np.ndarray, coefficients: np.ndar
 
 
 def dense_field(
-    points: np.ndarray, displacements: np.ndarray, shape: tuple[int, int, int], smoothing: float
+    points: np.ndarray, displacements: np.ndarray, shape: tuple[int, ...], smoothing: float
 ) -> np.ndarray:
     """Field float32 (D, H, W, 3), voxels, through the displacements (n, 3) of the keypoints (n, 3)."""
     coefficients = fit_spline(points, displacements, smoothing)
