@@ -1,6 +1,6 @@
 """The visits that a forecast is made from, as tensors: latents, scans, and where in the lung each voxel lies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,8 +35,14 @@ class ObservedVisits:
 
     @classmethod
     def of(
-        cls, years: Years, z: torch.Tensor, mask: torch.Tensor, scans: np.ndarray, region: np.ndarray, spacing: tuple
-    ) -> "Given":
+        cls,
+        years: Years,
+        z: torch.Tensor,
+        mask: torch.Tensor,
+        scans: np.ndarray | torch.Tensor,
+        region: np.ndarray,
+        spacing: tuple,
+    ) -> "ObservedVisits":
         """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit."""
         scans = torch.as_tensor(np.asarray(scans, np.float32))
         region_tensor = torch.as_tensor(np.ascontiguousarray(region), dtype=torch.bool)
@@ -67,7 +73,7 @@ class ObservedVisits:
     def __len__(self) -> int:
         return len(self.years)
 
-    def take(self, chosen: Sequence[int]) -> "Given":
+    def take(self, chosen: Iterable[int]) -> "ObservedVisits":
         """Only the chosen visits."""
         chosen = list(chosen)
         return replace(
@@ -78,12 +84,12 @@ class ObservedVisits:
             densities=self.densities[chosen],
         )
 
-    def merged(self) -> "Given":
+    def merged(self) -> "ObservedVisits":
         """In the order of time, visits at the same time averaged; years are then distinct and ascending."""
         years, z, scans, densities = merge_ties(self.years, self.z, self.scans, self.densities)
         return replace(self, years=years, z=z, scans=scans, densities=densities)
 
-    def to(self, device: torch.device) -> "Given":
+    def to(self, device: torch.device) -> "ObservedVisits":
         names = ("z", "mask", "scans", "region", "depth", "height", "densities")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 

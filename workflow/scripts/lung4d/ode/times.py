@@ -4,6 +4,7 @@ Years are float64, rounded to 1e-6 (half a minute), so that equal times are equa
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def as_years(years: Years) -> np.ndarray:
     return array
 
 
-def merge_ties(years: Years, *values: torch.Tensor) -> tuple[np.ndarray, ...]:
+def merge_ties(years: Years, *values: torch.Tensor) -> tuple[Any, ...]:
     """Sort visits by time and average those at the same time.
 
     `years` (n,), each of `values` (n, ...). Returns the distinct years (m,) in ascending order and, for each of

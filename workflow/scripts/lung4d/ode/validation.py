@@ -42,7 +42,7 @@ def validate(
     return {name: value for name, value in zip(NAMES, means, strict=True) if model.drawing or "image" not in name}
 
 
-def _errors(model: LatentODE, visits: ObservedVisits, given: list[int], asked: list[int]) -> torch.Tensor:
+def _errors(model: LatentODE, visits: ObservedVisits, given: np.ndarray, asked: np.ndarray) -> torch.Tensor:
     """The four errors (4,) of one task."""
     years = visits.years
     forecast = model.forecast(visits.take(given), years[asked])
@@ -60,6 +60,6 @@ def _errors(model: LatentODE, visits: ObservedVisits, given: list[int], asked: l
     return torch.stack(errors).T.flatten().double()
 
 
-def _image_error(expected: torch.Tensor, visits: ObservedVisits, asked: list[int]) -> torch.Tensor:
+def _image_error(expected: torch.Tensor, visits: ObservedVisits, asked: np.ndarray) -> torch.Tensor:
     inside = visits.region.sum().clamp(min=1)
     return (((expected - visits.scans[asked]) / STEP).square() * visits.region).sum() / inside / len(asked)
