@@ -9,7 +9,7 @@ import numpy as np
 
 from lung4d import metrics
 from lung4d.evaluate import boosting
-from lung4d.evaluate.baselines import Chosen, FittedBaselines
+from lung4d.evaluate.baselines import Chosen, FittedBaselines, Value
 from lung4d.evaluate.cohort_change import cohort_change
 from lung4d.evaluate.forecasting import Forecaster
 from lung4d.evaluate.smoothing import smooth_inside
@@ -18,7 +18,7 @@ from lung4d.evaluate.visits import PatientFiles, Visits, of_split
 from lung4d.visits.tasks import cases
 
 Load = Callable[[PatientFiles], Visits]
-Choose = Callable[[Iterable[Visits]], tuple[object, int]]
+Choose = Callable[[Iterable[Visits]], tuple[Value, int]]
 DEFAULT_MIX = 0.5  # where no patient but the test patients has three visits
 
 
@@ -89,7 +89,7 @@ def choose_mix(patients: Iterable[Visits], forecast: Forecaster) -> tuple[float,
     return float(np.clip(sum(products) / sum(squares), 0, 1)), len(squares)
 
 
-def _on_held_out(patients: list[PatientFiles], visits: int, load: Load, choose: Choose) -> Chosen:
+def _on_held_out(patients: list[PatientFiles], visits: int, load: Load, choose: Choose[Value]) -> Chosen[Value]:
     """Choose on the val patients with at least so many visits; where there are none, on the training patients."""
     for split in ("val", "train"):
         chosen = of_split(patients, split, visits)
