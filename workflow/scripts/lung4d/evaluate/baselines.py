@@ -8,6 +8,7 @@ on.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -19,12 +20,14 @@ from lung4d.evaluate.trends import Trend, image_change, latent_change
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.times import anchor, linear_weights, task_of
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[Value]):
     """What was chosen, the split it was chosen on ("" where none could serve), and on how many patients."""
 
-    value: float | Mapping[str, Trend]
+    value: Value
     split: str
     patients: int
 
@@ -37,11 +40,11 @@ class FittedBaselines:
     a straight line in image and latent to believe, by task; boosted trees, None without a pair of training visits.
     """
 
-    sigma: Chosen
-    mix: Chosen
+    sigma: Chosen[float]
+    mix: Chosen[float]
     change: CohortChange
-    image_trend: Chosen
-    latent_trend: Chosen
+    image_trend: Chosen[Mapping[str, Trend]]
+    latent_trend: Chosen[Mapping[str, Trend]]
     boosting: Boosting | None = None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -140,7 +141,8 @@ def voxel_samples(visits: PatientVisits, voxels: int, random: np.random.Generato
     return _stack(found)
 
 
-def _stack(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+def _stack(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | Any:
+    """None of none."""
     parts = list(parts)
     return (np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])) if parts else None
 

@@ -27,6 +27,7 @@ def coverage_rows(
 
     keys: set and subject; given: all visits of the patient. Widths in the measure's unit.
     """
+    rows: list[tuple]
     rows, given = [], given.merged()
     if not calibration.bands or not ode.settings.maps:
         return rows

@@ -35,7 +35,7 @@ class CachedDecoder:
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """As VQGAN.decode, kept on the CPU: volumes (B, 1, D, H, W) of latents (B, c, d, h, w)."""
-        key = hashlib.sha256(z.cpu().contiguous().numpy()).digest()
+        key = hashlib.sha256(z.cpu().contiguous().numpy().data).digest()
         if key not in self._known:
             self._known[key] = self._vqgan.decode(z).float().cpu()
             if len(self._known) > REMEMBERED:

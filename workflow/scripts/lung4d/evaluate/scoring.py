@@ -7,6 +7,7 @@ are also taken against the noise-free truth.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -69,13 +70,13 @@ class Target:
         return self.ruler.smooth(self.known.given.unit[self.last], self.visit)
 
     @cached_property
-    def true(self) -> np.ndarray | None:
-        """The noise-free truth of the visit, (D, H, W)."""
+    def true(self) -> np.ndarray | Any:
+        """The noise-free truth of the visit, (D, H, W); None where it is not known."""
         return self.noisefree.get(self.visit.sessions[0])
 
     @cached_property
-    def true_last(self) -> np.ndarray | None:
-        """The noise-free truth of the anchor, (D, H, W)."""
+    def true_last(self) -> np.ndarray | Any:
+        """The noise-free truth of the anchor, (D, H, W); None where it is not known."""
         return self.noisefree.get(self.known.given.sessions[self.last])
 
     @cached_property

@@ -5,8 +5,9 @@ A truth folder holds, per session, `sub-001_ses-02_desc-truth_mask.nii.gz` (nati
 and `sub-001_truth.json` with the diseased share of the lung at each visit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,11 @@ from lung4d.resample import sample
 from lung4d.visits.patient import PatientVisits
 
 SEGMENTATION_COLUMNS = ["subject", "session", "dice"]
-STATISTICS = {"mean": np.mean, "median": np.median, "p95": lambda values: np.percentile(values, 95)}
+STATISTICS: dict[str, Callable[[np.ndarray], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "p95": lambda values: np.percentile(values, 95),
+}
 REGISTRATION_COLUMNS = [
     *["subject", "session", "landmarks"],
     *[f"{when}_{name}" for when in ("before", "after") for name in STATISTICS],

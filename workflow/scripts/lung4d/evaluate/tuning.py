@@ -9,7 +9,7 @@ import numpy as np
 
 from lung4d import metrics
 from lung4d.evaluate import boosting
-from lung4d.evaluate.baselines import Chosen, FittedBaselines
+from lung4d.evaluate.baselines import Chosen, FittedBaselines, Value
 from lung4d.evaluate.cohort_change import cohort_change
 from lung4d.evaluate.forecasting import Forecaster
 from lung4d.evaluate.records import Choice, Learned, TrendChoice, TrendShare
@@ -18,7 +18,7 @@ from lung4d.evaluate.trends import choose_trend, image_parts, latent_parts
 from lung4d.visits.patient import PatientVisits, of_split
 from lung4d.visits.tasks import forecast_tasks
 
-Choose = Callable[[Iterable[PatientVisits]], tuple[object, int]]
+Choose = Callable[[Iterable[PatientVisits]], tuple[Value, int]]
 DEFAULT_MIX = 0.5  # where no patient but the test patients has three visits
 
 
@@ -110,7 +110,7 @@ def choose_mix(patients: Iterable[PatientVisits], forecast: Forecaster) -> tuple
     return float(np.clip(sum(products) / sum(squares), 0, 1)), len(squares)
 
 
-def _on_held_out(patients: list[PatientVisits], visits: int, choose: Choose) -> Chosen:
+def _on_held_out(patients: list[PatientVisits], visits: int, choose: Choose[Value]) -> Chosen[Value]:
     """Choose on the val patients with at least so many visits; where there are none, on the training patients."""
     for split in ("val", "train"):
         chosen = of_split(patients, split, visits)

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,12 +38,15 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, **style) -> None:
         self.figure.text(
-            x / self.width, 1 - y / self.height, text, **{"color": INK, "va": "center", "size": 8.5} | style
+            x / self.width,
+            1 - y / self.height,
+            text,
+            **{"color": INK, "va": "center", "size": 8.5} | style,  # type: ignore[arg-type]  # by name
         )
 
 
 def mosaic(
-    rows: list[list[Tile | None]],
+    rows: Sequence[Sequence[Tile | None]],
     columns: list[str] | None = None,
     names: list[str] | None = None,
     width: int = 150,

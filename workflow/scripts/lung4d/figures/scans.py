@@ -8,6 +8,7 @@ from lung4d.figures.slices import Plane, Tile, change, cut, grey, lung_index, ov
 Spacing = tuple[float, float, float]
 BASAL = 0.3  # of the lung's height: fibrosis starts near the bases
 MIDDLE = 0.55  # of the lung's depth: the coronal slice that shows both lungs and the diaphragm
+BOTH: tuple[tuple[Plane, float], ...] = (("axial", BASAL), ("coronal", MIDDLE))
 
 
 def mask_mosaic(scans: list[tuple[str, np.ndarray, np.ndarray, Spacing]]) -> bytes:
@@ -31,7 +32,7 @@ def registration_figure(baseline, before, after, mask, spacing: Spacing) -> byte
     All on the baseline's grid: `baseline`, `before`, `after` HU (D, H, W), `mask` the baseline's lungs.
     """
     tiles = []
-    for plane, position in (("axial", BASAL), ("coronal", MIDDLE)):
+    for plane, position in BOTH:
         index = lung_index(mask, plane, position)
         fixed = cut(baseline, plane, index)
         for moving in (before, after):
@@ -44,7 +45,7 @@ def flicker_pair(baseline, registered, mask, spacing: Spacing) -> tuple[bytes, b
     pictures = []
     for hu in (baseline, registered):
         tiles = []
-        for plane, position in (("axial", BASAL), ("coronal", MIDDLE)):
+        for plane, position in BOTH:
             index = lung_index(mask, plane, position)
             tiles.append(Tile(grey(cut(hu, plane, index)), plane_spacing(spacing, plane)))
         pictures.append(mosaic([tiles], width=360))
@@ -56,7 +57,7 @@ def reconstruction_figure(scans: list[tuple[str, np.ndarray, np.ndarray, np.ndar
     rows = []
     for _, real, again, mask, spacing in scans:
         row = []
-        for plane, position in (("axial", BASAL), ("coronal", MIDDLE)):
+        for plane, position in BOTH:
             index = lung_index(mask, plane, position)
             seen, drawn, region = (cut(volume, plane, index) for volume in (real, again, mask))
             difference = drawn.astype(np.float32) - seen

@@ -84,8 +84,8 @@ class _View:
         if centre is not None:
             row = centre[1] if plane == "axial" else len(mask) - 1 - centre[0]  # coronal slices have the head above
             place = [at - (part.start or 0) for at, part in zip((row, centre[2]), window, strict=True)]
-        zoom = tuple(_around(at, round(ZOOM / size), n) for at, size, n in zip(place, mm, shown.shape, strict=True))
-        return cls(plane, index, window, shown, zoom, mm)
+        rows, columns = (_around(at, round(ZOOM / size), n) for at, size, n in zip(place, mm, shown.shape, strict=True))
+        return cls(plane, index, window, shown, (rows, columns), mm)
 
     def tiles(self, hu: np.ndarray, baseline: np.ndarray, label: str) -> list[Tile]:
         """The slice with the square, the square enlarged, the change since the baseline."""
@@ -111,7 +111,8 @@ def largest_change(
     around = uniform_filter(strength, np.maximum(1, np.rint(ZOOM / size)).astype(int), mode="constant") * mask
     if not around.any():
         return None
-    return tuple(int(n) for n in np.unravel_index(around.argmax(), around.shape))
+    z, y, x = np.unravel_index(around.argmax(), around.shape)
+    return int(z), int(y), int(x)
 
 
 def strip_years(real: list[float], generated: list[float], most: int) -> list[float]:

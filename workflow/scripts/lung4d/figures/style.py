@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,8 +70,8 @@ def style_axes(axes: Axes, palette: Palette) -> None:
     axes.set_axisbelow(True)
     axes.xaxis.label.set_color(palette.muted)
     axes.yaxis.label.set_color(palette.muted)
-    axes.xaxis.label.set_size(9)
-    axes.yaxis.label.set_size(9)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
 
 
 def to_png(figure: Figure, dpi: int = CHART_DPI) -> bytes:
@@ -95,7 +96,7 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
     palette = np.repeat(np.linspace(0, 255, GREYS).round().astype(np.uint8), 3).tolist()
     if coloured.any():
         strip = Image.fromarray(np.ascontiguousarray(pixels[coloured][None]))
-        reduced = strip.quantize(256 - GREYS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        reduced: Any = strip.quantize(256 - GREYS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         index[coloured] = GREYS + np.asarray(reduced)[0]
         palette += reduced.getpalette()
     image = Image.fromarray(index, mode="P")

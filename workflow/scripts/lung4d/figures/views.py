@@ -16,9 +16,9 @@ Spacing = tuple[float, float, float]  # (z, y, x) mm
 class View:
     """An axis-parallel LPS grid: origin and spacing (x, y, z) in mm, size in voxels."""
 
-    origin: tuple[float, float, float]
+    origin: tuple[float, ...]
     spacing: tuple[float, float, float]
-    size: tuple[int, int, int]
+    size: tuple[int, ...]
 
     @property
     def zyx_spacing(self) -> Spacing:

@@ -56,7 +56,7 @@ def write_slices(header: Dataset, hu: np.ndarray, slices: Sequence[WrittenSlice]
     unfinished.mkdir(parents=True)
     stored = (np.maximum(hu, INTERCEPT).astype(np.int32) - INTERCEPT).astype("<u2")
     for pixels, place in zip(stored, slices, strict=True):
-        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = place.uid
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = place.uid  # type: ignore[assignment]  # text becomes a UID
         header.InstanceNumber = place.number
         header.ImagePositionPatient = list(place.position)
         header.PixelData = pixels.tobytes()

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,10 +42,10 @@ def load_codes(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 def pool_mask(mask: np.ndarray, factor: int) -> np.ndarray:
     """A lung mask (D, H, W) at latent resolution: True where a block of `factor`^3 voxels holds any lung."""
     d, h, w = (size // factor for size in mask.shape)
-    blocks = mask[: d * factor, : h * factor, : w * factor].reshape(d, factor, h, factor, w, factor)
+    blocks: Any = mask[: d * factor, : h * factor, : w * factor].reshape(d, factor, h, factor, w, factor)
     return blocks.any(axis=(1, 3, 5))
 
 
-def _save(path: str | Path, **arrays: np.ndarray) -> None:
+def _save(path: str | Path, **arrays: Any) -> None:
     with atomic(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)

@@ -3,6 +3,8 @@
 Arrays are bool (z, y, x); `spacing` is one number, the edge of an isotropic voxel in mm.
 """
 
+from typing import Any
+
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -74,7 +76,7 @@ def closed(mask: np.ndarray, radius: float, spacing: float) -> np.ndarray:
     return result
 
 
-def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...] | None:
+def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...] | Any:
     """Slices of the smallest box around `mask`, widened by `margin` voxels within the array; None for an empty one."""
     found = ndimage.find_objects(mask.view(np.uint8))
     if not found:

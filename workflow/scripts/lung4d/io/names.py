@@ -1,7 +1,7 @@
 """File names in the style of BIDS: `sub-001_ses-02_desc-preproc_ct.nii`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +49,6 @@ def patient_folders(folder: str | Path, subjects: Iterable[str]) -> list[Path]:
     return [patient_folder(folder, subject) for subject in dict.fromkeys(subjects)]
 
 
-def forecast_stem(subject: str, given: list[str], years: float) -> str:
+def forecast_stem(subject: str, given: Sequence[str], years: float) -> str:
     """Stem of a generated volume: `sub-001_given-01+02_years-3.500`; years since baseline, three decimals."""
     return f"sub-{subject}_given-{'+'.join(given)}_years-{years:.3f}"

@@ -30,6 +30,8 @@ COVERAGE = 0.9
 FEWEST = 20  # residuals; with fewer the outermost quantiles are guesses, and there is no band
 COLUMNS = ["subject", "split", "given", "years", "gap", "measure", "observed", "forecast", "at_hand"]
 
+Numbers = np.ndarray | float
+
 
 @dataclass(frozen=True)
 class Band:
@@ -42,10 +44,10 @@ class Band:
     high: float
     residuals: int
 
-    def scale(self, gap: np.ndarray, change: np.ndarray) -> np.ndarray:
+    def scale(self, gap: Numbers, change: Numbers) -> Any:
         return np.sqrt(self.a**2 + (self.b * gap) ** 2 + (self.c * change) ** 2)
 
-    def around(self, forecast: np.ndarray, gap: np.ndarray, at_hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def around(self, forecast: Numbers, gap: Numbers, at_hand: Numbers) -> tuple[Any, Any]:
         """Lower and upper end around `forecast`, `gap` years from the scan at hand, whose own value is `at_hand`."""
         scale = self.scale(gap, forecast - at_hand)
         return forecast + self.low * scale, forecast + self.high * scale
@@ -98,7 +100,7 @@ def fit_bands(table: pd.DataFrame) -> dict[str, tuple[Band, Band]]:
     None where there are too few residuals; where there are too few of one kind, its band is that of all. Every patient
     has the same weight, however many visits it has.
     """
-    bands = {}
+    bands: dict[str, Any] = {}
     for measure, rows in table.groupby("measure"):
         if len(rows) >= FEWEST:
             kinds = rows[rows["given"] == 1], rows[rows["given"] > 1]
@@ -176,7 +178,7 @@ class Calibration:
     def of(cls, table: pd.DataFrame, deviations: float) -> "Calibration":
         return cls(fit_bands(table), carried_bands(table), deviations)
 
-    def band(self, measure: str, given: int) -> Band | None:
+    def band(self, measure: str, given: int) -> Band | Any:
         """The band around a forecast from `given` visits at distinct times, None where there is none."""
         return self.bands[measure][min(given, 2) - 1] if measure in self.bands else None
 
@@ -186,6 +188,6 @@ class Calibration:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Calibration":
-        bands = {name: tuple(Band(**band) for band in pair) for name, pair in record["bands"].items()}
+        bands: dict[str, Any] = {name: tuple(Band(**band) for band in pair) for name, pair in record["bands"].items()}
         carried = {name: Band(**band) for name, band in record["carried"].items()}
         return cls(bands, carried, record["deviations"])

@@ -1,5 +1,7 @@
 """A 3D convolution that stays fast for one small latent on the CPU."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ class Conv3d(nn.Conv3d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, bias: bool = True):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+        self.bias: torch.Tensor | Any
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, inputs, d, h, w) to (B, outputs, d, h, w), in the type and memory format of x."""

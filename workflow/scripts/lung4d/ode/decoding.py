@@ -1,6 +1,7 @@
 """From forecasts to volumes: as the model draws them, or through the latents by pure, residual and mix decoding."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ def _through_latents(
 ) -> torch.Tensor:
     """Volumes (q, D, H, W) decoded from latents, to which `share` of what the autoencoder loses is given back."""
     weights = blend_weights(given.years, query)
-    anchors = np.flatnonzero(weights.any(0)) if share else []
+    anchors: Any = np.flatnonzero(weights.any(0)) if share else []
     drawn, seen = _decode_once(vqgan, z_query, torch.where(given.mask, given.z, given.z[0]), anchors)
     lost = {i: given.scans[i] - seen[i] for i in anchors}  # what the autoencoder loses of a given visit, X_i - G(z_i)
     decoded = torch.empty(len(query), *given.region.shape)

@@ -29,7 +29,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: Iterable[LatentODE]):
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members: Any = nn.ModuleList(members)
 
     @property
     def settings(self) -> ODESettings:
@@ -38,6 +38,8 @@ class Ensemble(nn.Module):
     @torch.no_grad()
     def forecast(self, given: ObservedVisits, query: Years) -> Forecast:
         """Means of the members' forecasts, see `LatentODE.forecast`; to `variance` that of their means is added."""
+        total: Any
+        squares: Any
         total, squares = None, None
         for member in self.members:
             one = member.forecast(given, query)

@@ -1,5 +1,7 @@
 """Losses of stage 2: of the latents (appendix D.3.3 of the 4D-VQ-GAN paper), and of the scans that are drawn."""
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -36,7 +38,7 @@ def image_losses(forecast: Forecast, scans: torch.Tensor, region: torch.Tensor) 
     weight = region[None, None].to(scans)
     error = ((forecast.expected - scans) / STEP)[:, None]
     count = weight.sum().clamp(min=1) * len(scans)
-    low_pass = [_of_blocks(error, weight, factor) for factor in SMOOTHED]
+    low_pass: list[Any] = [_of_blocks(error, weight, factor) for factor in SMOOTHED]
     variance = (forecast.variance[:, None] / STEP**2).clamp(min=1e-4)
     likelihood = (error.detach().square() / variance + variance.log()) * weight / 2
     return {

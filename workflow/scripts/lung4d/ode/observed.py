@@ -1,7 +1,8 @@
 """A patient's visits as tensors: latents, scans, and where in the lung each voxel lies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,13 @@ class ObservedVisits:
 
     @classmethod
     def of(
-        cls, years: Years, z: torch.Tensor, mask: torch.Tensor, scans: np.ndarray, region: np.ndarray, spacing: tuple
+        cls,
+        years: Years,
+        z: torch.Tensor,
+        mask: torch.Tensor,
+        scans: np.ndarray | torch.Tensor,
+        region: np.ndarray,
+        spacing: tuple,
     ) -> "ObservedVisits":
         """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit."""
         scans = torch.as_tensor(np.asarray(scans, np.float32))
@@ -70,7 +77,7 @@ class ObservedVisits:
     def __len__(self) -> int:
         return len(self.years)
 
-    def take(self, chosen: Sequence[int]) -> "ObservedVisits":
+    def take(self, chosen: Iterable[int]) -> "ObservedVisits":
         """Only the chosen visits."""
         chosen = list(chosen)
         return replace(
@@ -184,7 +191,7 @@ def _stack(latents: Sequence[Latents], kind: str) -> torch.Tensor:
     return torch.from_numpy(np.stack([getattr(one, name).astype(np.float32, copy=False) for one in latents]))
 
 
-def merge_ties(years: Years, *values: torch.Tensor) -> tuple[np.ndarray, ...]:
+def merge_ties(years: Years, *values: torch.Tensor) -> tuple[Any, ...]:
     """Sort visits by time and average those at the same time.
 
     `years` (n,), each of `values` (n, ...). Returns the distinct years (m,) in ascending order and, for each of

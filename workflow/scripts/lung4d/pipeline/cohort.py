@@ -258,6 +258,7 @@ def _check_participants(rows: list[dict], scans: list[dict], table: str, errors:
             last_scan[scan["subject"]] = max(scan["years"], last_scan.get(scan["subject"], scan["years"]))
     seen: dict[str, int] = {}
     for row in rows:
+        subject: Any
         place, subject = _place(table, row), row.get("subject")
         if subject in seen:
             errors.append(f"{place}: the patient is in row {seen[subject]} already; keep one row a patient")

@@ -103,7 +103,7 @@ def training_seconds(checkpoints: Path) -> tuple[int, float] | None:
     """
     by_digest: dict[str, list[tuple[int, float]]] = {}
     for path in checkpoints.glob("step-*_digest-*.pt"):
-        step, digest = re.fullmatch(r"step-(\d+)_digest-(.+)", path.stem).groups()
+        step, digest = path.stem.removeprefix("step-").split("_digest-", 1)
         by_digest.setdefault(digest, []).append((int(step), path.stat().st_mtime))
     trained = [sorted(steps)[-2:] for steps in by_digest.values() if len(steps) > 1]
     if not trained:

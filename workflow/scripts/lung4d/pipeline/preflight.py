@@ -11,7 +11,7 @@ from lung4d.io.atomic import digest_of_file
 
 WEIGHTS = (("segment", "weights", "weights_sha256"), ("train_vqgan", "perceptual_weights", "perceptual_sha256"))
 SHARED = {"train_vqgan": "train_vqgan", "table3_train": "train_vqgan", "train_ode": "train_ode"}  # its section, by rule
-RUN = {"capture_output": True, "text": True, "timeout": 60}
+RUN: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
 
 
 def check_weights(config: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ maps by Levenberg-Marquardt; the best wins. Points that leave the follow-up's fi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -123,6 +124,7 @@ def _refine(start: Affine, points: np.ndarray, target: np.ndarray, moving: _Map)
     centre = points.mean(0)
     basis = np.concatenate([np.ones((len(points), 1)), (points - centre) / 100.0], axis=1)
     parameters = np.concatenate([(start(centre[None]))[0][None], 100.0 * start.matrix.T])  # (4, 3)
+    slope: Any  # as `normal`, there once a step was taken
     damping, error, normal, slope = 1e-2, np.inf, None, None
     proposal = parameters
     for _ in range(40):

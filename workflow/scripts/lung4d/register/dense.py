@@ -72,9 +72,7 @@ def evaluate_spline(where: np.ndarray, points: np.ndarray, coefficients: np.ndar
     return out
 
 
-def dense_field(
-    points: np.ndarray, displacements: np.ndarray, shape: tuple[int, int, int], smoothing: float
-) -> np.ndarray:
+def dense_field(points: np.ndarray, displacements: np.ndarray, shape: tuple[int, ...], smoothing: float) -> np.ndarray:
     """Field float32 (D, H, W, 3), voxels, through the displacements (n, 3) of the keypoints (n, 3)."""
     coefficients = fit_spline(points, displacements, smoothing)
     axes = [np.arange(0, n + GRID_STEP, GRID_STEP) for n in shape]

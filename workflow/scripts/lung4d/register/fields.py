@@ -134,7 +134,7 @@ def jacobian(field: np.ndarray) -> np.ndarray:
     return out
 
 
-def upsample(coarse: np.ndarray, shape: tuple[int, int, int], step: float, offset: float = 0.0) -> np.ndarray:
+def upsample(coarse: np.ndarray, shape: tuple[int, ...], step: float, offset: float = 0.0) -> np.ndarray:
     """Trilinear values of a coarse grid, whose node n lies at voxel n * step + offset, on the full grid; values as
     they are."""
     out = np.empty((*shape, 3), dtype=np.float32)

@@ -25,7 +25,7 @@ class Grid:
     direction: np.ndarray
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """(D, H, W) of an array on this grid."""
         return tuple(int(n) for n in self.size[::-1])
 

@@ -3,7 +3,7 @@ sub-voxel refinement, a field without folds, and the numbers that say how well i
 
 import dataclasses
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -98,8 +98,8 @@ class Registration:
 
     field: sitk.Image
     inverse: sitk.Image
-    metrics: dict = field(default_factory=dict)
-    flags: list[str] = field(default_factory=list)
+    metrics: dict = dataclasses.field(default_factory=dict)
+    flags: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def register(
 def _identical(first: sitk.Image, second: sitk.Image) -> bool:
     geometry = ("GetSize", "GetOrigin", "GetSpacing", "GetDirection")
     same_grid = all(getattr(first, name)() == getattr(second, name)() for name in geometry)
-    return same_grid and np.array_equal(*map(sitk.GetArrayViewFromImage, (first, second)))
+    return same_grid and np.array_equal(*map(sitk.GetArrayViewFromImage, (first, second)))  # type: ignore[arg-type]  # two arrays
 
 
 def _common_sides(baseline: sitk.Image, followup: sitk.Image, flags: list[str]) -> tuple[sitk.Image, sitk.Image]:

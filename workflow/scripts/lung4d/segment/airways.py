@@ -62,7 +62,7 @@ def _trachea(hu: np.ndarray, air: np.ndarray, bulk: np.ndarray) -> np.ndarray:
     return (stacks == best) & (best > 0)
 
 
-def is_tube(pocket: np.ndarray) -> bool:
+def is_tube(pocket: np.ndarray) -> bool | np.bool:
     """A piece of airway: tall and thin."""
     heights = np.count_nonzero(pocket.any(axis=(1, 2)))
     return heights * SPACING >= AIRWAY_HEIGHT and np.count_nonzero(pocket) / heights * SPACING**2 < SPOT_AREA[1] / 2

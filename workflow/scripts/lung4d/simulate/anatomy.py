@@ -5,6 +5,7 @@ midline), and the rest of the body as HU on GRID. Vessels and airways are in `tr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -99,7 +100,7 @@ def draw_build(rng: np.random.Generator, sex: str) -> Build:
     )
 
 
-def _floats(values: np.ndarray) -> tuple[float, ...]:
+def _floats(values: np.ndarray) -> tuple[Any, ...]:
     """Plain floats, which leave float32 arrays float32."""
     return tuple(float(v) for v in values)
 

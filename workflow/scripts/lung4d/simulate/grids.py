@@ -6,6 +6,7 @@ offset, reversed to (x, y, z).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -39,13 +40,13 @@ class Grid:
     def to_index(self, points: np.ndarray) -> np.ndarray:
         """Continuous voxel indices of `points` (3, ...)."""
         tail = (1,) * (points.ndim - 1)
-        origin, spacing = (np.reshape(np.float32(v), (3, *tail)) for v in (self.origin, self.spacing))
+        origin, spacing = (np.reshape(np.float32(v), (3, *tail)) for v in (self.origin, self.spacing))  # type: ignore[arg-type]  # an array
         return (points - origin) / spacing
 
     def voxel_ml(self) -> float:
         return float(np.prod(self.spacing)) / 1000
 
-    def centred(field_of_view: tuple[float, float, float], spacing: tuple[float, float, float]) -> "Grid":
+    def centred(field_of_view: Sequence[Any], spacing: Sequence[Any]) -> "Grid":  # type: ignore[misc]  # of the class
         """The grid of about `field_of_view` mm (z, y, x) around the middle."""
         shape = tuple(round(f / s) for f, s in zip(field_of_view, spacing, strict=True))
         origin = tuple(-(n - 1) * s / 2 for n, s in zip(shape, spacing, strict=True))
@@ -57,7 +58,7 @@ def sample_at(volume: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
     return sample_all([volume], grid, points)[0]
 
 
-def sample_all(volumes: Sequence[np.ndarray], grid: Grid, points: np.ndarray) -> np.ndarray:
+def sample_all(volumes: Sequence[np.ndarray] | np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
     """Trilinear values (k, ...) of k volumes (or of a vector field) on `grid` at `points` (3, ...) mm."""
     index = grid.to_index(points)
     return np.stack([sample_index(volume, index) for volume in volumes])

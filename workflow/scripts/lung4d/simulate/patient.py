@@ -122,7 +122,7 @@ def truth_grid() -> Grid:
     """The grid of written displacement fields: nodes of FIELD_GRID and the points between them."""
     coarse = motion.FIELD_GRID
     times = round(coarse.spacing[0] / TRUTH_SPACING)
-    shape = tuple((n - 1) * times + 1 for n in coarse.shape)
+    shape: Any = tuple((n - 1) * times + 1 for n in coarse.shape)
     return Grid(shape, (TRUTH_SPACING,) * 3, coarse.origin)
 
 

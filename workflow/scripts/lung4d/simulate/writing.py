@@ -22,7 +22,7 @@ def write_field(field: np.ndarray, grid: Grid, table: np.ndarray, path: Path) ->
     _write(image, path)
 
 
-def world_origin(grid: Grid, table: np.ndarray) -> tuple[float, float, float]:
+def world_origin(grid: Grid, table: np.ndarray) -> tuple[float, ...]:
     """Centre of the first voxel in the scanner's LPS world, (x, y, z) mm."""
     return tuple(float(o + t) for o, t in zip(grid.origin[::-1], table[::-1], strict=True))
 

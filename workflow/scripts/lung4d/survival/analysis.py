@@ -1,6 +1,7 @@
 """The survival analysis from tables to tables: select, fit, freeze, and score the held-out patients once."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,7 @@ def analyse(
     ranked, resamples, reason = select(studied[0], plan, codes, settings)
     chosen = ranked.loc[ranked["selected"].astype(bool), "code"].tolist()
 
+    of_first_scan: dict[str, Frozen]
     rows, risks, curves, hazards, of_first_scan = [], [], [], [], {}
     for sample in studied:
         for candidate in candidates(chosen, outcomes, of_change=sample.name == "one-year change"):
@@ -166,6 +168,7 @@ def _row(
     """A row of the C-index table without the score: counts, and what is known of the fit."""
     members = sample.clock[sample.clock["set"] == held_out]
     fitted = development(sample)
+    row: dict[str, Any]
     row = dict.fromkeys(CINDEX, np.nan) | {"analysis": sample.name, "model": candidate.name, "scan": scan}
     row |= {"set": held_out, "patients": len(members), "events": int(members["event"].sum()), "pairs": 0}
     row |= {"training_patients": len(fitted), "training_events": int(fitted["event"].sum())}

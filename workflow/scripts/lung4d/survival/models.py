@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lung4d.survival import covariates
+from lung4d.survival.covariates import CovariateEncoder, encode, gap_points, learn_encoder
 from lung4d.survival.landmark import LandmarkSample
 
 LUNG_FUNCTION = {"FVC": "fvc_pct", "DLCO": "dlco_pct"}
@@ -39,7 +39,7 @@ def candidates(selected: list[str], participants: pd.DataFrame, of_change: bool)
         return models
     measured = participants.columns[participants.notna().any()]
     models += [Candidate(name, (column,)) for name, column in LUNG_FUNCTION.items() if column in measured]
-    if covariates.gap_points(participants).notna().any():
+    if gap_points(participants).notna().any():
         models.append(Candidate("GAP index", points=True))
     return models
 
@@ -49,8 +49,8 @@ class Design:
     """How `participants` (index subject) become variables: encoders learnt on development patients."""
 
     participants: pd.DataFrame
-    covariates: covariates.CovariateEncoder
-    lung_function: covariates.CovariateEncoder
+    covariates: CovariateEncoder
+    lung_function: CovariateEncoder
 
     def variables(self, model: Candidate, sample: LandmarkSample, scan: str) -> pd.DataFrame:
         """Covariates and the model's biomarkers of `scan`, floats, index: the sample's patients that have that scan.
@@ -60,18 +60,18 @@ class Design:
         table = self.covariate_table(sample)
         if model.per_scan:
             return table.join(sample.features[scan][list(model.biomarkers)], how="inner")
-        measured = covariates.encode(self.lung_function, self.participants.reindex(table.index))
+        measured = encode(self.lung_function, self.participants.reindex(table.index))
         return table.join(measured[[name for name in model.biomarkers if name in measured]])
 
     def covariate_table(self, sample: LandmarkSample) -> pd.DataFrame:
-        table = covariates.encode(self.covariates, self.participants.reindex(sample.clock.index))
+        table = encode(self.covariates, self.participants.reindex(sample.clock.index))
         if "age" in table:
             table["age"] += sample.clock["start"]
         return table
 
     def points(self, sample: LandmarkSample) -> pd.Series:
         """GAP index of the sample's patients, of the baseline's values; patients without it are left out."""
-        return covariates.gap_points(self.participants.reindex(sample.clock.index)).dropna()
+        return gap_points(self.participants.reindex(sample.clock.index)).dropna()
 
 
 def design(participants: pd.DataFrame, development: pd.Index, names: list[str]) -> Design:
@@ -81,6 +81,6 @@ def design(participants: pd.DataFrame, development: pd.Index, names: list[str]) 
     comparators = [column for column in LUNG_FUNCTION.values() if column in participants and column not in names]
     return Design(
         participants,
-        covariates.learn_encoder(known, names, others),
-        covariates.learn_encoder(known, comparators, others),
+        learn_encoder(known, names, others),
+        learn_encoder(known, comparators, others),
     )

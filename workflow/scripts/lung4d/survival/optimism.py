@@ -5,6 +5,7 @@ anew, so that the choice of the codes pays for itself (Harrell 1996; Ambroise & 
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def _refits(
         candidate = replace(candidate, biomarkers=tuple(union))
     variables = plan.variables(candidate, sample, "real").loc[clock.index]
     covariates = [name for name in variables.columns if name not in candidate.biomarkers]
-    counted = []
+    counted: list[Any] = []
     for resample in resamples:
         used = covariates + list(resample.codes if of_codes else candidate.biomarkers)
         values = variables.reindex(columns=used).to_numpy(float)

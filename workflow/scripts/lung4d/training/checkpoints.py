@@ -59,7 +59,7 @@ class Checkpoints:
 
     def _name_the_others(self) -> None:
         for path in sorted(self.folder.glob("step-*_digest-*.pt")):
-            other = re.fullmatch(r"step-\d+_digest-(.+)\.pt", path.name).group(1)
+            other = re.fullmatch(r"step-\d+_digest-(.+)\.pt", path.name).group(1)  # type: ignore[union-attr]  # as globbed
             if other != self.digest:
                 logger.warning("checkpoint %s is not used: it was made with other %s", path.name, self._what(other))
 

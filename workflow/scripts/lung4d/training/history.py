@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ class History:
         self.path = Path(path)
         self.rows = [dict(row) for row in rows]
         self.make_events = _event_writer() if tensorboard else None
-        self.events = None
+        self.events: Any = None
 
     def add(self, **values: float) -> None:
         self.rows.append(values)

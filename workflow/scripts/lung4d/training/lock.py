@@ -44,9 +44,9 @@ class Lock:
         self.path = Path(folder) / "lock.json"
         self.earlier = EarlierJobs(record, give_up)
         self.give_up, self.beat, self.stale, self.held = give_up, beat, stale, held
-        self.token = secrets.token_hex(8)
+        self.token: str | None = secrets.token_hex(8)
         self._done = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | Any = None
         self.lost = False
 
     def __enter__(self) -> "Lock":

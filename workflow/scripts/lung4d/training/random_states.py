@@ -21,6 +21,7 @@ def seed_everything(seed: int) -> None:
 
 def capture_random_states() -> dict[str, Any]:
     """States of all global random generators, as plain values and tensors that a checkpoint can hold."""
+    keys: Any
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),

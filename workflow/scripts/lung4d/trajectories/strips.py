@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lung4d.figures.slices import voxel_spacing
+from lung4d.figures.slices import Plane, voxel_spacing
 from lung4d.figures.strip import Moment, strip_years, trajectory_strip
 from lung4d.io.atomic import atomic
 from lung4d.io.volumes import open_mask, open_volume, read_affine
 
 MOST = 6  # columns of a strip
-PLANES = ("axial", "coronal")
+PLANES: tuple[Plane, ...] = ("axial", "coronal")
 
 
 def strip_path(folder: Path, subject: str, plane: str) -> Path:

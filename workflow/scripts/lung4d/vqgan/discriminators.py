@@ -4,6 +4,8 @@ Layers as in TATS: convolutions of kernel 4 and stride 2 to 64, 128, 256 channel
 LeakyReLU 0.2. Group norm instead of batch norm, because a batch is one volume.
 """
 
+from collections.abc import Sequence
+
 import torch
 from monai.networks.nets import PatchDiscriminator
 from torch import nn
@@ -43,7 +45,7 @@ class Discriminators(nn.Module):
         return [self.of_volume(volume)] + [self.of_slices(batch) for batch in slices]
 
 
-def draw_positions(shape: torch.Size, planes: list[str], count: int) -> dict[str, torch.Tensor]:
+def draw_positions(shape: torch.Size, planes: Sequence[str], count: int) -> dict[str, torch.Tensor]:
     """`count` random slice positions per plane for volumes of shape (B, 1, D, H, W), from torch's CPU generator."""
     return {plane: torch.randint(shape[PLANES[plane]], (count,)) for plane in planes}
 

@@ -5,6 +5,8 @@ They do what `F.pad(mode="replicate")` and `F.silu(F.group_norm(x))` do. Volumes
 several times what a convolution does, and they keep a tensor more.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -114,7 +116,7 @@ def _affine(rows: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> tor
 def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Sums over the voxels of a_i b_j, (B, I, J) in at least float32, of a (B, voxels, I) and b (B, voxels, J)."""
     batch, voxels, _ = a.shape
-    total = 0
+    total: Any = 0
     for start, stop, length in ((0, voxels - voxels % CHUNK, CHUNK), (voxels - voxels % CHUNK, voxels, voxels % CHUNK)):
         if stop > start:
             left, right = (t[:, start:stop].reshape(-1, length, t.shape[2]) for t in (a, b))

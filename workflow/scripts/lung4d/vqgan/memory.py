@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def plan_memory(options: VQGANTraining, size: tuple[int, int, int], width: int, 
     if precision == "auto":
         precision = "bf16" if has_bf16(device) else "fp32"
     limit = _limit(options.fits, device)
-    choices = (False, True) if options.checkpointing == "auto" else (options.checkpointing,)
+    choices: tuple[Any, ...] = (False, True) if options.checkpointing == "auto" else (options.checkpointing,)
     for checkpointing in choices:
         needed = BYTES[precision, checkpointing] * width * options.batch * size[0] * size[1] * size[2]
         if limit is None or needed <= USABLE * limit:

@@ -4,6 +4,7 @@ All convolutions replicate the border, so that a constant volume stays constant 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lung4d.vqgan.layers import NormSiLU, replicate
 
-CHECKPOINT = {"use_reentrant": False, "preserve_rng_state": False}  # nothing in a block is random
+CHECKPOINT: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}  # nothing in a block is random
 
 
 def norm_groups(channels: int) -> int:
@@ -39,7 +40,7 @@ class UpConv(nn.ConvTranspose3d):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=3)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # the size is always doubled
         return super().forward(replicate(x, 1))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
-VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+VGG16: tuple[Any, ...] = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 VGG16_TAPS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3, as in LPIPS
 EFFICIENTNET_TAPS = (0, 2, 4, 10)  # last blocks at strides 2, 4, 8 and 16
 SMALLEST = 32  # pixels of a slice's shorter side
@@ -45,7 +46,7 @@ class VGGFeatures(nn.Module):
 class EfficientNetFeatures(nn.Module):
     """The first blocks of EfficientNet-lite0, tapped where each resolution ends."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
         self.blocks = nn.ModuleList(network._blocks[: EFFICIENTNET_TAPS[-1] + 1])
@@ -69,6 +70,8 @@ class Perceptual(nn.Module):
     def __init__(self, features: nn.Module):
         super().__init__()
         self.features = features
+        self.mean: torch.Tensor
+        self.sd: torch.Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1))
         self.register_buffer("sd", torch.tensor(IMAGENET_SD).reshape(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -79,10 +82,10 @@ class Perceptual(nn.Module):
 
     def forward(self, reconstructions: list[torch.Tensor], inputs: list[torch.Tensor]) -> torch.Tensor:
         """Mean distance of two lists of slices (n, 1, rows, columns) in [-0.5, 0.5], one entry a plane."""
-        distances = [self._distance(a, b) for a, b in zip(reconstructions, inputs, strict=True)]
+        distances: list[Any] = [self._distance(a, b) for a, b in zip(reconstructions, inputs, strict=True)]
         return sum(distances) / len(distances)
 
-    def _distance(self, reconstruction: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    def _distance(self, reconstruction: torch.Tensor, image: torch.Tensor) -> torch.Tensor | float:
         with torch.no_grad():
             wanted = [_unit(tap) for tap in self.features(self._prepare(image))]
         found = [_unit(tap) for tap in self.features(self._prepare(reconstruction))]

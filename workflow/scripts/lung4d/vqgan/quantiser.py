@@ -5,6 +5,7 @@ float32 whatever the autocast precision: counts of a volume overflow fp16, and d
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,6 +47,13 @@ class Quantiser(nn.Module):
         if mode not in ("ema", "gradient"):
             raise ValueError(f"train_vqgan.quantiser is '{mode}'; give 'ema' or 'gradient'")
         self.mode, self.decay, self.restart_after = mode, decay, restart_after
+        self.codebook: torch.Tensor
+        self.count: torch.Tensor
+        self.total: torch.Tensor
+        self.unused: torch.Tensor
+        self.initialised: torch.Tensor
+        self.step_count: torch.Tensor
+        self.step_total: torch.Tensor
         codebook = torch.zeros(codes, embedding)
         if mode == "gradient":
             self.codebook = nn.Parameter(codebook)
@@ -58,7 +66,7 @@ class Quantiser(nn.Module):
         # of the current optimiser step; empty between steps, so no part of the state
         self.register_buffer("step_count", torch.zeros(codes, dtype=torch.long), persistent=False)
         self.register_buffer("step_total", torch.zeros(codes, embedding, dtype=torch.double), persistent=False)
-        self.recent: torch.Tensor | None = None
+        self.recent: torch.Tensor | Any = None
 
     def forward(self, z: torch.Tensor) -> Quantised:
         with torch.autocast(z.device.type, enabled=False):

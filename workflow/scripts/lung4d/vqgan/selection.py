@@ -47,7 +47,7 @@ def selected(run: TrainingState) -> dict[str, Any]:
         raise RuntimeError("the training's loss was never finite: try a smaller train_vqgan.lr")
     model = copy.deepcopy(run.model)
     model.load_state_dict(run.best[run.options.select]["weights"])
-    record = {name: {"step": best["step"], "value": best["value"]} for name, best in run.best.items()}
+    record: dict[str, Any] = {name: {"step": best["step"], "value": best["value"]} for name, best in run.best.items()}
     record |= {"select": run.options.select, "steps": run.options.steps}
     logger.info("selected by %s: %s", run.options.select, record)
     return {"model": model, "selection": record}

@@ -4,7 +4,10 @@ Whatever is random in a forward pass (slices, vectors kept for restarts) follows
 alone, so that a resumed run draws what an uninterrupted one would have drawn, and several ranks draw what one would.
 """
 
+from typing import Any
+
 import torch
+from torch import nn
 
 from lung4d.training.gradients import GradientSum, apply_step, autocast, reseed
 from lung4d.vqgan.data import VolumeSamples
@@ -24,7 +27,7 @@ def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
     """
     options = run.options
     adversarial, whole = options.adversarial(run.step), options.whole_volumes(run.step)
-    networks = {run.model: run.optimiser}
+    networks: dict[nn.Module, torch.optim.Optimizer] = {run.model: run.optimiser}
     if adversarial:
         networks[run.discriminators] = run.discriminators_optimiser
     gradients = {module: GradientSum(module) for module in networks}
@@ -87,7 +90,7 @@ def micro_step(run: TrainingState, volume: torch.Tensor, adversarial: bool) -> d
 
 def total(terms: dict[str, torch.Tensor], options: VQGANTraining) -> torch.Tensor:
     """The generator's loss, equation 5: each term times its weight, the commitment's beta counted once."""
-    weights = {
+    weights: dict[str, Any] = {
         "reconstruction": options.reconstruction_weight,
         "commitment": options.commitment,
         "codebook": 1.0,
