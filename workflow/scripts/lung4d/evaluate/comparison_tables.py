@@ -60,7 +60,7 @@ def _is_baseline(decoding: pd.Series) -> pd.Series:
 
 
 def _counts(part: pd.DataFrame) -> dict[str, int]:
-    counts = {}
+    counts: dict[str, int] = {}
     for task in FORECASTS:
         visits = part.loc[(part["task"] == task) & (part["region"] == "whole"), "subject"]
         counts |= {f"{task}_patients": visits.nunique(), f"{task}_visits": len(visits)}

@@ -4,6 +4,7 @@ Needs neither torch nor scikit-learn: the report has the quality numbers found h
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def find_codes(codes: pd.DataFrame) -> tuple[CodesUsed, ...]:
     )
 
 
-def find_hardness(signal: Mapping[str, Mapping[str, float | None]]) -> tuple[Hardness, ...]:
+def find_hardness(signal: Mapping[str, Mapping[str, Any]]) -> tuple[Hardness, ...]:
     """From `change_signal`."""
     found = []
     for name in sets_in_order(signal):
@@ -85,10 +86,10 @@ def _task(summary: pd.DataFrame, name: str, task: str, patients: int) -> TaskSco
         return TaskScores(name, task, 0, patients, 0, np.nan, np.nan, ())
     errors = rows.loc["mse"]
     scored, visits = (int(errors[key].iloc[0]) for key in ("patients", "targets"))
-    carried = (float(errors.loc[REFERENCES[key].method, "mean"]) for key in ("locf", "blurred"))
+    carried, blurred = (float(errors.loc[REFERENCES[key].method, "mean"]) for key in ("locf", "blurred"))
     judged = _of_test if name == "test" else _of_others
     models = tuple(judged(method, rows) for method in of_kind(MODEL, errors.index))
-    return TaskScores(name, task, scored, patients, visits, *carried, models)
+    return TaskScores(name, task, scored, patients, visits, carried, blurred, models)
 
 
 def _of_test(method: str, rows: pd.DataFrame) -> ModelScores:
@@ -158,8 +159,8 @@ def find_fields(registration: pd.DataFrame) -> FieldsScored | None:
     """From registration.tsv."""
     if registration.empty:
         return None
-    means = (float(registration[name].mean()) for name in ("before_mean", "after_mean", "after_median"))
-    return FieldsScored(len(registration), *means, float(registration["after_mean"].max()))
+    before, after, median = (float(registration[name].mean()) for name in ("before_mean", "after_mean", "after_median"))
+    return FieldsScored(len(registration), before, after, median, float(registration["after_mean"].max()))
 
 
 def scan_quality(qc: pd.DataFrame, measures: Iterable[str], visits: Mapping[str, list[str]]) -> ScanQuality:
@@ -196,4 +197,5 @@ def _where(table: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
 
 def _interval(row: pd.Series, reference: str) -> tuple[float, float, float]:
     """Difference to the reference, and the ends of its interval."""
-    return tuple(float(row[f"{reference}_{part}"]) for part in ("difference", "low", "high"))
+    value, low, high = (float(row[f"{reference}_{part}"]) for part in ("difference", "low", "high"))
+    return value, low, high

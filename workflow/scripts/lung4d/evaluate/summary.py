@@ -63,7 +63,7 @@ def groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]
 
 def pace_of(table: pd.DataFrame) -> dict[str, str]:
     """Pace of every patient: thirds of each set by `extent_per_year`; nobody's in a set of fewer than three."""
-    found = {}
+    found: dict[str, str] = {}
     for _, part in table.dropna(subset="extent_per_year").groupby("set"):
         subjects = part.groupby("subject")["extent_per_year"].first().sort_values(kind="stable").index
         if len(subjects) >= len(PACES):

@@ -54,7 +54,7 @@ def load_variants(
 def score_variants(
     models: Mapping[str, ScoredModel],
     vqgan: VQGAN,
-    patients: Sequence[PatientVisits],
+    patients: list[PatientVisits],
     params: Any,
     truths: Iterable[str | Path] = (),
     given_too: bool = False,

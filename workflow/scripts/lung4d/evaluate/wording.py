@@ -49,6 +49,7 @@ def sentences(found: EvaluateFindings) -> list[str]:
 
 def reconstruction_words(found: Iterable[Reconstructed]) -> list[str]:
     """A sentence per split, its regions side by side."""
+    by_split: dict[str, list[Reconstructed]]
     said, by_split = [], {}
     for one in found:
         by_split.setdefault(one.split, []).append(one)

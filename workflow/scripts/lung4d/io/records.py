@@ -27,7 +27,8 @@ def as_record(kind: Any, data: Any) -> Any:
         (kind,) = set(get_args(kind)) - {NoneType}
         return None if data is None else as_record(kind, data)
     if is_dataclass(kind):
-        return kind(**{field.name: as_record(field.type, data[field.name]) for field in fields(kind)})
+        values = {field.name: as_record(field.type, data[field.name]) for field in fields(kind)}
+        return kind(**values)  # type: ignore[operator]  # a class
     if get_origin(kind) is tuple:
         return tuple(as_record(get_args(kind)[0], item) for item in data)
     if kind is float:

@@ -8,7 +8,7 @@ setting that does so is said to.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -79,26 +79,29 @@ class Forecast(NamedTuple):
     its own detail and the change; expected, the most probable scan, which has no noise; variance of the scan that will
     be seen around the latter."""
 
-    latents: torch.Tensor
-    changes: torch.Tensor
-    drawn: torch.Tensor | None = None
-    expected: torch.Tensor | None = None
-    variance: torch.Tensor | None = None
+    latents: Any
+    changes: Any
+    drawn: Any = None
+    expected: Any = None
+    variance: Any = None
 
 
 class LatentODE(nn.Module):
     """See the module's docstring. `shift` (c,) and `scale` bring latents to zero mean and unit spread inside."""
+
+    shift: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, settings: ODESettings):
         super().__init__()
         self.settings = settings
         self.solver = Solver(settings.solver, settings.rtol, settings.atol, settings.solver_step / settings.years_scale)
         inputs = settings.channels + (LATENT_FEATURES if settings.features else 0)
-        self.between = Dynamics(settings.hidden, False) if settings.encoder == "ode_convgru" else None
+        self.between: Any = Dynamics(settings.hidden, False) if settings.encoder == "ode_convgru" else None
         self.encoder = ConvGRU(inputs, settings.hidden, settings.time_gap, self._move if self.between else None)
         self.dynamics = Dynamics(settings.hidden, settings.time_in_dynamics)
         self.decoder = _projector(settings)
-        self.drawing = ImageDecoder(settings.hidden, settings.maps, settings.factor) if settings.maps else None
+        self.drawing: Any = ImageDecoder(settings.hidden, settings.maps, settings.factor) if settings.maps else None
         self.register_buffer("shift", torch.zeros(settings.channels))
         self.register_buffer("scale", torch.ones(()))
 
@@ -116,13 +119,16 @@ class LatentODE(nn.Module):
         if given.z.shape[1] != self.settings.channels:
             raise ValueError(f"latents have {given.z.shape[1]} channels, this model wants {self.settings.channels}")
         given = given.merged().to(self.shift.device)
+        place: Any
         times, place = np.unique(query, return_inverse=True)
         if len(times) == 0:
             times, place = given.years[:1], []  # of nothing, the right shapes
         asked = torch.as_tensor(np.asarray(place, dtype=np.int64), device=self.shift.device)
         return Forecast(*(None if part is None else part[asked] for part in self(given, times)))
 
-    def forward(self, given: ObservedVisits, query: np.ndarray, draw: Sequence[int] | None = None) -> Forecast:
+    def forward(
+        self, given: ObservedVisits, query: np.ndarray, draw: Sequence[int] | np.ndarray | None = None
+    ) -> Forecast:
         """As `forecast`, with gradients, for years of `given` that are distinct, and both they and `query` ascending.
 
         `draw`: which of the queries to draw, all by default.
@@ -133,7 +139,7 @@ class LatentODE(nn.Module):
         asked = np.unique(np.concatenate([years, query]))
         at_query, at_given = (torch.as_tensor(np.searchsorted(asked, t), device=z.device) for t in (query, years))
         pairwise = self.settings.decoder == "pairwise"
-        states = None if pairwise and not self.drawing else self._states(state, anchor, asked)
+        states: Any = None if pairwise and not self.drawing else self._states(state, anchor, asked)
         changes = self._pairwise(state, anchor, asked, origin=years[0]) if pairwise else self.decoder(states)
         if self.settings.decoder == "direct":
             latents = self.shift[:, None, None, None] + self.scale * changes[at_query]
@@ -243,4 +249,5 @@ def _anchored(
 ) -> torch.Tensor:
     """The sum over given visits i of weights[i] * (z_i + change - change_i): method's blend, exact at a visit."""
     anchors = np.flatnonzero(weights)
-    return sum(float(weights[i]) * (z[i] + scale * (change - at_given[i])) for i in anchors)
+    blend: Any = sum(float(weights[i]) * (z[i] + scale * (change - at_given[i])) for i in anchors)
+    return blend

@@ -61,6 +61,6 @@ def _errors(model: LatentODE, visits: ObservedVisits, task: ForecastTask) -> tor
     return torch.stack(errors).T.flatten().double()
 
 
-def _image_error(expected: torch.Tensor, visits: ObservedVisits, asked: np.ndarray) -> torch.Tensor:
+def _image_error(expected: torch.Tensor, visits: ObservedVisits, asked: list[int]) -> torch.Tensor:
     inside = visits.region.sum().clamp(min=1)
     return (((expected - visits.scans[asked]) / STEP).square() * visits.region).sum() / inside / len(asked)

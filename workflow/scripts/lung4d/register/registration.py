@@ -4,6 +4,7 @@ sub-voxel refinement, a field without folds, and the numbers that say how well i
 import dataclasses
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -67,10 +68,12 @@ class RegistrationSettings:
             raise ValueError(f"register: {', '.join(PER_LEVEL)} need one value a level each; they have {counts}")
 
     @classmethod
-    def from_params(cls, params) -> "Settings":
+    def from_params(cls, params) -> "RegistrationSettings":
         """From an object that has the section's keys as attributes; lists become tuples."""
-        values = {key.name: getattr(params, key.name) for key in dataclasses.fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        values: dict[str, Any] = {key.name: getattr(params, key.name) for key in dataclasses.fields(cls)}
+        own: dict[str, Any]
+        own = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**own)
 
     def levels(self) -> list[Level]:
         columns = zip(*(getattr(self, name) for name in PER_LEVEL), strict=True)

@@ -1,5 +1,7 @@
 """What the survival analysis found, from its tables, and summary.json."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -32,15 +34,16 @@ def summary(results: SurvivalResults, settings: SurvivalSettings) -> dict[str, o
     """Counts, selected codes, what was excluded and why, the findings, and `sentences` for the report; JSON without
     NaN."""
     found = find(results)
+    selection: Any = found.selection
     return {
         "patients_with_outcome": len(results.participants),
         "events": int(results.participants["event"].sum()),
         "analyses": {one.analysis: _counts(one) for one in found.followed},
         "covariates": list(settings.covariates),
-        "selected": [one.code for one in found.selection.chosen],
-        "codes_tested": found.selection.tested,
-        "codes_that_could_not_be_fitted": found.selection.failed,
-        "codes_below_fdr_0.05": found.selection.below_fdr,
+        "selected": [one.code for one in selection.chosen],
+        "codes_tested": selection.tested,
+        "codes_that_could_not_be_fitted": selection.failed,
+        "codes_below_fdr_0.05": selection.below_fdr,
         "proportional_hazards": _hazards(results.hazards),
         "sentences": sentences(found),
         "method": METHOD.format(ridge=settings.ridge),
@@ -75,15 +78,19 @@ def find_headline(cindex: pd.DataFrame) -> Headline | None:
 
 
 def _headline(analysis: str, codes: pd.DataFrame, scores: tuple[ModelScore, ...]) -> Headline:
-    real, change = codes.loc["real"], [np.nan] * 3
+    change: tuple[float, ...]
+    real, change = codes.loc["real"], (np.nan,) * 3
     if "generated" in codes.index:
-        change = map(float, codes.loc["generated", ["difference_to_real", "difference_low", "difference_high"]])
+        columns = ["difference_to_real", "difference_low", "difference_high"]
+        change = tuple(map(float, codes.loc["generated", columns]))
     return Headline(
         analysis,
         int(real["patients"]),
         int(real["events"]),
         scores,
-        *change,
+        change[0],
+        change[1],
+        change[2],
         ordered=bool(real["c_low"] > NO_ORDER or real["c_high"] < NO_ORDER),
         few_events=_few_events(real),
     )
@@ -131,7 +138,7 @@ def _selection(selection: pd.DataFrame, reason: str) -> Selection:
 
 def _hazards(hazards: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None]]]:
     """P values by analysis, model and variable."""
-    nested = {}
+    nested: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in hazards.itertuples():
         of_model = nested.setdefault(row.analysis, {}).setdefault(row.model, {})
         of_model[row.variable] = round(float(row.p), 4) if np.isfinite(row.p) else None

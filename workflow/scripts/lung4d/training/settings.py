@@ -25,6 +25,8 @@ class SettingsSection:
             if getattr(self, key) < 1:
                 raise ValueError(f"{self.SECTION}.{key} is {getattr(self, key)}; give 1 or more")
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # of every section, which are dataclasses
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The fields among `values`, which may hold other keys too; lists become tuples.

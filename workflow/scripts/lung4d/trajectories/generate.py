@@ -29,7 +29,7 @@ class Generated:
     volume: np.ndarray
     codes: np.ndarray
     spread: np.ndarray | None
-    bands: dict[str, tuple[float, float, float]]
+    bands: dict[str, tuple[float, ...]]
 
 
 def given_sets(visits: int) -> list[list[int]]:
@@ -98,7 +98,7 @@ def _bands(
 
     A band counts its years from the nearest given visit; NaN where the model draws nothing or has no band.
     """
-    unknown = dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    unknown: dict[str, tuple[float, ...]] = dict.fromkeys(MEASURES, (float("nan"),) * 3)
     if forecast.drawn is None:
         return [unknown] * len(years)
     made = measures(forecast.drawn.cpu(), given.region, models.window)

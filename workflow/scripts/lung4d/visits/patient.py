@@ -13,7 +13,7 @@ from lung4d.io.latents import Latents, load_codes, load_latents
 from lung4d.io.volumes import open_mask, open_volume, read_spacing, to_unit
 from lung4d.visits.scans import EncodedScan, baselines, encoded_scans, in_time_order
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 EVERYTHING: Box = (slice(None),) * 3
 
 

@@ -1,5 +1,7 @@
 """Training samples for the 3D-VQ-GAN: memory-mapped volumes, drawn as a pure function of a counter."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -30,6 +32,8 @@ class VolumeSamples:
 
     `crop` (D, H, W) or None is the size of random crops; each is laid around a random lung voxel.
     """
+
+    crop: Any
 
     def __init__(
         self,

@@ -185,8 +185,8 @@ def _bands_reportlet(coverage: pd.DataFrame) -> Reportlet:
     order = sets_in_order(coverage["set"].unique())
     for row in sorted(coverage.to_dict("records"), key=lambda row: (order.index(row["set"]), row["measure"])):
         digits = BAND_DECIMALS[row["measure"]]
-        shares = (100 * row[key] for key in ("coverage", "coverage_low", "coverage_high"))
-        numbers = (interval(*shares, 0), fixed(row["width"], digits), fixed(row["carried_width"], digits))
+        share, low, high = (100 * row[key] for key in ("coverage", "coverage_low", "coverage_high"))
+        numbers = (interval(share, low, high, 0), fixed(row["width"], digits), fixed(row["carried_width"], digits))
         rows.append(
             (
                 row["set"],
@@ -239,13 +239,14 @@ def _paces(thirds: dict[str, pd.DataFrame]) -> Table:
 
 def _chart(errors: pd.DataFrame, task: str) -> Charts:
     """Paired difference of every method to LOCF, with its interval."""
-    rows = errors.set_index("method")
     parts = [f"locf_{part}" for part in ("difference", "low", "high")]
+    rows = 1000 * errors.set_index("method")[parts]
     methods, ours, ceilings = _order(rows.index), of_kind(MODEL), of_kind(ORACLE)
     bars = [
-        Bar(_title(method), *(1000 * rows.loc[method, parts]), ours=method in ours)
+        Bar(_title(method), mean, low, high, method in ours)
         for method in methods
         if method != "locf" and method not in ceilings
+        for mean, low, high in [rows.loc[method]]
     ]
     label = "squared error in the lung × 1000, difference to the last scan carried forward"
     drawn = interval_bars(bars, label, zero="← better      worse →")
@@ -289,12 +290,13 @@ def _skill(by_measure: dict[str, pd.DataFrame], method: str) -> str:
 
 
 def _difference(row: pd.Series, reference: str) -> str:
-    return _of_squares(*(row[f"{reference}_{part}"] for part in ("difference", "low", "high")))
+    value, low, high = (row[f"{reference}_{part}"] for part in ("difference", "low", "high"))
+    return _of_squares(value, low, high)
 
 
-def _of_squares(*values: float) -> str:
+def _of_squares(value: float, low: float, high: float) -> str:
     """A difference of squared errors times 1000, with its interval."""
-    return interval(*(1000 * value for value in values), decimals=2, sign=True)
+    return interval(1000 * value, 1000 * low, 1000 * high, decimals=2, sign=True)
 
 
 def _mean(by_measure: dict[str, pd.DataFrame], measure: str, method: str, decimals: int) -> str:

@@ -113,13 +113,13 @@ def _pair_reportlets(results: Results) -> list[Reportlet]:
         view = views.view_of(fixed_ct, mask)
         still, lung = views.on_view(fixed_ct, view), views.on_view(mask, view, mask=True)
         before, after = (views.on_view(views.read(files[scan]), view) for files in (images.cts, images.warped))
-        words = f"Patient {scan[0]}, visit {scan[1]} onto visit {baseline[1]}{why}"
+        told = f"Patient {scan[0]}, visit {scan[1]} onto visit {baseline[1]}{why}"
         picture = registration_figure(still, before, after, lung, view.zyx_spacing)
         first, second = flicker_pair(still, after, lung, view.zyx_spacing)
         bodies += [
-            Words((words + ".",)),
-            Picture(picture, f"{words}: overlays before and after registration", css_width(picture)),
-            Flicker(first, second, ("baseline", "registered follow-up"), words, css_width(first)),
+            Words((told + ".",)),
+            Picture(picture, f"{told}: overlays before and after registration", css_width(picture)),
+            Flicker(first, second, ("baseline", "registered follow-up"), told, css_width(first)),
         ]
     return [Reportlet("Before and after", caption, tuple(bodies))]
 
@@ -177,7 +177,7 @@ def _quality_reportlet(results: Results) -> Reportlet:
     title = "Quality numbers"
     qc = results.tables.rows("qc")
     columns = [c for c in QUALITY if qc is not None and c in qc and qc[c].notna().any()]
-    if not columns:
+    if qc is None or not columns:
         return Reportlet(title, "", (Words(("There are no quality numbers.",)),))
     numbers = qc[columns].apply(pd.to_numeric, errors="coerce")
     spreads = []

@@ -159,7 +159,7 @@ def _selection(results: Results) -> Reportlet:
     title = "Codes chosen as biomarkers"
     table = results.tables.rows("selection")
     chosen = table[table["selected"].astype(str).str.lower() == "true"] if table is not None else pd.DataFrame()
-    if chosen.empty:
+    if table is None or chosen.empty:
         found = results.prognosis.selection
         words = "No code was chosen." + (f" {selection_words(found)}" if found else "")
         return Reportlet(title, "", (Words((words,)),))

@@ -23,7 +23,7 @@ CURVES = {
 def training_reportlet(history: pd.DataFrame | None, title: str) -> Reportlet:
     """Charts of the known columns; held-out values join the training values of the same name."""
     charts = _charts(history) if history is not None and len(history) and "step" in history else []
-    if not charts:
+    if history is None or not charts:
         return Reportlet(title, "", (Words(("There is no record of this training.",)),))
     steps = int(max(history["step"]))
     caption = (

@@ -35,9 +35,9 @@ def section(results: Results) -> Section:
 
 
 def _patient(results: Results, subject: str) -> Reportlet | None:
-    folder = results.images.generated.get(subject)
+    folder, split = results.images.generated.get(subject), results.tables.split
     table = generated_table(folder, subject)
-    if table.empty:
+    if folder is None or split is None or table.empty:
         return None
     pictures = []
     for plane in PLANES:
@@ -45,7 +45,6 @@ def _patient(results: Results, subject: str) -> Reportlet | None:
         alt = f"Patient {subject}, {plane}: real visits and generated scans at the same years, and their change"
         pictures.append(Picture(png, alt, css_width(png)))
     given, _ = forecast_to_show(table)
-    split = results.tables.split
     of = SETS.get(split.loc[split["subject"] == subject, "split"].iloc[0], "")
     withheld = [session for session, _ in visits_of(split)[subject] if session not in given]
     caption = f"Generated from {_visits(given)}. "
