@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from running import ROOT
+from tools.equivalents.checkout import Checkout
 from tools.equivalents.code import Code
 from tools.equivalents.results import differences, stages_in
 from tools.equivalents.stages import Comparison
@@ -307,6 +309,13 @@ def test_what_counts_neither_before_nor_now_may_change(tmp_path):
     assert Comparison(old, new).changes("stage", *every) != []
     assert Comparison(old, new).changes("stage", every[0], alone[1]) != []  # else code that counted could go there
     assert Comparison(old, new).changes("stage", *alone) == []
+
+
+def test_the_code_of_the_project_says_its_digests_and_is_the_same_as_itself():
+    here = Checkout.at(ROOT)
+    files = here.files("split")
+    assert here.scripts / "split.py" in files and len(here.stages["split"].recorded) == 16
+    assert Comparison(Code(here.scripts), Code(here.scripts)).changes("split", files, files) == []
 
 
 @pytest.fixture

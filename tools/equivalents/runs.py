@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 # Besides `all`, what only runs on demand.
 TARGETS = ("all", "table1", "table3", "ablation")
 FINISHED = ".finished"
@@ -37,10 +39,29 @@ def tiny_run(repository: Path, settings: Path, folder: Path, cores: int) -> Path
     if not (folder / FINISHED).exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        words = ["--cores", str(cores), "--directory", str(folder), "--configfile", str(settings), "--", *TARGETS]
-        _run([sys.executable, "-m", "snakemake", *words], repository, folder / "run.log")
+        _compile_kernels(repository, settings, folder)
+        _snakemake(repository, folder, settings, cores, TARGETS, folder)
         (folder / FINISHED).touch()
     return folder / "results"
+
+
+def _compile_kernels(repository: Path, settings: Path, folder: Path) -> None:
+    """Take one patient's scans aside through all stages of scans: a kernel of the registration that was just compiled
+    rounds its last bit otherwise than the same one from numba's cache, and the first jobs of a run compile them."""
+    few = yaml.safe_load(settings.read_text())
+    few["simulate"] |= {"patients": 1, "faults": []}
+    aside = folder / "one_patient"
+    aside.mkdir()
+    (aside / "settings.yaml").write_text(yaml.safe_dump(few))
+    _snakemake(repository, aside, aside / "settings.yaml", 1, ("results/qc/qc.tsv",), folder)
+
+
+def _snakemake(
+    repository: Path, folder: Path, settings: Path, cores: int, targets: tuple[str, ...], kernels: Path
+) -> None:
+    words = ["--cores", str(cores), "--directory", str(folder), "--configfile", str(settings), "--", *targets]
+    environment = {"NUMBA_CACHE_DIR": str(kernels / "numba")}
+    _run([sys.executable, "-m", "snakemake", *words], repository, folder / "run.log", environment)
 
 
 def fast_tests(repository: Path, folder: Path, cores: int) -> None:
@@ -50,14 +71,14 @@ def fast_tests(repository: Path, folder: Path, cores: int) -> None:
     """
     if not (folder / TESTS_PASSED).exists():
         words = ["-m", "not slow", "--numprocesses", str(cores), "--dist", "loadfile", "-q"]
-        _run([sys.executable, "-m", "pytest", *words], repository, folder / "tests.log")
+        _run([sys.executable, "-m", "pytest", *words], repository, folder / "tests.log", {})
         (folder / TESTS_PASSED).touch()
 
 
-def _run(command: list[str], repository: Path, log: Path) -> None:
+def _run(command: list[str], repository: Path, log: Path, more: dict[str, str]) -> None:
     own = ("SLURM_", "PYTEST_", "PYTHONPATH")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
-    environment = {**inherited, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**inherited, **dict.fromkeys(ONE_THREAD, "1"), "PYTHONDONTWRITEBYTECODE": "1", **more}
     with log.open("wb") as stream:
         done = subprocess.run(command, cwd=repository, env=environment, stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode:
