@@ -26,7 +26,7 @@ lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=workflow/scripts $(BIN)/lint-imports
+	env PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
