@@ -32,7 +32,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE.resolve() / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(CACHE.resolve() / "matplotlib"))
 # What looks for a training's outputs when it has ended (lung4d.training.earlier_jobs): the Snakemake whose child the script is, and not
 # one further up.
-os.environ["LUNG4D_JOB_PID"] = str(os.getpid())
+os.environ.update(LUNG4D_JOB_PID=str(os.getpid()))
 sys.path.insert(0, str(SCRIPTS))
 
 from lung4d.pipeline import disk_use
