@@ -17,7 +17,7 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests")]
 
-import real_data
+from helpers import real_data
 from lung4d.segment import masks
 from lung4d.simulate import acquisition, cohort, motion, patient, scene
 from machine import processor

@@ -17,7 +17,7 @@ the report and in `results/split/unusable.tsv`. Flags stand in the report too.
 
 def render() -> str:
     sys.path.insert(0, str(ROOT / "tests"))
-    from bad_inputs import CASES
+    from helpers.bad_inputs import CASES
 
     return HEADER + "".join(f"| {case.words} | {outcome(case)} |\n" for case in CASES)
 

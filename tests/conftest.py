@@ -11,7 +11,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".py
 import pytest
 from filelock import FileLock
 
-from running import ROOT, snakemake
+from helpers.running import ROOT, snakemake
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ import runpy
 import pytest
 import SimpleITK as sitk
 
-import bad_inputs
-from ct_files import same, volume
+from helpers import bad_inputs
+from helpers.ct_files import same, volume
+from helpers.running import ROOT
 from lung4d.convert import read
 from lung4d.io.status import UnusableScan
-from running import ROOT
 
 
 @pytest.mark.parametrize("case", bad_inputs.CASES, ids=lambda case: case.write.__name__)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from defaults import settings_of
+from helpers.defaults import settings_of
+from helpers.scripts import run_script
 from lung4d.codebook import decoding
 from lung4d.codebook.decoding import decode_codes, frozen_norms, norm_statistics
 from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_used
@@ -21,7 +22,6 @@ from lung4d.io.latents import Latents, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import read_table, write_table
 from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
-from one_script import run_script
 
 CODES, R, SHAPE = 6, 4, (4, 6, 6)  # latent shape; volumes are four times as large
 HU_OF = -900.0 + 100 * np.arange(CODES)

@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
-from pins import ENVIRONMENTS, STAGES, dependencies, pins
-from running import ROOT, snakemake
+from helpers.pins import ENVIRONMENTS, STAGES, dependencies, pins
+from helpers.running import ROOT, snakemake
 
 DEFINITION = ENVIRONMENTS / "lung4d.def"
 IMAGE = ENVIRONMENTS / "lung4d.sif"

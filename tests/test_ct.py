@@ -12,15 +12,15 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-import real_data
-from ct_files import AXIAL, IDENTIFIERS, OBLIQUE, same, volume, write_series
+from helpers import real_data
+from helpers.ct_files import AXIAL, IDENTIFIERS, OBLIQUE, same, volume, write_series
+from helpers.scripts import run_script
 from lung4d.convert import read
 from lung4d.convert.archives import unpack
 from lung4d.convert.dicom_choice import choose_series
 from lung4d.convert.dicom_headers import Slice
 from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan, read_status
-from one_script import run_script
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"])

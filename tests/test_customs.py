@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import ROOT, SCAN_STAGES, jobs_of, snakemake
+from helpers.running import ROOT, SCAN_STAGES, jobs_of, snakemake
 
 TINY = ROOT / "tests/tiny.yaml"
 WITHOUT_CODE = ("--rerun-triggers", "mtime", "params", "input", "software-env")

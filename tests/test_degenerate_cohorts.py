@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from running import faulty_scans, read_json, snakemake, take_over_scans, write_cohort
+from helpers.running import faulty_scans, read_json, snakemake, take_over_scans, write_cohort
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.running import ROOT
 from lung4d.pipeline import digest
 from lung4d.pipeline.digest import Digests, code_digest, imported_modules, settings_digest, significant_tokens
-from running import ROOT
 
 SCRIPT = '''"""Docstring."""
 from lung4d.outer import value  # comment

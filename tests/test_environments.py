@@ -6,9 +6,20 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from code_imports import CALL_SNAKEMAKE, SCRIPT_NAMES, modules_of, modules_of_rules, outside
-from pins import ENVIRONMENTS, STAGES, asked, asked_names, brought_by, dependencies, given, locked, pins, pip_part
-from running import ROOT
+from helpers.code_imports import CALL_SNAKEMAKE, SCRIPT_NAMES, modules_of, modules_of_rules, outside
+from helpers.pins import (
+    ENVIRONMENTS,
+    STAGES,
+    asked,
+    asked_names,
+    brought_by,
+    dependencies,
+    given,
+    locked,
+    pins,
+    pip_part,
+)
+from helpers.running import ROOT
 
 # Import names whose package is called otherwise.
 PACKAGES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from running import ROOT
+from helpers.running import ROOT
 from tools.equivalents.checkout import Checkout
 from tools.equivalents.code import Code
 from tools.equivalents.results import differences, stages_in

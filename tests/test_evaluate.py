@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from defaults import settings_of
+from helpers.defaults import settings_of
+from helpers.ode_cases import NO_CALIBRATION
 from lung4d.evaluate import forecasting
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.cohort_change import CohortChange
@@ -29,7 +30,6 @@ from lung4d.ode.observed import ObservedVisits as Seen
 from lung4d.visits.patient import find_patients
 from lung4d.visits.tasks import forecast_tasks
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
-from ode_cases import NO_CALIBRATION
 
 SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)

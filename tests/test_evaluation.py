@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
-from visit_cases import patient_of
 
+from helpers.visit_cases import patient_of
 from lung4d import metrics
 from lung4d.evaluate import (
     baselines,

@@ -15,7 +15,10 @@ import SimpleITK as sitk
 import test_train_vqgan as vqgan
 import torch
 
-from defaults import settings_of
+from helpers.defaults import settings_of
+from helpers.running import ROOT
+from helpers.scripts import run_script
+from helpers.small_disk import limited, mounted, resize
 from lung4d.io.atomic import DamagedFile, write_json
 from lung4d.io.latents import Latents, load_codes, load_latents, save_latents
 from lung4d.io.nifti import read_image, write_image
@@ -27,9 +30,6 @@ from lung4d.pipeline.job import remedy_for
 from lung4d.segment.masks import read_mask
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, save_vqgan
-from one_script import run_script
-from running import ROOT
-from small_disk import limited, mounted, resize
 
 cohort = vqgan.cohort
 RNG = np.random.default_rng(0)

@@ -15,8 +15,10 @@ from contextlib import suppress
 
 import pytest
 import yaml
-from gates import Gates
 
+from helpers.gates import Gates
+from helpers.running import ROOT, jobs_of, snakemake, times
+from helpers.small_disk import read_only
 from lung4d.io.atomic import DamagedFile
 from lung4d.io.latents import load_latents
 from lung4d.io.nifti import read_image
@@ -24,8 +26,6 @@ from lung4d.io.status import read_status
 from lung4d.io.tables import read_table
 from lung4d.pipeline.job import remedy_for
 from lung4d.vqgan.model import load_vqgan
-from running import ROOT, jobs_of, snakemake, times
-from small_disk import read_only
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fake_results import bands, cohort, forecasts, found_of
+from helpers.fake_results import bands, cohort, forecasts, found_of
+from helpers.running import ROOT
 from lung4d.evaluate import findings
 from lung4d.evaluate.baselines import BASELINES
 from lung4d.evaluate.forecasting import ORACLES
@@ -50,7 +51,6 @@ from lung4d.survival.records import (
     SurvivalFindings,
     Unscored,
 )
-from running import ROOT
 
 CHAPTERS = (  # that tell of findings
     overview.summary_section,

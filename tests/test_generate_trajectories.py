@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from helpers.ode_cases import Named, model, run_script, save_model, section, write_cohort
 from lung4d.convert import read
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import load_codes
@@ -23,7 +24,6 @@ from lung4d.trajectories.generate import band_columns, given_sets, years_to_gene
 from lung4d.trajectories.native_grid import NativeVisit, on_visit, visits_named
 from lung4d.trajectories.provenance import ForecastOrigin, Placed
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import Named, model, run_script, save_model, section, write_cohort
 
 YEARS = [0.0, 1.2004, 2.0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from running import ROOT
+from helpers.running import ROOT
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "lung4d"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bare_environment import make_bare, packages_in, run_bare
-from code_imports import SCRIPT_NAMES, SCRIPTS, modules_of
-from pins import OF_THE_BUILD, given, pip_part
-from running import ROOT, faulty_scans
+from helpers.bare_environment import make_bare, packages_in, run_bare
+from helpers.code_imports import SCRIPT_NAMES, SCRIPTS, modules_of
+from helpers.pins import OF_THE_BUILD, given, pip_part
+from helpers.running import ROOT, faulty_scans
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parent
@@ -29,7 +29,7 @@ def run(tiny_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def jobs(run):
     """A job for every script, as Snakemake would hand it over."""
-    command = [sys.executable, TESTS / "real_jobs.py", run, ROOT / "tests/tiny.yaml", *TARGETS]
+    command = [sys.executable, TESTS / "helpers/real_jobs.py", run, ROOT / "tests/tiny.yaml", *TARGETS]
     every = pickle.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
     faulty = faulty_scans(run)
     return {script: choose(every, script, faulty) for script in SCRIPT_NAMES}
@@ -67,7 +67,7 @@ def run_job(job, python, run, check=True):
             (run / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(run / f"results/{COMPARED[job['script']]}/model.pt", run / path)
     (run / "job.pickle").write_bytes(pickle.dumps({**job, "imports": sorted(modules_of(job["script"]))}))
-    return run_bare(python, str(TESTS / "bare_driver.py"), "job.pickle", str(SCRIPTS), folder=run, check=check)
+    return run_bare(python, str(TESTS / "helpers/bare_driver.py"), "job.pickle", str(SCRIPTS), folder=run, check=check)
 
 
 @pytest.mark.parametrize("script", SCRIPT_NAMES)

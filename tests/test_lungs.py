@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from thorax_phantom import barrel, coordinates, ellipsoid, thorax
 
+from helpers.scripts import run_script
+from helpers.thorax_phantom import barrel, coordinates, ellipsoid, thorax
 from lung4d.io import masks as morphology
 from lung4d.io.status import Status, UnusableScan, read_status, write_status
 from lung4d.segment import masks, network, quality
-from one_script import run_script
 
 
 def dice(found, truth) -> float:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from defaults import settings_of
+from helpers.defaults import settings_of
+from helpers.ode_cases import given_of, model, save_model, visits
 from lung4d.ode import dynamics
 from lung4d.ode.convgru import ConvGRU, ConvGRUCell
 from lung4d.ode.convolution import Conv3d
@@ -23,7 +24,6 @@ from lung4d.ode.losses import image_losses, latent_losses, rising_weights
 from lung4d.ode.model import Forecast, ODESettings
 from lung4d.ode.observed import ObservedVisits, densities_of, depth_of, height_of, merge_ties, pooled
 from lung4d.visits.times import as_years, blend_weights
-from ode_cases import given_of, model, save_model, visits
 
 SOLVERS = {name: Solver(name, rtol=1e-6, atol=1e-8, step=0.01) for name in (*ADAPTIVE, *FIXED)}
 SOLVERS["adaptive_heun"] = Solver("adaptive_heun", rtol=1e-4, atol=1e-6, step=0.01)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from defaults import defaults, settings_of
+from helpers.defaults import defaults, settings_of
+from helpers.ode_cases import given_of, model, save_model, visits
+from helpers.running import ROOT
 from lung4d.io.atomic import DamagedFile
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import FILLED_IN, load_calibration, load_ode
@@ -22,8 +24,6 @@ from lung4d.ode.options import ODETraining
 from lung4d.training.settings import SettingsSection
 from lung4d.vqgan.model import VQGANSettings, load_vqgan, parameter_hash
 from lung4d.vqgan.options import VQGANTraining
-from ode_cases import given_of, model, save_model, visits
-from running import ROOT
 
 DATA = ROOT / "tests/data"
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # processors add in another order

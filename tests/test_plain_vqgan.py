@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from defaults import settings_of
+from helpers.defaults import settings_of
 from lung4d.vqgan.model import VQGAN, VQGANSettings
 from lung4d.vqgan.options import VQGANTraining
 from plain_vqgan import PlainVQGAN, discriminators_turn, generator_turn

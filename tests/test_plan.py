@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers.running import ROOT
 from lung4d.pipeline import disk_use, dry_run, preflight
-from running import ROOT
 
 DRY_RUN = """
 [Fri Nov 27 18:41:10 2026]

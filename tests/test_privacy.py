@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from thorax_phantom import thorax
 
-from ct_files import IDENTIFIERS, OBLIQUE, PLANTED, write_series
-from running import jobs_of, read_json, snakemake, times, write_cohort
+from helpers.ct_files import IDENTIFIERS, OBLIQUE, PLANTED, write_series
+from helpers.running import jobs_of, read_json, snakemake, times, write_cohort
+from helpers.thorax_phantom import thorax
 
 pytestmark = pytest.mark.slow
 

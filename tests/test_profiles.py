@@ -5,7 +5,7 @@ import re
 import pytest
 from snakemake.profiles import ProfileConfigFileParser
 
-from running import ROOT, snakemake
+from helpers.running import ROOT, snakemake
 
 GPU_RULES = {
     "train_vqgan",

@@ -5,7 +5,7 @@ import re
 import yaml
 
 import lung4d
-from running import ROOT
+from helpers.running import ROOT
 
 
 def test_the_version_is_the_same_in_every_file_that_names_it():

@@ -4,10 +4,10 @@ import itertools
 
 import pandas as pd
 
+from helpers.scripts import run_script
 from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table
 from lung4d.qc import Thresholds, flatten
-from one_script import run_script
 
 LIMITS = Thresholds(max_volume_change=0.4, min_dice_after=0.9)
 

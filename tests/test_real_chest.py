@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from test_simulate import COARSE, SETTINGS, write
-from thorax_phantom import thorax
 
-import real_data
+from helpers import real_data
+from helpers.thorax_phantom import thorax
 from lung4d.io.status import UnusableScan
 from lung4d.io.tables import read_table
 from lung4d.pipeline.cohort import make_cohort

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-import real_data
-from running import ROOT, snakemake
+from helpers import real_data
+from helpers.running import ROOT, snakemake
 
 DATA = real_data.folder()
 pytestmark = [

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
-from corrfield_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, phantom
 from scipy import ndimage
 
+from helpers.registration_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, phantom
+from helpers.running import ROOT
+from helpers.scripts import Named
 from lung4d import resample
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, UnusableScan, read_status, write_status
 from lung4d.register import grid, quality, registration, replacement
 from lung4d.register.align import Affine, align_masks
 from lung4d.register.registration import RegistrationSettings
-from one_script import Named
-from running import ROOT
 
 SCRIPT = ROOT / "workflow/scripts/register.py"
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["register"]

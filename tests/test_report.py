@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fake_results import PICTURED, make, table, write_report
+from helpers.fake_results import PICTURED, make, table, write_report
 from lung4d.figures.charts import risk_times
 from lung4d.report import formatting, methods_text
 from lung4d.report.chapters.overview import unusable_scans

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from running import (
+from helpers.running import (
     ROOT,
     SCAN_STAGES,
     faulty_scans,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from helpers.scripts import run_script
 from lung4d import resample
 from lung4d.io import volumes
 from lung4d.io.status import Status, read_status, write_status
-from one_script import run_script
 
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

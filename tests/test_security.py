@@ -14,7 +14,8 @@ import SimpleITK as sitk
 import torch
 import yaml
 
-from ct_files import volume
+from helpers.ct_files import volume
+from helpers.running import ROOT, snakemake
 from lung4d.io.atomic import DamagedFile
 from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.pipeline.cohort import read_cohort
@@ -23,7 +24,6 @@ from lung4d.segment import network
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.vqgan.model import load_vqgan
 from lung4d.vqgan.perceptual import load_perceptual
-from running import ROOT, snakemake
 
 SOURCES = [path for folder in ("workflow", "docs", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 RULES = [ROOT / "Snakefile", ROOT / "workflow/Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]

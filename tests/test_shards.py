@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.running import ROOT, jobs_of, snakemake, times
 from lung4d.pipeline.shards import result_digest, shards_of
-from running import ROOT, jobs_of, snakemake, times
 
 SUBJECTS = [f"{number:04d}" for number in range(1000)]
 

@@ -10,11 +10,11 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-import real_data
+from helpers import real_data
+from helpers.scripts import run_script
 from lung4d.io.tables import read_table
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, scene
 from lung4d.simulate.grids import Grid, regrid, sample_all, sample_at, splat
-from one_script import run_script
 
 SETTINGS = {
     "seed": 1,

@@ -5,10 +5,10 @@ from collections import Counter
 import pandas as pd
 import pytest
 
+from helpers.scripts import run_script
 from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table
 from lung4d.visits.split import one_set_each, split_patients, split_scans
-from one_script import run_script
 
 
 def cohort(n: int, visits: int = 3) -> dict[str, int]:

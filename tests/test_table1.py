@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from helpers.running import ROOT, jobs_of, snakemake, times
+from helpers.variant_cases import compare
 from lung4d.evaluate.baselines import BASELINES
 from lung4d.evaluate.comparison_tables import table1, table1_page
 from lung4d.evaluate.comparisons import LITERAL, TABLE1
@@ -16,8 +18,6 @@ from lung4d.io.tables import read_table
 from lung4d.ode.ensemble import load_ode
 from lung4d.pipeline.configuration import load_yaml, overlaid
 from lung4d.visits.tasks import forecast_tasks
-from running import ROOT, jobs_of, snakemake, times
-from variant_cases import compare
 
 # what each row changes in the paper's method, and the paper's MSE of interpolation and extrapolation
 CHANGES = {

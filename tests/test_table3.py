@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from code_imports import files_of, outside
-from defaults import settings_of
+from helpers.code_imports import files_of, outside
+from helpers.defaults import settings_of
+from helpers.running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 from lung4d import metrics
 from lung4d.evaluate.comparison_tables import table3, table3_page
 from lung4d.evaluate.comparisons import TABLE3
@@ -17,7 +18,6 @@ from lung4d.io.volumes import to_unit
 from lung4d.pipeline.configuration import load_yaml
 from lung4d.visits.scans import PreparedScan
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan
-from running import ROOT, jobs_of, set_key, snakemake, take_over_scans, times, write_cohort
 
 # what each row changes in the defaults, and the paper's MSE x 1000, internal and external
 CHANGES = {

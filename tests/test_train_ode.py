@@ -8,9 +8,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from earlier_job import beside
 
-from defaults import settings_of
+from helpers.defaults import settings_of
+from helpers.earlier_job import beside
+from helpers.ode_cases import (
+    FACTOR,
+    ROOT,
+    WINDOW,
+    Named,
+    drifting,
+    given_of,
+    run_script,
+    section,
+    tensors,
+    write_cohort,
+)
 from lung4d.io.tables import read_table
 from lung4d.ode import training
 from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
@@ -26,7 +38,6 @@ from lung4d.training.stopping import Stopper
 from lung4d.visits.patient import find_patients
 from lung4d.visits.tasks import held_out_tasks
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import FACTOR, ROOT, WINDOW, Named, drifting, given_of, run_script, section, tensors, write_cohort
 
 LATENTS_ONLY = {"features": False, "maps": 0}
 OPTIONS = {

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from earlier_job import beside
 
-from defaults import defaults, settings_of
+from helpers.defaults import defaults, settings_of
+from helpers.earlier_job import beside
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.io.latents import load_latents
 from lung4d.io.names import LUNG_MASK, VOLUME, scan_file

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from code_imports import SCRIPTS, files_of, outside
+from helpers.code_imports import SCRIPTS, files_of, outside
+from helpers.ode_cases import WINDOW, write_cohort
 from lung4d.io.tables import read_table
 from lung4d.ode.observed import VisitTensors, observe
 from lung4d.visits.patient import EVERYTHING, find_patients
 from lung4d.visits.scans import baselines, encoded_scans, in_time_order
-from ode_cases import WINDOW, write_cohort
 
 YEARS = [2.0000000123, 0.0, 0.7]
 

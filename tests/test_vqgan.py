@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from defaults import defaults, settings_of
+from helpers.defaults import defaults, settings_of
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
 from lung4d.vqgan.layers import NormSiLU, replicate
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from running import ROOT, faulty_scans, jobs_of, snakemake, times
+from helpers.running import ROOT, faulty_scans, jobs_of, snakemake, times
 
 TINY = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"))
 

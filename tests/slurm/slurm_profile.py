@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from running import ROOT
+from helpers.running import ROOT
 from slurm_conf import CPUS
 
 SHIPPED = ROOT / "profiles/slurm/config.yaml"

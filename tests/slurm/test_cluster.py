@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from cluster import Cluster, missing
-from running import ROOT, snakemake
+from helpers.running import ROOT, snakemake
 from slurm_profile import write_profile
 
 

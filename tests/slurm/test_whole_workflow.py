@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from running import ROOT, faulty_scans, jobs_of, snakemake, times
+from helpers.running import ROOT, faulty_scans, jobs_of, snakemake, times
 from slurm_profile import write_profile
 
 ON_A_GPU = {"shard_latents", "shard_trajectories", "train_vqgan", "train_ode", "evaluate"}

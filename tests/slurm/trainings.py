@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import yaml
-from gates import Gates
 
 from cluster import Cluster
-from running import ROOT
+from helpers.gates import Gates
+from helpers.running import ROOT
 from slurm_profile import write_profile
 
 RULE = "rule_train_vqgan"

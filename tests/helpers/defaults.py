@@ -4,9 +4,9 @@ from dataclasses import fields
 from functools import cache
 from typing import TypeVar
 
+from helpers.running import ROOT
 from lung4d.pipeline.configuration import load_yaml
 from lung4d.training.settings import SettingsSection
-from running import ROOT
 
 Made = TypeVar("Made", bound=SettingsSection)
 

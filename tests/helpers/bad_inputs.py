@@ -24,7 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ct_files import compress, volume, write_enhanced, write_series
+from helpers.ct_files import compress, volume, write_enhanced, write_series
 
 COPY = "it is cut short or damaged; copy it again."
 

@@ -8,7 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from running import ROOT
+from helpers.running import ROOT
 
 ENVIRONMENTS = ROOT / "workflow/envs"
 STAGES = sorted(path.stem for path in ENVIRONMENTS.glob("*.yaml"))

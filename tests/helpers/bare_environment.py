@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from pins import OF_THE_BUILD, pins
+from helpers.pins import OF_THE_BUILD, pins
 
 
 def make_bare(folder: Path, pinned: dict[str, str]) -> Path:

@@ -2,10 +2,10 @@
 
 import torch
 
+from helpers.ode_cases import model, save_model, section, write_cohort
+from helpers.scripts import run_script
 from lung4d.io.tables import read_table
 from lung4d.vqgan.model import load_vqgan, parameter_hash
-from ode_cases import model, save_model, section, write_cohort
-from one_script import run_script
 
 COHORT = {"001": [0.0, 1.0], "002": [0.0, 1.0, 2.0], "003": [0.0, 0.5, 1.5, 3.0], "004": [0.0, 1.0, 3.0], "005": [0.0]}
 SPLITS = {"001": "train", "002": "val", "003": "test", "004": "external", "005": "test"}

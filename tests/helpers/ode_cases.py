@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
-from visit_cases import patient_of
 
-from defaults import defaults, settings_of
+from helpers.defaults import defaults, settings_of
+from helpers.visit_cases import patient_of
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import write_table
@@ -21,7 +21,7 @@ from lung4d.ode.model import LatentODE, ODESettings
 from lung4d.ode.observed import ObservedVisits, VisitTensors
 from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GRID = (8, 12, 12)
 LATENT = (2, 3, 3)
 FACTOR = 2  # of the small models: voxels a latent voxel

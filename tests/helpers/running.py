@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCAN_STAGES = ("convert", "segment", "register", "resample")
 
 

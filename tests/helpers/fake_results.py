@@ -1,6 +1,6 @@
 """A made-up set of results in the form that the stages leave, for tests of the report and for looking at it.
 
-`PYTHONPATH=workflow/scripts python tests/fake_results.py FOLDER` writes results and report below FOLDER.
+`PYTHONPATH=workflow/scripts:tests python -m helpers.fake_results FOLDER` writes results and report below FOLDER.
 """
 
 import sys
@@ -12,6 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 import yaml
 
+from helpers.scripts import run_script
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
 from lung4d.evaluate.forecasting import COLUMNS
@@ -28,9 +29,8 @@ from lung4d.survival.findings import find_headline, find_unscored
 from lung4d.survival.kaplan_meier import survival_curves
 from lung4d.survival.records import ChosenCode, Followed, Group, Selection, SurvivalFindings
 from lung4d.trajectories.strips import write_strips
-from one_script import run_script
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PICTURED = ("convert", "segment", "register", "resample", "extract_latents", "generate_trajectories")
 SHAPE, SPACING = (28, 40, 44), (10.0, 8.5, 8.5)  # (z, y, x) voxels and mm
 METHODS = ("locf", "locf_blurred", "linear_latent", "cohort_mean_change", "cohort_mean_change_smoothed",

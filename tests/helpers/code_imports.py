@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.running import ROOT
 from lung4d.pipeline.digest import imported_modules
-from running import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
 CALL_SNAKEMAKE = {"preflight", "shard"}  # in the environment `snakemake`
