@@ -1,6 +1,5 @@
 """Biomarkers: hand-made code maps and volumes with known answers, and the script on small files."""
 
-import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.scripts import run_job
 from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
 from lung4d.biomarkers.table import DENSITIES, READOUTS, biomarker_table, code_columns, readout_table
 from lung4d.io.latents import Latents, save_codes, save_latents
 from lung4d.io.names import forecast_stem
 from lung4d.io.tables import read_table, write_table
-
-SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "biomarkers.py"
 
 
 def test_frequencies_of_a_hand_made_map_count_only_the_lung():
@@ -140,8 +138,7 @@ def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
     output = SimpleNamespace(table=folder / "biomarkers.tsv", readouts=folder / "readouts.tsv")
     stages = ("segment", "resample", "extract_latents", "generate_trajectories")
     params = SimpleNamespace(folders={stage: folder / stage for stage in stages})
-    snakemake = SimpleNamespace(input=inputs, output=output, params=params, log=[folder / "log.txt"])
-    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
+    run_job("biomarkers", input=inputs, output=output, params=params, log=[folder / "log.txt"])
     assert output.table.with_suffix(".parquet").exists()
     return read_table(output.table)
 

@@ -1,7 +1,5 @@
 """The stage's script from files to tables, with tiny untrained models of the real kind."""
 
-import runpy
-from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -13,6 +11,7 @@ import torch
 
 from helpers.defaults import settings_of
 from helpers.ode_cases import NO_CALIBRATION
+from helpers.scripts import run_job
 from lung4d.evaluate import forecasting
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.cohort_change import CohortChange
@@ -31,7 +30,6 @@ from lung4d.visits.patient import find_patients
 from lung4d.visits.tasks import forecast_tasks
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
 
-SCRIPT = Path(__file__).parent.parent / "workflow/scripts/evaluate.py"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
 VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
 SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test", "005": "external"}
@@ -147,9 +145,9 @@ def prepare(folder, visits=VISITS, truth=True):
 
 
 def evaluate(folder, **options):
-    snakemake = prepare(folder, **options)
-    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
-    return snakemake.output
+    job = prepare(folder, **options)
+    run_job("evaluate", **vars(job))
+    return job.output
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from helpers.ode_cases import Named, model, run_script, save_model, section, write_cohort
+from helpers.ode_cases import model, save_model, section, write_cohort
+from helpers.scripts import Named, run_job
 from lung4d.convert import read
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import load_codes
@@ -45,7 +46,7 @@ def generated(folder, cohort, subject="001", sessions_left=None, originals=None,
     )
     out = folder / "generated"
     of_patient = [path for path in (*paths.volumes, *paths.masks) if f"sub-{subject}" in path.name]
-    run_script(
+    run_job(
         "generate_trajectories",
         input=Named(
             split=str(paths.split),
@@ -188,7 +189,7 @@ def test_a_model_of_another_stage_1_is_refused(tmp_path):
     save_model(model(channels=4), tmp_path / "ode.pt", "somebody else's")
     files = {"split": paths.split, "vqgan": paths.vqgan, "ode": tmp_path / "ode.pt", "latents": tmp_path / "sub-001"}
     with pytest.raises(ValueError, match="another 3D-VQ-GAN"):
-        run_script(
+        run_job(
             "generate_trajectories",
             input=Named({key: str(path) for key, path in files.items()}, volumes=[], masks=[]),
             output=Named(folder=str(tmp_path / "generated")),

@@ -1,7 +1,6 @@
 """Registration of phantoms with known motion, its guards, and the script of the stage."""
 
 import json
-import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from scipy import ndimage
 
 from helpers.registration_phantom import ORIGIN, SHAPE, error_in_lung, image_of, moved, phantom
 from helpers.running import ROOT
-from helpers.scripts import Named
+from helpers.scripts import Named, run_job
 from lung4d import resample
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, UnusableScan, read_status, write_status
@@ -22,7 +21,6 @@ from lung4d.register import grid, quality, registration, replacement
 from lung4d.register.align import Affine, align_masks
 from lung4d.register.registration import RegistrationSettings
 
-SCRIPT = ROOT / "workflow/scripts/register.py"
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["register"]
 SETTINGS = replace(
     RegistrationSettings.from_params(SimpleNamespace(**DEFAULTS)),
@@ -285,7 +283,7 @@ def test_lengths_in_mm_become_voxels_of_the_working_grid():
         replace(SETTINGS, alpha=(1.0,))
 
 
-def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Named, Status]:
+def register_phantom(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Named, Status]:
     """The stage's script on a phantom that moved, with the settings of this module."""
     hu, labels = chest
     back = translation()
@@ -314,15 +312,12 @@ def run_script(folder: Path, chest, is_baseline=False, broken=None) -> tuple[Nam
         status=str(folder / "out/status.json"),
     )
     params = SimpleNamespace(**vars(SETTINGS), is_baseline=is_baseline, code="digest")
-    job = SimpleNamespace(
-        input=SimpleNamespace(**paths), output=output, params=params, threads=1, log=[str(folder / "log.txt")]
-    )
-    runpy.run_path(str(SCRIPT), init_globals={"snakemake": job})
+    run_job("register", input=Named(paths), output=output, params=params, log=[str(folder / "log.txt")])
     return output, read_status(output.status)
 
 
 def test_script_registers_a_follow_up(chest, tmp_path):
-    output, status = run_script(tmp_path, chest)
+    output, status = register_phantom(tmp_path, chest)
     assert status.ok and status.stage == "register" and status.metrics["keypoints"] > 50
     assert status.metrics["lung_volume_ml"] == pytest.approx((chest[1] > 0).sum() * 0.027, rel=0.03)
     error = np.linalg.norm(error_in_lung(sitk.ReadImage(output.field), chest[1], translation()), axis=1)
@@ -334,7 +329,7 @@ def test_script_registers_a_follow_up(chest, tmp_path):
 
 
 def test_script_leaves_the_baseline_where_it_is(chest, tmp_path):
-    output, status = run_script(tmp_path, chest, is_baseline=True)
+    output, status = register_phantom(tmp_path, chest, is_baseline=True)
     assert status.ok and status.metrics["dice_after"] == 1.0
     assert not sitk.GetArrayFromImage(sitk.ReadImage(output.field)).any()
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(output.warped)), np.rint(chest[0]))
@@ -342,7 +337,7 @@ def test_script_leaves_the_baseline_where_it_is(chest, tmp_path):
 
 @pytest.mark.parametrize(("broken", "stage"), [("status", "segment"), ("mask", "register")])
 def test_script_hands_on_what_cannot_be_used(chest, tmp_path, broken, stage):
-    output, status = run_script(tmp_path, chest, broken=broken)
+    output, status = register_phantom(tmp_path, chest, broken=broken)
     assert not status.ok and status.stage == stage and status.reason
     for image in (output.field, output.inverse, output.log_jacobian, output.warped):
         assert Path(image).stat().st_size == 0

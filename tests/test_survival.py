@@ -1,15 +1,13 @@
 """Survival: known C-indices, no leakage from held-out patients, the clock, and cohorts too poor for a model."""
 
 import json
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sksurv.metrics import concordance_index_censored
 
+from helpers.scripts import run_script
 from lung4d.biomarkers.table import DENSITIES, KEYS, code_columns
 from lung4d.io.tables import read_table, write_table
 from lung4d.survival import concordance, covariates, cox, fast_cox, kaplan_meier, selection
@@ -18,7 +16,6 @@ from lung4d.survival.findings import summary
 from lung4d.survival.fitting import SurvivalSettings
 from lung4d.survival.landmark import landmark, landmark_samples, outcome_table
 
-SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "survival.py"
 SETTINGS = SurvivalSettings(
     seed=1, top_codes=5, covariates=["age", "sex", "smoking"], ridge=0.1, min_events=5, bootstrap=200, resamples=6
 )
@@ -465,13 +462,9 @@ def test_script(tmp_path, empty):
     write_table(split, tmp_path / "split.tsv")
     output = {name: tmp_path / f"{name}.tsv" for name in ("cindex", "selection", "risk", "kaplan_meier")}
     output["summary"] = tmp_path / "summary.json"
-    snakemake = SimpleNamespace(
-        input=SimpleNamespace(biomarkers=tmp_path / "biomarkers.tsv", split=tmp_path / "split.tsv"),
-        output=SimpleNamespace(**output),
-        params=SimpleNamespace(participants=[] if empty else participants, code="digest", **vars(SETTINGS)),
-        log=[tmp_path / "log.txt"],
-    )
-    runpy.run_path(str(SCRIPT), init_globals={"snakemake": snakemake})
+    inputs = {"biomarkers": tmp_path / "biomarkers.tsv", "split": tmp_path / "split.tsv"}
+    params = {"participants": [] if empty else participants, "code": "digest", **vars(SETTINGS)}
+    run_script("survival", inputs, output, params, tmp_path / "log.txt")
     table = read_table(output["cindex"])
     assert table["c_index"].isna().all() == empty
     if not empty:  # the same input gives the same output, and files carry it

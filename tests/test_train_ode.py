@@ -11,18 +11,8 @@ import yaml
 
 from helpers.defaults import settings_of
 from helpers.earlier_job import beside
-from helpers.ode_cases import (
-    FACTOR,
-    ROOT,
-    WINDOW,
-    Named,
-    drifting,
-    given_of,
-    run_script,
-    section,
-    tensors,
-    write_cohort,
-)
+from helpers.ode_cases import FACTOR, ROOT, WINDOW, drifting, given_of, section, tensors, write_cohort
+from helpers.scripts import Named, run_job
 from lung4d.io.tables import read_table
 from lung4d.ode import training
 from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
@@ -308,7 +298,7 @@ def test_patients_from_files(tmp_path):
 def test_script_from_start_to_model(tmp_path, latents):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     before = parameter_hash(load_vqgan(paths.vqgan))
-    run_script("train_ode", **places(tmp_path, paths, latents=latents))
+    run_job("train_ode", **places(tmp_path, paths, latents=latents))
     model = load_ode(tmp_path / "model.pt", "cpu", before)
     assert model.settings.latents == latents and model.settings.channels == 4
     assert "parameter hash " + before in (tmp_path / "train_ode.log").read_text()
@@ -318,7 +308,7 @@ def test_script_from_start_to_model(tmp_path, latents):
     assert set(residuals["subject"]) == {"004"} and load_calibration(tmp_path / "model.pt")["bands"] == {}
     assert (tmp_path / "progress.png").stat().st_size > 1000
     weights = (tmp_path / "model.pt").read_bytes()
-    run_script("train_ode", **places(tmp_path, paths, latents=latents))
+    run_job("train_ode", **places(tmp_path, paths, latents=latents))
     assert (tmp_path / "model.pt").read_bytes() == weights
     assert "going on from checkpoint" in (tmp_path / "train_ode.log").read_text()
 
@@ -326,11 +316,11 @@ def test_script_from_start_to_model(tmp_path, latents):
 def test_no_output_is_written_before_the_job_before_is_gone(tmp_path, monkeypatch):
     given = places(tmp_path, write_cohort(tmp_path, COHORT, SPLITS), save_every=3)
     for _ in range(2):  # the second time, it finds itself finished
-        seen = beside(monkeypatch, Path(given["log"][0]), given["output"].values())
-        run_script("train_ode", **given)
+        seen = beside(monkeypatch, Path(given["log"][0]), given["output"])
+        run_job("train_ode", **given)
         assert seen == [[]] * 7
         assert "waiting until job 7 of SLURM is gone" in Path(given["log"][0]).read_text()
-        for path in given["output"].values():
+        for path in given["output"]:
             Path(path).unlink()
 
 
@@ -338,14 +328,14 @@ def test_script_does_not_look_at_test_patients(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     for file in paths.latents[-1].glob("*"):
         file.write_bytes(b"not to be read")
-    run_script("train_ode", **places(tmp_path, paths))
+    run_job("train_ode", **places(tmp_path, paths))
     assert (tmp_path / "model.pt").exists()
 
 
 @pytest.mark.parametrize("cohort", [{"001": [0.0]}, {}])
 def test_script_with_hardly_any_cohort(tmp_path, cohort):
     paths = write_cohort(tmp_path, cohort, SPLITS)
-    run_script("train_ode", **places(tmp_path, paths))
+    run_job("train_ode", **places(tmp_path, paths))
     assert "untrained" in (tmp_path / "train_ode.log").read_text()
     assert load_ode(tmp_path / "model.pt").settings.hidden == 4
 
@@ -353,5 +343,5 @@ def test_script_with_hardly_any_cohort(tmp_path, cohort):
 def test_the_papers_settings_train_too(tmp_path):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["train_ode"]
-    run_script("train_ode", **places(tmp_path, paths, **{**paper, "epochs": 2, "hide_visits": 0.5}))
+    run_job("train_ode", **places(tmp_path, paths, **{**paper, "epochs": 2, "hide_visits": 0.5}))
     assert load_ode(tmp_path / "model.pt").settings.decoder == "pairwise"

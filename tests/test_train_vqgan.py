@@ -4,7 +4,6 @@ import json
 import math
 import os
 import random
-import runpy
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import torch
 
 from helpers.defaults import defaults, settings_of
 from helpers.earlier_job import beside
+from helpers.scripts import run_job
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.io.latents import load_latents
 from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
@@ -417,12 +417,8 @@ def training_job(cohort, folder, **changes):
     )
 
 
-def run_script(name, job):
-    runpy.run_path(str(ROOT / "workflow" / "scripts" / f"{name}.py"), init_globals={"snakemake": job})
-
-
 def test_scripts_train_and_extract(cohort, tmp_path):
-    run_script("train_vqgan", training_job(cohort, tmp_path))
+    run_job("train_vqgan", **vars(training_job(cohort, tmp_path)))
     model = load_vqgan(tmp_path / "model.pt")
     content = torch.load(tmp_path / "model.pt", weights_only=True)
     assert content["selection"]["select"] == "held_out" and content["selection"]["steps"] == 6
@@ -432,7 +428,7 @@ def test_scripts_train_and_extract(cohort, tmp_path):
     job = training_job(cohort, tmp_path)
     job.input.model, job.wildcards = str(tmp_path / "model.pt"), SimpleNamespace(subject="04")
     job.output = SimpleNamespace(folder=str(tmp_path / "sub-04"))
-    run_script("extract_latents", job)
+    run_job("extract_latents", **vars(job))
     names = sorted(file.name for file in (tmp_path / "sub-04").iterdir())
     kinds = ("desc-reconstruction_ct.nii.gz", "latents.npz")
     assert names == [f"sub-04_ses-{session}_{kind}" for session in ("01", "02") for kind in kinds]
@@ -448,16 +444,16 @@ def test_scripts_train_and_extract(cohort, tmp_path):
     np.testing.assert_allclose(drawn, hu, atol=0.51)  # rounded to HU
 
     job.wildcards, job.output = SimpleNamespace(subject="05"), SimpleNamespace(folder=str(tmp_path / "sub-05"))
-    run_script("extract_latents", job)
+    run_job("extract_latents", **vars(job))
     assert list((tmp_path / "sub-05").iterdir()) == []  # no usable scan: an empty folder
 
 
 def test_a_checkpoint_of_other_settings_is_refused_by_the_script(cohort, tmp_path):
-    run_script("train_vqgan", training_job(cohort, tmp_path, steps=4))
-    run_script("train_vqgan", training_job(cohort, tmp_path, steps=4, lr=2e-3))
+    run_job("train_vqgan", **vars(training_job(cohort, tmp_path, steps=4)))
+    run_job("train_vqgan", **vars(training_job(cohort, tmp_path, steps=4, lr=2e-3)))
     log = (tmp_path / "log.txt").read_text()
     assert "is not used: it was made with other settings or code" in log and "going on from" not in log
-    run_script("train_vqgan", training_job(cohort, tmp_path, steps=4, lr=2e-3))
+    run_job("train_vqgan", **vars(training_job(cohort, tmp_path, steps=4, lr=2e-3)))
     assert "going on from checkpoint step-00000004" in (tmp_path / "log.txt").read_text()
 
 
@@ -466,7 +462,7 @@ def test_no_output_is_written_before_the_job_before_is_gone(cohort, tmp_path, mo
     job = training_job(cohort, tmp_path, save_every=2)
     for _ in range(2):
         seen = beside(monkeypatch, Path(job.log[0]), vars(job.output).values())
-        run_script("train_vqgan", job)
+        run_job("train_vqgan", **vars(job))
         assert seen == [[]] * 7
         assert "waiting until job 7 of SLURM is gone" in Path(job.log[0]).read_text()
         for path in vars(job.output).values():

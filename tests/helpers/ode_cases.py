@@ -1,9 +1,7 @@
 """Small models, cohorts and files on which the tests of stage 2 run."""
 
 import math
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +9,7 @@ import pandas as pd
 import torch
 
 from helpers.defaults import defaults, settings_of
+from helpers.scripts import Named
 from helpers.visit_cases import patient_of
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
@@ -29,22 +28,10 @@ WINDOW = (-1000.0, 500.0)
 NO_CALIBRATION = {"bands": {}, "carried": {}, "deviations": math.nan}
 
 
-class Named(dict):
-    """Stands in for Snakemake's named lists: `params.key` and `params.items()`."""
-
-    __getattr__ = dict.__getitem__
-
-
 def section(name: str, **changes) -> dict:
     """A section of the default configuration, as a script gets it in params."""
     values = {key: value for key, value in defaults(name).items() if key != "version"}
     return {**values, "code": "digest", **changes}
-
-
-def run_script(name: str, **places) -> None:
-    """Run workflow/scripts/<name>.py with a stand-in for the object that Snakemake gives it."""
-    snakemake = SimpleNamespace(threads=1, **places)
-    runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), init_globals={"snakemake": snakemake})
 
 
 def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> LatentODE:
@@ -124,11 +111,11 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
         vqgan.quantiser.codebook.normal_(0, 0.3)
     save_vqgan(vqgan, folder / "vqgan.pt")
     paths = Named(split=folder / "split.tsv", vqgan=folder / "vqgan.pt", volumes=[], masks=[], latents=[])
-    paths["folders"] = {"resample": str(folder), "extract_latents": str(folder)}
+    paths.folders = {"resample": str(folder), "extract_latents": str(folder)}
     rows = []
     for subject, years in cohort.items():
-        paths["latents"].append(folder / f"sub-{subject}")
-        paths["latents"][-1].mkdir()
+        paths.latents.append(folder / f"sub-{subject}")
+        paths.latents[-1].mkdir()
         for number, year in enumerate(years, start=1):
             session = f"{number:02d}"
             _write_scan(folder, vqgan, subject, session, year, paths, grid)
@@ -145,18 +132,18 @@ def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: fl
     hu = np.where(region, -800 + 60 * year + rng.normal(0, 20, grid), 40)
     hu[0] = 900
     affine = np.diag([-2.0, -2.0, 3.0, 1.0]) + np.array([[0, 0, 0, 5.0], [0, 0, 0, 7], [0, 0, 0, -9], [0, 0, 0, 0]])
-    paths["volumes"].append(scan_file(folder, subject, session, VOLUME))
-    paths["masks"].append(scan_file(folder, subject, session, LUNG_MASK))
-    nib.save(nib.Nifti1Image(np.rint(hu).astype(np.int16).T, affine), paths["volumes"][-1])
-    nib.save(nib.Nifti1Image(region.astype(np.uint8).T, affine), paths["masks"][-1])
+    paths.volumes.append(scan_file(folder, subject, session, VOLUME))
+    paths.masks.append(scan_file(folder, subject, session, LUNG_MASK))
+    nib.save(nib.Nifti1Image(np.rint(hu).astype(np.int16).T, affine), paths.volumes[-1])
+    nib.save(nib.Nifti1Image(region.astype(np.uint8).T, affine), paths.masks[-1])
     with torch.no_grad():
-        unit = to_unit(open_volume(paths["volumes"][-1]), vqgan.settings.window)
+        unit = to_unit(open_volume(paths.volumes[-1]), vqgan.settings.window)
         continuous = vqgan.encode(torch.from_numpy(unit)[None, None])
         quantised = vqgan.quantise(continuous)
     latents = Latents(
         quantised.codes[0].numpy().astype(np.int16),
         quantised.embeddings[0].numpy(),
         continuous[0].numpy(),
-        pool_mask(open_mask(paths["masks"][-1]), 4),
+        pool_mask(open_mask(paths.masks[-1]), 4),
     )
     save_latents(latents, scan_file(folder, subject, session, LATENTS))
