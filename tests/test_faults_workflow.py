@@ -291,10 +291,10 @@ def test_a_run_that_misses_what_a_second_one_took_away_takes_nothing_with_it(fol
     wait_for(lambda: gates.reached("1 end"))
     assert (folder / MODEL).read_bytes() == model
     second = start(gates, "--nolock")
-    wait_for(lambda: not (folder / MODEL).exists())
+    wait_for(lambda: f"waiting until process {first.pid}" in log_of_training(folder))
+    assert not (folder / MODEL).exists()
     gates.open("1 end")
     assert first.wait(600) == 1
     assert second.wait(600) == 0
-    assert f"waiting until process {first.pid}" in log_of_training(folder)
     assert (folder / MODEL).read_bytes() == model
     assert not planned(folder, MODEL)
