@@ -17,10 +17,10 @@ demo: .venv/.ready
 	@echo "Report: $(CURDIR)/results/report/index.html"
 
 test: .venv/.ready
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --durations=25
 
 test-all: .venv/.ready
-	$(PYTEST) -m slow --durations=40
+	$(PYTEST) -m slow --durations=25
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
