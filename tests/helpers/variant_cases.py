@@ -36,6 +36,6 @@ def compare(stage, folder, rows, **params):
     paths = write_cohort(folder, COHORT, SPLITS, grid=(12, 12, 12))  # SSIM needs 11 voxels
     models = save_variants(folder, rows)
     outputs = {"table": folder / f"{stage}.tsv", "page": folder / f"{stage}.md"}
-    inputs = {**paths, "ode": models["own"], "models": [models[name] for name in rows]}
+    inputs = {**dict(paths.items()), "ode": models["own"], "models": [models[name] for name in rows]}
     run_script(stage, inputs, outputs, {**EVALUATE, "folders": paths.folders, **params}, folder / "log.txt")
     return read_table(outputs["table"]), outputs["page"].read_text()
