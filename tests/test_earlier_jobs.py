@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,8 +52,8 @@ def write(record, **job):
     record.write_text(json.dumps([known | job]))
 
 
-def enter(record, give_up=lambda: False, patience=1000.0):
-    earlier = EarlierJobs(record, give_up, patience)
+def enter(record, give_up=lambda: False):
+    earlier = EarlierJobs(record, give_up)
     earlier.enter()
     return earlier
 
@@ -105,19 +106,27 @@ def test_slurm_is_asked_about_its_jobs(record, squeue, answer, gone):
     assert "--jobs=7" in asked.read_text()
 
 
-def test_where_nothing_can_be_said_it_waits_some_time_and_says_so(record, squeue, monkeypatch, caplog):
+def test_where_nothing_can_be_said_it_waits_five_minutes_and_says_so(record, squeue, monkeypatch, caplog):
+    now = 0.0
+
+    def sleep(_seconds):
+        nonlocal now
+        now += 100
+
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep, time=time.time))
     write(record, host=OTHER)
-    enter(record, patience=0.3).wait()
+    enter(record).wait()
     assert f"process 1 on {OTHER} may still be there: the outputs are written all the same" in caplog.text
     squeue("echo Unable to contact slurm controller >&2; exit 1")
     write(record, slurm="7")
-    enter(record, patience=0.3).wait()
+    enter(record).wait()
     assert caplog.text.count("SLURM does not tell about its job 7: Unable to contact slurm controller") == 1
     assert caplog.text.count("waiting until job 7 of SLURM is gone") == 1
     monkeypatch.setenv("PATH", "")
     write(record, slurm="7")
-    enter(record, patience=0.3).wait()
+    enter(record).wait()
     assert "SLURM cannot be asked about its job 7: [Errno 2] No such file or directory: 'squeue'" in caplog.text
+    assert now == 3 * 400
 
 
 def test_a_training_that_ended_long_ago_is_not_asked_about(record, squeue, monkeypatch):

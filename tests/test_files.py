@@ -1,5 +1,6 @@
 """The small leaves: whole files or none, statuses, names, tables, volumes and latents on disk."""
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from lung4d.io import latents, names, tables, volumes
+from lung4d.io import latents, names, nifti, tables, volumes
 from lung4d.io.atomic import atomic, leave_empty, read_json, write_json, write_text
 from lung4d.io.status import Status, first_failure, read_status, write_status
 
@@ -178,3 +179,27 @@ def test_pooled_mask():
 def test_status_file_is_readable_json(tmp_path):
     write_status(Status(True, "convert"), tmp_path / "s.json")
     assert set(json.loads((tmp_path / "s.json").read_text())) == {"ok", "stage", "reason", "metrics", "flags", "digest"}
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "NII.GZ"])
+def test_a_nifti_file_is_as_long_as_nibabel_says(tmp_path, kind, order, ending):
+    image = kind(np.ones((3, 4, 5, 2), "int16"), np.eye(4), kind.header_class(endianness=order))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b"a comment of a scanner"))
+    path, plain = tmp_path / f"a.{ending}", tmp_path / "plain.nii"
+    image.to_filename(plain)
+    unpacked = plain.read_bytes()
+    assert len(unpacked) > 600
+    path.write_bytes(gzip.compress(unpacked) if ending.lower().endswith("gz") else unpacked)
+    assert nifti.promised_bytes(path) == len(unpacked) and nifti.is_whole(path)
+    for length in (len(unpacked) - 1, 300, 2, 0):
+        path.write_bytes(gzip.compress(unpacked[:length]) if ending.lower().endswith("gz") else unpacked[:length])
+        assert not nifti.is_whole(path)
+
+
+def test_what_begins_otherwise_is_no_nifti_file(tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"NRRD0004" + bytes(1000))
+    with pytest.raises(ValueError, match="no header of a NIfTI file"):
+        nifti.promised_bytes(tmp_path / "a.nii")
+    assert not nifti.is_whole(tmp_path / "a.nii") and not nifti.is_whole(tmp_path / "none.nii")

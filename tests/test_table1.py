@@ -13,7 +13,7 @@ from lung4d.evaluate.baselines import BASELINES
 from lung4d.evaluate.comparison_tables import table1, table1_page
 from lung4d.evaluate.comparisons import LITERAL, TABLE1
 from lung4d.evaluate.forecasting import ORACLES
-from lung4d.evaluate.variants import split_method, together
+from lung4d.evaluate.variants import together
 from lung4d.io.tables import read_table
 from lung4d.ode.ensemble import load_ode
 from lung4d.pipeline.configuration import load_yaml, overlaid
@@ -72,8 +72,6 @@ def test_several_forecasters_are_one_and_their_names_come_back():
     made = together({"a-b": constant(1.0), "own": constant(2.0)})(None, np.zeros(3), 0.4)
     assert list(made) == ["a-b, pure", "a-b, mix", "own, pure", "own, mix"]
     assert made["own, pure"].tolist() == [2.0] * 3 and made["a-b, mix"].tolist() == [0.4] * 3
-    assert [split_method(f"model ({name})") for name in made][1:3] == [("a-b", "mix"), ("own", "pure")]
-    assert split_method(ORACLES[1]) == (ORACLES[1], "") and split_method("locf") == ("locf", "")
 
 
 def forecasts(name="test", given_too=False):

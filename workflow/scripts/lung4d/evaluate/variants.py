@@ -1,6 +1,5 @@
 """Disease models of different settings on the same withheld visits, beside every baseline, which is computed once."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from lung4d import logs
 from lung4d.evaluate.comparisons import OWN, SCORED_SETS
 from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.forecasting import Forecaster, ScoredPatient, forecast_table, score_patient
+from lung4d.evaluate.methods import model_name
 from lung4d.evaluate.scoring import Scorer
 from lung4d.evaluate.truth import noisefree_of, truth_files
 from lung4d.evaluate.tuning import fit_baselines
@@ -30,16 +30,21 @@ class ScoredModel:
 
 
 def together(forecasters: Mapping[str, Forecaster]) -> Forecaster:
-    """One function of several; what `name` forecasts stands under "name, decoding"."""
+    """One function of several; what one of them forecasts stands under its `together_name`."""
 
     def forecast(given, years, mix):
         return {
-            f"{name}, {decoding}": volumes
+            together_name(name, decoding): volumes
             for name, one in forecasters.items()
             for decoding, volumes in one(given, years, mix).items()
         }
 
     return forecast
+
+
+def together_name(name: str, decoding: str) -> str:
+    """What the forecasts of one of several models are called."""
+    return f"{name}, {decoding}"
 
 
 def load_variants(
@@ -63,7 +68,7 @@ def score_variants(
 
     The baselines are fitted as for the model `OWN` alone. params: has the keys of the section `evaluate` as attributes.
     truths: folders of a simulated cohort's truth, if any. given_too: the given visits are scored too. The column
-    `method` is split into `row` and `decoding`, see `split_method`.
+    `method` is told in `row` and `decoding`, those of a model; a baseline is a row of its own name, without a decoding.
     """
     window = vqgan.settings.window
     own = forecaster_of(CachedDecoder(vqgan), models[OWN].ode, ("pure", "residual"))
@@ -78,13 +83,15 @@ def score_variants(
         scored_as = ScoredPatient(patient.subject, patient.set, float("nan"))  # nothing here is told by pace
         rows += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true, given_too)
     table = forecast_table(rows)
+    named = {
+        model_name(together_name(row, decoding)): (row, decoding)
+        for row, one in models.items()
+        for decoding in one.decodings
+    }
     table[["row", "decoding"]] = pd.DataFrame(
-        list(map(split_method, table["method"])), columns=["row", "decoding"], index=table.index, dtype=str
+        [named.get(method, (method, "")) for method in table["method"]],
+        columns=["row", "decoding"],
+        index=table.index,
+        dtype=str,
     )
     return table
-
-
-def split_method(method: str) -> tuple[str, str]:
-    """Name and decoding of a model ("model (own, pure)"); a baseline's own name and no decoding."""
-    found = re.fullmatch(r"model \((.+), (\w+)\)", method)
-    return (found[1], found[2]) if found else (method, "")

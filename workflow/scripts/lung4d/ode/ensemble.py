@@ -5,6 +5,7 @@ never saw it, and what that member gets wrong is an honest sample of what the en
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -81,9 +82,16 @@ def save_ode(
     calibration: Mapping[str, Any],
 ) -> None:
     """Write settings, the members' weights, the hash of the stage-1 parameters behind the latents, and the record of
-    a `lung4d.ode.calibration.Calibration`."""
-    state = {"settings": asdict(settings), "members": list(weights), "vqgan_hash": vqgan_hash}
+    a `lung4d.ode.calibration.Calibration`. Equal weights give equal bytes, also from a training that was resumed."""
+    members = [{_as_first_named(name): tensor for name, tensor in state.items()} for state in weights]
+    state = {"settings": asdict(settings), "members": members, "vqgan_hash": vqgan_hash}
     save_whole({**state, "calibration": dict(calibration)}, path)
+
+
+def _as_first_named(name: str) -> str:
+    """A file writes one and the same string once: a network's own attributes are that in all of its members, but what
+    `state_dict` puts together is not, and nothing is that was read from a checkpoint."""
+    return name if "." in name else sys.intern(name)
 
 
 def load_ode(path: str | Path, device: torch.device | str = "cpu", vqgan_hash: str | None = None) -> Ensemble:

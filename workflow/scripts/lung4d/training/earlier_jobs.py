@@ -25,6 +25,9 @@ GONE = {
     "REVOKED", "TIMEOUT",
 }  # fmt: skip
 LONG_AGO = 3600.0  # s after the end of its training, when a job is gone for sure, also where two hosts' clocks differ
+# s after which a job that is still there, or of which nothing can be said, counts as gone: Snakemake waits for missing
+# outputs for `latency-wait` seconds, 60 in the profile for SLURM
+PATIENCE = 300.0
 POLL = 2.0  # s
 
 logger = logging.getLogger("lung4d")
@@ -55,14 +58,12 @@ class EarlierJobs:
     """The jobs that trained in a folder before this one and may still be there.
 
     The file `record` names them and this one, which is the last; it outlives the lock of the folder, under which alone
-    it is written. Without `record` nobody was there before. After `patience` seconds a job that is still there, or of
-    which nothing can be said, counts as gone: a Snakemake waits for missing outputs for `latency-wait` seconds, 60 in
-    the profile for SLURM. `give_up` is asked while waiting.
+    it is written. Without `record` nobody was there before. `give_up` is asked while waiting.
     """
 
-    def __init__(self, record: str | Path | None, give_up: Callable[[], bool], patience: float = 300):
+    def __init__(self, record: str | Path | None, give_up: Callable[[], bool]):
         self.record = Path(record) if record else None
-        self.give_up, self.patience = give_up, patience
+        self.give_up = give_up
         self.own = Job.here()
         self.before: list[Job] = []
         self._until = 0.0
@@ -70,7 +71,7 @@ class EarlierJobs:
 
     def enter(self, held: bool = False) -> None:
         """Take over: from now on this job is the last. `held`: the process that started this one did that."""
-        self._until = time.monotonic() + self.patience
+        self._until = time.monotonic() + PATIENCE
         named = self._read()
         self.before = named[:-1] if held else [job for job in named if not _ended_long_ago(job)]
         if not held:
