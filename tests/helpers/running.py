@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from helpers.forked import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 SCAN_STAGES = ("convert", "segment", "register", "resample")
@@ -30,11 +31,10 @@ def snakemake(
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "PYTEST_"))}
     environment = {**inherited, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
-    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *arguments]
-    done = subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True)
+    done = run_snakemake(["--directory", str(folder), *arguments], repository, environment)
     if check and done.returncode != 0:
         raise AssertionError(
-            f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            f"{' '.join(done.args)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         )
     return done
 
