@@ -7,8 +7,10 @@
 PYTHON ?= python3.11
 CORES ?= 2
 BIN := .venv/bin
-# A file's tests stay in one process, so that a whole run of the workflow is made once for all of them.
-PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+# A file's tests stay in one process, so that a whole run of the workflow is made once for all of them; files begin in
+# the order of tests/conftest.py.
+PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+    --durations=25
 
 .PHONY: demo test test-all lint docs equivalents pythons lock clean
 
@@ -17,10 +19,10 @@ demo: .venv/.ready
 	@echo "Report: $(CURDIR)/results/report/index.html"
 
 test: .venv/.ready
-	$(PYTEST) -m "not slow" --durations=25
+	$(PYTEST) --numprocesses $(CORES) -m "not slow"
 
 test-all: .venv/.ready
-	$(PYTEST) -m slow --durations=25
+	$(PYTEST) --numprocesses $$(($(CORES) + 1)) -m slow  # one more than cores: those on the cluster mostly wait
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -13,6 +13,30 @@ from filelock import FileLock
 
 from helpers.running import ROOT, snakemake
 
+# Files that begin before the others, the longest first, so that at the end no core waits for one of them.
+LONGEST = (
+    "test_workflow",
+    "test_cluster_faults",
+    "test_whole_workflow",
+    "test_train_vqgan",
+    "test_real_data",
+    "test_rerun",
+    "test_isolation",
+    "test_faults_workflow",
+    "test_shards",
+    "test_degenerate_cohorts",
+    "test_table3",
+    "test_customs",
+    "test_train_ode",
+    "test_report",
+    "test_corrfield",
+)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, request):

@@ -470,7 +470,7 @@ def test_no_output_is_written_before_the_job_before_is_gone(cohort, tmp_path, mo
     assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 2
 
 
-KILLS = 20
+KILLS = 10
 
 
 # As Snakemake does it: a file that makes `snakemake` and then is the script.
@@ -512,7 +512,7 @@ def latest_step(folder):
     return max((int(name.split("_")[0].removeprefix("step-")) for name in names), default=0)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sigterm_saves_and_exits_75(cohort, tmp_path, processes):
     changes = {"steps": 2000, "gan_start": 1000, "save_every": 1000, "validate_every": 1000, "accumulation": 2}
     process = start_process(training_job(cohort, tmp_path, **changes), tmp_path, processes)
@@ -530,6 +530,7 @@ def test_sigterm_saves_and_exits_75(cohort, tmp_path, processes):
     assert 0 < step < 2000 and len(pd.read_parquet(tmp_path / "history.parquet")) == step
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(cohort, tmp_path):
     """With half of the forward passes each: the same losses, codebook use and validation in every step."""
     changes = {"precision": "fp32", "batch": 1, "accumulation": 4, "gan_start": 2, "restart_after": 2}
@@ -546,7 +547,7 @@ def test_two_processes_train_as_one(cohort, tmp_path):
 @pytest.mark.slow
 def test_a_process_killed_at_random_times_ends_as_the_uninterrupted_one(cohort, tmp_path):
     """The same with SIGKILL from outside: whatever is half written, the next process copes with it."""
-    changes = {"steps": 400, "gan_start": 200, "save_every": 8, "validate_every": 50, "perceptual": "none"}
+    changes = {"steps": 250, "gan_start": 125, "save_every": 8, "validate_every": 50, "perceptual": "none"}
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     assert start_process(training_job(cohort, tmp_path / "whole", **changes), tmp_path / "whole").wait(600) == 0
