@@ -234,7 +234,7 @@ def test_statuses_of_other_versions(tmp_path):
 OWN = {
     "ReadImage": {"nifti", "read", "dicom_volume", "masks"},
     "WriteImage": {"nifti"},
-    "nib.load": {"nifti", "volumes", "read", "provenance"},
+    "nib.load": {"volumes", "read", "provenance"},
     "np.load": {"latents"},
     "read_parquet": {"tables"},
     "read_csv": {"tables", "cohort"},
