@@ -98,6 +98,7 @@ def test_snakemake_runs_the_rules_where_the_profile_says(cluster, tmp_path):
         "PYTHONPATH": str(ROOT / "workflow/scripts"),
     }
     profile = write_profile(tmp_path / "profile", rules={"table3_train": {"nodes": 2}})
+    known = {job["id"] for job in cluster.jobs()}
     toy = str(ROOT / "tests/slurm/toy/Snakefile")
     options = ("--snakefile", toy, "--profile", str(profile), "--retries", "0")
     snakemake("trained.txt", "summed.txt", *options, folder=tmp_path, environment=environment)
@@ -109,7 +110,7 @@ def test_snakemake_runs_the_rules_where_the_profile_says(cluster, tmp_path):
     asked = {
         job["comment"]: (job["state"], cluster.history(job["id"])["NumCPUs"], cluster.history(job["id"])["TimeLimit"])
         for job in cluster.jobs()
-        if job["comment"].startswith("rule_")
+        if job["comment"].startswith("rule_") and job["id"] not in known
     }
     assert asked == {
         "rule_register": ("COMPLETED", "4", "00:05:00"),
