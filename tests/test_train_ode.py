@@ -15,7 +15,7 @@ from helpers.ode_cases import FACTOR, ROOT, WINDOW, drifting, given_of, section,
 from helpers.scripts import Named, run_job
 from lung4d.io.tables import read_table
 from lung4d.ode import training
-from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode
+from lung4d.ode.ensemble import as_ensemble, load_calibration, load_ode, save_ode
 from lung4d.ode.model import ODESettings
 from lung4d.ode.observed import VisitTensors
 from lung4d.ode.options import ODETraining
@@ -177,6 +177,10 @@ def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_p
     for one, other in zip(whole.finished, parts.finished, strict=True):
         assert one["step"] == other["step"] and one["value"] == other["value"]
         assert all(torch.equal(weight, other["weights"][name]) for name, weight in one["weights"].items())
+    files = [tmp_path / name / "model.pt" for name in ("whole", "parts")]
+    for run, file in zip((whole, parts), files, strict=True):
+        save_ode(run.settings, [one["weights"] for one in run.finished], file, "of stage 1", {})
+    assert files[0].read_bytes() == files[1].read_bytes()
     frames = [pd.read_parquet(tmp_path / name / "history.parquet") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
 
