@@ -13,8 +13,7 @@ from filelock import FileLock
 
 from helpers.running import ROOT, snakemake
 
-# Files that begin before the others, the longest first, so that at the end no core waits for one of them; and the one
-# that would else wait for the run of the whole workflow, which the first begins with.
+# Files that begin before the others, the longest first, so that at the end no core waits for one of them.
 LONGEST = (
     "test_workflow",
     "test_cluster_faults",
@@ -32,7 +31,7 @@ LONGEST = (
     "test_survival",
     "test_lungs",
 )
-LAST = "test_customs"
+LAST = "test_customs"  # needs the run of the whole workflow, with which the first begins: it would wait for it
 
 
 def pytest_collection_modifyitems(items):

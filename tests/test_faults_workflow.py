@@ -199,8 +199,9 @@ def test_results_of_an_older_version_are_taken_on(folder):
     for name in ("evaluate/summary.tsv", "survival/summary.json", "qc/qc.tsv", "report/index.html"):
         (folder / "results" / name).unlink()
     snakemake(*RUN, folder=folder)
-    scans = read_table(folder / "results/simulate/scans.tsv")
-    assert len(read_table(folder / "results/qc/qc.tsv")) == len(scans)
+    scans = list(folder.glob("results/convert/*/*_status.json"))
+    simulated = read_table(folder / "results/simulate/scans.tsv")
+    assert len(read_table(folder / "results/qc/qc.tsv")) == len(scans) == len(simulated)
     assert not planned(folder)
 
 

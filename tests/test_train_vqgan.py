@@ -470,7 +470,7 @@ def test_no_output_is_written_before_the_job_before_is_gone(cohort, tmp_path, mo
     assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 2
 
 
-KILLS = 10
+KILLS = 20
 
 
 # As Snakemake does it: a file that makes `snakemake` and then is the script.
@@ -547,7 +547,7 @@ def test_two_processes_train_as_one(cohort, tmp_path):
 @pytest.mark.slow
 def test_a_process_killed_at_random_times_ends_as_the_uninterrupted_one(cohort, tmp_path):
     """The same with SIGKILL from outside: whatever is half written, the next process copes with it."""
-    changes = {"steps": 250, "gan_start": 125, "save_every": 8, "validate_every": 50, "perceptual": "none"}
+    changes = {"steps": 400, "gan_start": 200, "save_every": 8, "validate_every": 50, "perceptual": "none"}
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     assert start_process(training_job(cohort, tmp_path / "whole", **changes), tmp_path / "whole").wait(600) == 0
