@@ -1,39 +1,38 @@
-"""Snakemake in a process of its own that need not import it first: a fork of one that has imported it already."""
+"""Snakemake in a process of its own that need not import it first: see `fork_server`."""
 
-import multiprocessing
-import os
+import atexit
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-# Nothing of lung4d: a test may run a changed copy of it.
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "snakemake.report", "pandas"])
+from helpers import fork_server
 
 
 def run_snakemake(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run `snakemake` with these arguments in `folder` and with this environment alone."""
-    with tempfile.TemporaryDirectory() as said:
-        files = [Path(said) / name for name in ("stdout", "stderr")]
-        process = SERVER.Process(target=_be_snakemake, args=(list(arguments), folder, dict(environment), files))
-        process.start()
-        process.join()
-        printed = [path.read_text() for path in files]
-    return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, *printed)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        files = [out.fileno(), err.fileno()]
+        status = fork_server.ask(_server(), "snakemake", list(arguments), str(folder), dict(environment), files)
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read())
+    return subprocess.CompletedProcess(["snakemake", *arguments], status, *printed)
 
 
-def _be_snakemake(arguments: list[str], folder: Path, environment: dict[str, str], said: list[Path]) -> None:
-    for number, path in enumerate(said, start=1):
-        with path.open("w") as stream:
-            os.dup2(stream.fileno(), number)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = ["snakemake", *arguments]
-    from snakemake.cli import main  # here: who asks for a run needs no Snakemake
-
-    main(arguments)
+@cache
+def _server() -> str:
+    """The socket of this process's server, which ends with it."""
+    folder = tempfile.TemporaryDirectory()
+    path = f"{folder.name}/socket"
+    server = subprocess.Popen(
+        [sys.executable, fork_server.__file__, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout.readline() == "ready\n"
+    atexit.register(lambda: (server.stdin.close(), server.wait(), folder.cleanup()))
+    return path

@@ -1,0 +1,125 @@
+"""A process that has imported Snakemake and what the stages use, and runs programs in forks of itself.
+
+Most of a short job is the start of Python and its imports, which a fork need not do again. Who runs this file holds the
+other end of its standard input: when that is closed, the server ends.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+# Nothing of lung4d: a test may run a changed copy of it.
+IMPORTED = (
+    "snakemake.cli", "snakemake.workflow", "snakemake.report", "pandas", "pyarrow.parquet", "SimpleITK", "numba",
+    "nibabel", "scipy.ndimage", "scipy.optimize", "scipy.stats", "torch", "matplotlib.backends.backend_agg",
+    "matplotlib.figure", "lifelines", "skimage.metrics", "skimage.morphology", "torchdiffeq", "jinja2", "jsonschema",
+)  # fmt: skip
+# These start as they do without a test, with the threads of their own: their sums depend on how many there are.
+TRAININGS = ("train_vqgan", "train_ode")
+HEAD = struct.Struct("!I")
+
+
+def ask(server: str, program: str, arguments: list[str], folder: str, environment: dict, files: list[int]) -> int:
+    """Run a program in a fork of the server at the socket `server`; its exit status, below 0 for a signal.
+
+    `program` is "snakemake" or the path of a script; `files` are its standard output and error. It is killed where the
+    process that asks ends first.
+    """
+    request = json.dumps([program, arguments, folder, environment]).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(server)
+        socket.send_fds(connection, [HEAD.pack(len(request))], files)
+        connection.sendall(request)
+        return int(connection.recv(64))
+
+
+def serve(path: str) -> Callable[[], None]:
+    """Fork for each program that is asked for; returns in the forks, with what they are to do."""
+    assert threading.active_count() == 1  # a fork has one thread alone
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that have ended leave nothing behind
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        print("ready", flush=True)
+        while True:
+            readable, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in readable:
+                return lambda: None
+            connection, _ = listener.accept()
+            if not os.fork():
+                break
+            connection.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return _watched(connection, path)
+
+
+def _watched(connection: socket.socket, server: str) -> Callable[[], None]:
+    """Fork once more: the program, and who says how it ended, or kills it when nobody asks any more."""
+    head, files, _, _ = socket.recv_fds(connection, HEAD.size, 2)
+    request = connection.recv(HEAD.unpack(head)[0], socket.MSG_WAITALL)
+    program = os.fork()
+    if not program:
+        connection.close()
+        return lambda: _be(*json.loads(request), files, server)
+    ended = os.pidfd_open(program)
+    if ended not in select.select([connection, ended], [], [])[0]:
+        os.kill(program, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    with suppress(OSError):
+        connection.sendall(str(status).encode())
+    os._exit(0)
+
+
+def _be(
+    program: str, arguments: list[str], folder: str, environment: dict[str, str], files: list[int], server: str
+) -> None:
+    for number, file in enumerate(files, start=1):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [program, *arguments]
+    sys.path[0] = str(Path(program).parent)
+    if program != "snakemake":
+        runpy.run_path(program, run_name="__main__")
+        return
+    _fork_scripts(server)
+    importlib.import_module("snakemake.cli").main(arguments)
+
+
+def _fork_scripts(server: str) -> None:
+    """Let Snakemake run its scripts in forks, too, where it would start Python: in its own environment."""
+    from snakemake.script import PythonScript
+
+    start = PythonScript._execute_cmd
+
+    def run(self, command: str, **words: object) -> None:
+        script = str(words.get("fname"))
+        if self.conda_env or self.container_img or self.env_modules or any(name in script for name in TRAININGS):
+            return start(self, command, **words)
+        # as `snakemake.shell` has it
+        names = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
+        threads = {f"{name}_NUM_THREADS": str(self.threads) for name in names}
+        status = ask(server, script, [], str(Path.cwd()), {**os.environ, **threads}, [1, 2])
+        if status:
+            raise subprocess.CalledProcessError(status, [sys.executable, script])
+
+    PythonScript._execute_cmd = run
+
+
+if __name__ == "__main__":
+    for name in IMPORTED:
+        importlib.import_module(name)
+    serve(sys.argv[1])()
