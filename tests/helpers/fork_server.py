@@ -6,16 +6,15 @@ other end of its standard input: when that is closed, the server ends.
 
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import select
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +27,9 @@ IMPORTED = (
 # These start as they do without a test, with the threads of their own: their sums depend on how many there are.
 TRAININGS = ("train_vqgan", "train_ode")
 HEAD = struct.Struct("!I")
+# Its processes end without what Python does last, which would take longer than a short job: all that a fork shares with
+# the server would be copied, to be given back.
+FORKS = multiprocessing.get_context("fork")
 
 
 def ask(server: str, program: str, arguments: list[str], folder: str, environment: dict, files: list[int]) -> int:
@@ -44,46 +46,43 @@ def ask(server: str, program: str, arguments: list[str], folder: str, environmen
         return int(connection.recv(64))
 
 
-def serve(path: str) -> Callable[[], None]:
-    """Fork for each program that is asked for; returns in the forks, with what they are to do."""
+def serve(path: str) -> None:
+    """Fork for each program that is asked for, until standard input is closed."""
     assert threading.active_count() == 1  # a fork has one thread alone
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that have ended leave nothing behind
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
         print("ready", flush=True)
-        while True:
-            readable, _, _ = select.select([listener, sys.stdin], [], [])
-            if sys.stdin in readable:
-                return lambda: None
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
-            if not os.fork():
-                break
+            FORKS.Process(target=_watch, args=(connection, listener, path)).start()
             connection.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return _watched(connection, path)
 
 
-def _watched(connection: socket.socket, server: str) -> Callable[[], None]:
-    """Fork once more: the program, and who says how it ended, or kills it when nobody asks any more."""
+def _watch(connection: socket.socket, listener: socket.socket, server: str) -> None:
+    """Fork once more, to say how the program ended, or to kill it when nobody asks any more."""
+    listener.close()
     head, files, _, _ = socket.recv_fds(connection, HEAD.size, 2)
-    request = connection.recv(HEAD.unpack(head)[0], socket.MSG_WAITALL)
-    program = os.fork()
-    if not program:
-        connection.close()
-        return lambda: _be(*json.loads(request), files, server)
-    ended = os.pidfd_open(program)
-    if ended not in select.select([connection, ended], [], [])[0]:
-        os.kill(program, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    request = json.loads(connection.recv(HEAD.unpack(head)[0], socket.MSG_WAITALL))
+    program = FORKS.Process(target=_be, args=(*request, files, connection, server))
+    program.start()
+    if program.sentinel not in select.select([connection, program.sentinel], [], [])[0]:
+        program.kill()
+    program.join()
     with suppress(OSError):
-        connection.sendall(str(status).encode())
-    os._exit(0)
+        connection.sendall(str(program.exitcode).encode())
 
 
 def _be(
-    program: str, arguments: list[str], folder: str, environment: dict[str, str], files: list[int], server: str
+    program: str,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    files: list[int],
+    connection: socket.socket,
+    server: str,
 ) -> None:
+    connection.close()
     for number, file in enumerate(files, start=1):
         os.dup2(file, number)
         os.close(file)
@@ -125,4 +124,4 @@ if __name__ == "__main__":
     for name in IMPORTED:
         with suppress(ModuleNotFoundError):  # where the tests that need no torch run, it is not there
             importlib.import_module(name)
-    serve(sys.argv[1])()
+    serve(sys.argv[1])
