@@ -1,5 +1,7 @@
 """A job's log, and what it says of a damaged file: which file, and the command that makes it again."""
 
+import atexit
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -21,6 +23,8 @@ def start(path: str | Path, level: str = "INFO", append: bool = False) -> loggin
         log_uncaught(kind, error, trace)
 
     sys.excepthook = log_with_remedy
+    # Python ends with a search for what nobody uses any more, which takes longer than the work of a short job.
+    atexit.register(gc.freeze)
     return logger
 
 
