@@ -91,6 +91,14 @@ def _be(
     os.environ.update(environment)
     sys.argv = [program, *arguments]
     sys.path[0] = str(Path(program).parent)
+    try:
+        _run(program, arguments, server)
+    except Exception:  # a process of multiprocessing would not ask the hook, by which a job's log knows
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
+
+
+def _run(program: str, arguments: list[str], server: str) -> None:
     if program != "snakemake":
         runpy.run_path(program, run_name="__main__")
         return
