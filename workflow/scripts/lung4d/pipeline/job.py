@@ -23,7 +23,7 @@ def start(path: str | Path, level: str = "INFO", append: bool = False) -> loggin
         log_uncaught(kind, error, trace)
 
     sys.excepthook = log_with_remedy
-    # Python ends with a search for what nobody uses any more, which takes longer than the work of a short job.
+    # Python ends with a search for objects that nobody uses any more: up to half a second, of a job of one or two.
     atexit.register(gc.freeze)
     return logger
 
