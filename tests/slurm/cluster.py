@@ -23,8 +23,10 @@ DAEMONS = ("munged", "slurmctld", "slurmd", "srun")
 # Several clusters may be wanted at once, by the processes that run the tests: they install and start one at a time.
 LOCK = FileLock(Path(tempfile.gettempdir()) / "lung4d-slurm.lock")
 # A training over several nodes meets at 20000 + job number, and job numbers begin at the controller's port: below
-# 12700, none of these is a port that the kernel gives to outgoing connections (from 32768).
-PORTS = range(10000, 12700)
+# 12700, none of these is a port that the kernel gives to outgoing connections (from 32768). Controllers' ports are 300
+# apart, so that two clusters give no two jobs the same number (the whole run of the tests needs about 100).
+CONTROLLER_PORTS = range(10000, 12700, 300)
+NODE_PORTS = range(12700, 13700)
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
 
@@ -87,7 +89,8 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         try:
             with LOCK:  # until the ports, free when they were chosen, are taken
-                write_configuration(self.folder, _free_ports(1 + len(NODES)), Path(shutil.which("srun")).parent)
+                ports = [*_free_ports(CONTROLLER_PORTS, 1), *_free_ports(NODE_PORTS, len(NODES))]
+                write_configuration(self.folder, ports, Path(shutil.which("srun")).parent)
                 self._start()
         except BaseException:
             self.__exit__()
@@ -243,9 +246,9 @@ class Cluster:
                 continue
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(choices: range, count: int) -> list[int]:
     ports = []
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in random.sample(choices, len(choices)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -254,7 +257,7 @@ def _free_ports(count: int) -> list[int]:
         ports.append(port)
         if len(ports) == count:
             return ports
-    raise RuntimeError(f"no {count} free ports from {PORTS.start} to {PORTS.stop}")
+    raise RuntimeError(f"no {count} free ports from {choices.start} to {choices.stop}")
 
 
 def _end(process: subprocess.Popen) -> None:
