@@ -12,12 +12,12 @@ from helpers import fork_server
 
 
 def run_snakemake(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], program: str = "snakemake"
 ) -> subprocess.CompletedProcess[str]:
-    """Run `snakemake` with these arguments in `folder` and with this environment alone."""
+    """Run `snakemake`, or a file that does, with these arguments in `folder` and with this environment alone."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         files = [out.fileno(), err.fileno()]
-        status = fork_server.ask(_server(), "snakemake", list(arguments), str(folder), dict(environment), files)
+        status = fork_server.ask(_server(), program, list(arguments), str(folder), dict(environment), files)
         printed = []
         for file in (out, err):
             file.seek(0)

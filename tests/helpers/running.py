@@ -24,14 +24,15 @@ def snakemake(
     repository: Path = ROOT,
     check: bool = True,
     environment: Mapping[str, str] | None = None,
+    program: str = "snakemake",
 ) -> subprocess.CompletedProcess:
     """Run `snakemake` on the workflow of `repository` with everything written below `folder`.
 
-    `environment` is added to that of the tests, such as a cluster's.
+    `environment` is added to that of the tests, such as a cluster's; `program` may be a file that runs Snakemake.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "PYTEST_"))}
     environment = {**inherited, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
-    done = run_snakemake(["--directory", str(folder), *arguments], repository, environment)
+    done = run_snakemake(["--directory", str(folder), *arguments], repository, environment, program)
     if check and done.returncode != 0:
         raise AssertionError(
             f"{' '.join(done.args)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"

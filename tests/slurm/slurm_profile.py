@@ -9,6 +9,7 @@ import yaml
 from helpers.running import ROOT
 from slurm_conf import CPUS
 
+SNAKEMAKE = str(Path(__file__).with_name("snakemake_for_short_jobs.py"))  # who runs the profile
 SHIPPED = ROOT / "profiles/slurm/config.yaml"
 MEMORY_SHARE = 8  # jobs of tests ask for an eighth of the memory
 SHARD = 3  # patients a job, so that the tests' few patients are several jobs

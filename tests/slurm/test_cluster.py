@@ -8,7 +8,7 @@ import pytest
 
 from cluster import Cluster, missing
 from helpers.running import ROOT, snakemake
-from slurm_profile import write_profile
+from slurm_profile import SNAKEMAKE, write_profile
 
 
 def started(cluster, *jobs):
@@ -101,7 +101,7 @@ def test_snakemake_runs_the_rules_where_the_profile_says(cluster, tmp_path):
     known = {job["id"] for job in cluster.jobs()}
     toy = str(ROOT / "tests/slurm/toy/Snakefile")
     options = ("--snakefile", toy, "--profile", str(profile), "--retries", "0")
-    snakemake("trained.txt", "summed.txt", *options, folder=tmp_path, environment=environment)
+    snakemake("trained.txt", "summed.txt", *options, folder=tmp_path, environment=environment, program=SNAKEMAKE)
     assert (tmp_path / "registered.txt").read_text().strip() == "cpu"
     assert (tmp_path / "trained.txt").read_text().split()[0] == "a100"
     assert (tmp_path / "trained.txt").read_text().split()[1] in ("0", "1")

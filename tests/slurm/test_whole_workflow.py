@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from helpers.running import ROOT, faulty_scans, jobs_of, snakemake, times
-from slurm_profile import write_profile
+from slurm_profile import SNAKEMAKE, write_profile
 
 ON_A_GPU = {"shard_latents", "shard_trajectories", "train_vqgan", "train_ode", "evaluate"}
 
@@ -34,7 +34,7 @@ def earlier(cluster):
 @pytest.fixture(scope="module")
 def run(environment, options, earlier, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workflow")
-    snakemake(*options, folder=folder, environment=environment)
+    snakemake(*options, folder=folder, environment=environment, program=SNAKEMAKE)
     return folder
 
 

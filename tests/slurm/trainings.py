@@ -15,7 +15,7 @@ import yaml
 from cluster import Cluster
 from helpers.gates import Gates
 from helpers.running import ROOT
-from slurm_profile import write_profile
+from slurm_profile import SNAKEMAKE, write_profile
 
 RULE = "rule_train_vqgan"
 SAVE_EVERY = 20  # steps; every time a picture of the training is drawn, which takes longer than the steps
@@ -41,7 +41,7 @@ class Training:
         settings |= {"perceptual": "none", "crop": [8, 8, 8], "batch": 1}  # many steps in little time
         (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
         profile = write_profile(folder / "profile", minutes=20, rules=rules)
-        self.command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--profile", str(profile)]
+        self.command = [sys.executable, SNAKEMAKE, "--directory", str(folder), "--profile", str(profile)]
         self.command += ["--configfile", str(ROOT / "tests/tiny.yaml"), str(folder / "longer.yaml")]
         self.command += ["--config", "shard=0"]
 
