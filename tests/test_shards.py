@@ -76,7 +76,7 @@ def test_a_shard_that_is_killed_goes_on_with_what_is_left(tmp_path):
     options += ["--configfile", str(ROOT / "tests/tiny.yaml"), str(tmp_path / "few.yaml")]
     command = [sys.executable, "-m", "snakemake", *options, "--", "results/shards/scans/1-of-1.tsv"]
     run = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
-    while not (finished := list(tmp_path.glob("results/resample/*/*_status.json"))):
+    while not (finished := list(tmp_path.glob("results/resample/*/sub-*_status.json"))):
         assert run.poll() is None
         time.sleep(0.1)
     os.killpg(run.pid, signal.SIGKILL)
@@ -87,4 +87,4 @@ def test_a_shard_that_is_killed_goes_on_with_what_is_left(tmp_path):
     subprocess.run([*command[:3], *options, "--unlock"], cwd=ROOT, check=True, capture_output=True)
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(list(tmp_path.glob("results/resample/*/*_status.json"))) > len(finished)
+    assert len(list(tmp_path.glob("results/resample/*/sub-*_status.json"))) > len(finished)
