@@ -245,6 +245,7 @@ def test_without_disease_nothing_changes_but_breathing_and_acquisition(tmp_path)
 # Files
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         for subject in ("002", "003"):  # as NIfTI, as DICOM
@@ -314,6 +315,7 @@ def warped_back(folder: Path, shift: float = 0.0, still: bool = False) -> tuple[
     return sitk.GetArrayFromImage(warped), expected, inside
 
 
+@pytest.mark.slow
 def test_the_truth_leads_the_visit_back_to_the_noise_free_image(native):
     folder, facts = native
     noise = facts["visits"][1]["noise_hu"]

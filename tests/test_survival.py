@@ -270,6 +270,7 @@ def test_one_year_change_is_per_year():
 # the analysis
 
 
+@pytest.mark.slow
 def test_noise_is_worth_nothing_on_held_out_patients_though_it_looks_good_in_sample():
     biomarkers, split, participants = cohort(260, 60, 0.0, seed=11, test_share=0.7)
     results = analyse(biomarkers, split, participants, SETTINGS)
@@ -312,6 +313,7 @@ def test_a_strong_hazard_is_found_on_real_and_generated_scans():
     json.dumps(words, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_held_out_outcomes_change_neither_selection_nor_coefficients():
     biomarkers, split, participants = cohort(80, 10, 0.8, seed=6)
     before = analyse(biomarkers, split, participants, SETTINGS)

@@ -113,6 +113,7 @@ def test_samples_follow_from_their_number_and_visit_every_patient_once_an_epoch(
 # ---- training
 
 
+@pytest.mark.slow
 def test_it_learns_a_drift_that_the_last_visit_does_not_know(tmp_path):
     """Half of the patients drift up, half down; which, a single visit tells. Scored on patients never seen."""
     run = train(tmp_path, drifting(10, split=("train", "train", "train", "val", "val")), epochs=12)
@@ -121,6 +122,7 @@ def test_it_learns_a_drift_that_the_last_visit_does_not_know(tmp_path):
     assert run.finished[0]["step"] > 0
 
 
+@pytest.mark.slow
 def test_it_draws_a_drift_that_the_last_visit_does_not_know(tmp_path):
     settings = {"features": True, "maps": 2}
     run = train(tmp_path, drifting(10, split=("train", "train", "train", "val", "val")), settings, epochs=15)
