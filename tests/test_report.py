@@ -139,6 +139,7 @@ def test_settings_are_given_as_used(outline):
     assert "perceptual_weight: 4.0" in said(outline)
 
 
+@pytest.mark.slow
 def test_page_is_the_same_for_the_same_results(made):
     assert said(without(made, *PICTURES, **NO_SCANS)) == said(without(made, *PICTURES, **NO_SCANS))
 
@@ -184,6 +185,7 @@ def test_tables_without_rows_give_words(made, tmp_path):
     assert "No scan could be used" in text and "no test patient has three usable visits" in text
 
 
+@pytest.mark.slow
 def test_one_patient_with_one_visit(tmp_path):
     results = make(tmp_path, patients=1, single=1, outcomes=False)
     text = said(Outline(write_report(tmp_path, results).read_text(encoding="utf-8")))

@@ -300,7 +300,7 @@ def test_patients_from_files(tmp_path):
         find_patients(split, tmp_path, tmp_path, WINDOW)
 
 
-@pytest.mark.parametrize("latents", ["continuous", "quantised"])
+@pytest.mark.parametrize("latents", ["continuous", pytest.param("quantised", marks=pytest.mark.slow)])
 def test_script_from_start_to_model(tmp_path, latents):
     paths = write_cohort(tmp_path, COHORT, SPLITS)
     before = parameter_hash(load_vqgan(paths.vqgan))

@@ -360,6 +360,7 @@ def run_and_stop(folder, cohort, after, kill):
         run_to_end(folder, cohort, stopper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_interrupted_at_random_steps_ends_as_the_uninterrupted_one(cohort, tmp_path, uninterrupted, seed):
     """Weights, optimisers, codebook statistics, random states, data order, best so far and history, bit for bit."""
@@ -451,6 +452,7 @@ def test_scripts_train_and_extract(cohort, tmp_path):
     assert list((tmp_path / "sub-05").iterdir()) == []  # no usable scan: an empty folder
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_settings_is_refused_by_the_script(cohort, tmp_path):
     run_job("train_vqgan", **vars(training_job(cohort, tmp_path, steps=4)))
     run_job("train_vqgan", **vars(training_job(cohort, tmp_path, steps=4, lr=2e-3)))
