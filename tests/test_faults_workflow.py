@@ -186,7 +186,7 @@ def test_results_of_an_older_version_are_taken_on(folder):
     (folder / "logs").mkdir()
     (folder / "logs/convert.log").write_text("of an older version")
     when = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
-    for path in folder.glob("results/*/*/sub-*_status.json"):
+    for path in folder.glob("results/*/*/*_status.json"):
         status = json.loads(path.read_text())
         del status["digest"]
         path.write_text(json.dumps(status))
@@ -199,7 +199,7 @@ def test_results_of_an_older_version_are_taken_on(folder):
     for name in ("evaluate/summary.tsv", "survival/summary.json", "qc/qc.tsv", "report/index.html"):
         (folder / "results" / name).unlink()
     snakemake(*RUN, folder=folder)
-    scans = list(folder.glob("results/convert/*/sub-*_status.json"))
+    scans = list(folder.glob("results/convert/*/*_status.json"))
     simulated = read_table(folder / "results/simulate/scans.tsv")
     assert len(read_table(folder / "results/qc/qc.tsv")) == len(scans) == len(simulated)
     assert not planned(folder)

@@ -24,7 +24,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd", "srun")
 LOCK = FileLock(Path(tempfile.gettempdir()) / "lung4d-slurm.lock")
 # A training over several nodes meets at 20000 + job number, and job numbers begin at the controller's port: below
 # 12700, none of these is a port that the kernel gives to outgoing connections (from 32768). Controllers' ports are 300
-# apart, so that two clusters give no two jobs the same number (the whole run of the tests needs about 100).
+# apart, so that two clusters give no two jobs the same number before one of them has had 300.
 CONTROLLER_PORTS = range(10000, 12700, 300)
 NODE_PORTS = range(12700, 13700)
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
