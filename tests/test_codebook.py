@@ -156,6 +156,7 @@ def test_without_frozen_norms_all_codes_would_be_one_grey(model):
     assert decoded.std(dim=0).max() < 0.01  # what is left is rounding, which the norms amplify
 
 
+@pytest.mark.slow
 def test_pictures_cap_the_codes_they_show():
     codes = 4096
     tally = Tally(codes, R)

@@ -76,6 +76,7 @@ def test_each_turn_trains_its_own_networks_with_finite_losses(factor):
     assert (moved > 0) == (factor > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(METHODS))
 def test_operations_counted_without_data_are_those_of_a_real_step(method):
     with FlopCounterMode(display=False) as counter:

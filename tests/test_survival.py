@@ -282,6 +282,7 @@ def test_noise_is_worth_nothing_on_held_out_patients_though_it_looks_good_in_sam
     assert abs(row["cross_validated_c"] - 0.5) < 0.1
 
 
+@pytest.mark.slow
 def test_a_strong_hazard_is_found_on_real_and_generated_scans():
     biomarkers, split, participants = cohort(200, 20, 1.8, seed=4)
     results = analyse(biomarkers, split, participants, SETTINGS)
@@ -334,6 +335,7 @@ def test_held_out_outcomes_change_neither_selection_nor_coefficients():
     assert not before.cindex["c_index"].equals(after.cindex["c_index"])
 
 
+@pytest.mark.slow
 def test_external_patients_and_lung_function_have_rows_of_their_own():
     biomarkers, split, participants = cohort(90, 6, 1.0, seed=9)
     subjects = split["subject"].unique()

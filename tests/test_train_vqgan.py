@@ -382,6 +382,7 @@ def test_a_run_interrupted_at_random_steps_ends_as_the_uninterrupted_one(cohort,
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "history.parquet"), history)
 
 
+@pytest.mark.slow
 def test_a_finished_training_gives_its_outputs_again(cohort, tmp_path, uninterrupted):
     run_to_end(tmp_path, cohort)
     (tmp_path / "history.parquet").unlink()
@@ -543,7 +544,8 @@ def latest_step(folder):
     return max((int(name.split("_")[0].removeprefix("step-")) for name in names), default=0)
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_sigterm_saves_and_exits_75(cohort, tmp_path, processes):
     changes = {"steps": 2000, "gan_start": 1000, "save_every": 1000, "validate_every": 1000, "accumulation": 2}
     process = start_process(training_job(cohort, tmp_path, **changes), tmp_path, processes)
