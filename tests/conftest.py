@@ -19,6 +19,7 @@ LONGEST = (
     "test_cluster_faults",
     "test_whole_workflow",
     "test_train_vqgan",
+    "test_cluster_masters",
     "test_rerun",
     "test_faults_workflow",
     "test_isolation",

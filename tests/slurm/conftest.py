@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, missing
+from trainings import STEPS, Training
 
 
 def pytest_collection_modifyitems(items):
@@ -19,3 +20,23 @@ def cluster(tmp_path_factory):
         pytest.skip(f"no SLURM cluster: {reason}")
     with Cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def new(cluster, tiny_run, tmp_path_factory):
+    """Make a training of its own."""
+
+    def make(**rules):
+        folder = tmp_path_factory.mktemp("fault") / "run"
+        return Training(cluster, tiny_run, folder, STEPS, {"train_vqgan": rules} if rules else None)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new):
+    """Weights of a training that nothing happened to."""
+    training = new()
+    training.run()
+    assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
+    return training.weights()

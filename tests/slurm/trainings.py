@@ -18,6 +18,7 @@ from helpers.running import ROOT
 from slurm_profile import SNAKEMAKE, write_profile
 
 RULE = "rule_train_vqgan"
+STEPS = 80
 SAVE_EVERY = 20  # steps; every time a picture of the training is drawn, which takes longer than the steps
 
 
@@ -125,3 +126,10 @@ def hear_interrupts() -> None:
 def kill(process: subprocess.Popen | psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def went_on(training, undisturbed) -> bool:
+    """Whether the training ended as an undisturbed one, from a checkpoint and not from the start."""
+    assert training.weights() == undisturbed
+    assert not list((training.folder / "results/train_vqgan").rglob("lock*.json"))
+    return "going on from checkpoint" in training.log()
