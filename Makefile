@@ -22,7 +22,7 @@ test: .venv/.ready
 	$(PYTEST) --numprocesses $$(($(CORES) + 1)) -m "not slow"  # one more than cores: some wait for the tiny run
 
 test-all: .venv/.ready
-	$(PYTEST) --numprocesses $$(($(CORES) + 3)) -m slow  # three more than cores: those on the cluster mostly wait
+	$(PYTEST) --numprocesses $$(($(CORES) + 2)) -m slow  # two more than cores: those on the cluster mostly wait
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
