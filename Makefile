@@ -19,7 +19,7 @@ demo: .venv/.ready
 	@echo "Report: $(CURDIR)/results/report/index.html"
 
 test: .venv/.ready
-	$(PYTEST) --numprocesses $$(($(CORES) + 1)) -m "not slow"  # one more than cores: some wait for the tiny run
+	$(PYTEST) --numprocesses $(CORES) -m "not slow"
 
 test-all: .venv/.ready
 	$(PYTEST) --numprocesses $$(($(CORES) + 2)) -m slow  # two more than cores: those on the cluster mostly wait

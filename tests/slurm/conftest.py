@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, missing
-from trainings import STEPS, Training
+from trainings import Training
 
 
 def pytest_collection_modifyitems(items):
@@ -28,7 +28,7 @@ def new(cluster, tiny_run, tmp_path_factory):
 
     def make(**rules):
         folder = tmp_path_factory.mktemp("fault") / "run"
-        return Training(cluster, tiny_run, folder, STEPS, {"train_vqgan": rules} if rules else None)
+        return Training(cluster, tiny_run, folder, {"train_vqgan": rules} if rules else None)
 
     return make
 

@@ -5,9 +5,6 @@ import time
 
 from trainings import STEPS, kill, went_on
 
-# A gate that is closed holds a training that could otherwise come to its end before a test does something to it.
-
-
 def test_time_limit(new, undisturbed):
     training = new(runtime=2)
     training.gates.close("1 step")  # that is, until the time is up

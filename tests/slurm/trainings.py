@@ -18,17 +18,18 @@ from helpers.running import ROOT
 from slurm_profile import SNAKEMAKE, write_profile
 
 RULE = "rule_train_vqgan"
-STEPS = 80
+STEPS = 80  # of every training
 SAVE_EVERY = 20  # steps; every time a picture of the training is drawn, which takes longer than the steps
 
 
 class Training:
     """`snakemake --profile ... results/train_vqgan/model.pt` in a copy of a finished run that has no model yet.
 
-    `steps` is how long it trains, `rules` changes resources of the profile as in `slurm_profile.write_profile`.
+    `rules` changes resources of the profile as in `slurm_profile.write_profile`. A gate that is closed holds a training
+    that could otherwise come to its end before a test does something to it.
     """
 
-    def __init__(self, cluster: Cluster, finished: Path, folder: Path, steps: int, rules: Mapping | None = None):
+    def __init__(self, cluster: Cluster, finished: Path, folder: Path, rules: Mapping | None = None):
         self.cluster, self.folder = cluster, folder
         shutil.copytree(finished / ".snakemake", folder / ".snakemake", symlinks=True)
         shutil.copytree(
@@ -38,7 +39,7 @@ class Training:
         self.known = {job["id"] for job in cluster.jobs()}
         self.gates = Gates(folder / "gates")
         self.environment = cluster.environment() | {"LUNG4D_CPU_PARTITION": "cpu"} | self.gates.environment
-        settings = {"steps": steps, "gan_start": steps // 2, "save_every": SAVE_EVERY, "validate_every": steps}
+        settings = {"steps": STEPS, "gan_start": STEPS // 2, "save_every": SAVE_EVERY, "validate_every": STEPS}
         settings |= {"perceptual": "none", "crop": [8, 8, 8], "batch": 1}  # many steps in little time
         (folder / "longer.yaml").write_text(yaml.safe_dump({"train_vqgan": settings}))
         profile = write_profile(folder / "profile", minutes=20, rules=rules)
