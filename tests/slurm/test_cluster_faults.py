@@ -5,6 +5,7 @@ import time
 
 from trainings import STEPS, kill, went_on
 
+
 def test_time_limit(new, undisturbed):
     training = new(runtime=2)
     training.gates.close("1 step")  # that is, until the time is up
