@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cluster import Cluster, missing
 from trainings import Training
@@ -33,10 +34,14 @@ def new(cluster, tiny_run, tmp_path_factory):
     return make
 
 
-@pytest.fixture(scope="module")
-def undisturbed(new):
-    """Weights of a training that nothing happened to."""
-    training = new()
-    training.run()
-    assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
-    return training.weights()
+@pytest.fixture(scope="session")
+def undisturbed(cluster, tiny_run, tmp_path_factory):
+    """Weights of a training that nothing happened to; one for the tests on both clusters."""
+    kept = tiny_run.with_name("undisturbed")
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            training = Training(cluster, tiny_run, tmp_path_factory.mktemp("undisturbed") / "run")
+            training.run()
+            assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
+            kept.write_bytes(training.weights())
+    return kept.read_bytes()
