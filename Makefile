@@ -22,7 +22,7 @@ test: .venv/.ready
 	$(PYTEST) --numprocesses $(CORES) -m "not slow"
 
 test-all: .venv/.ready
-	$(PYTEST) --numprocesses $$(($(CORES) + 2)) -m slow  # two more than cores: those on the cluster mostly wait
+	$(PYTEST) --numprocesses $$(($(CORES) + 2)) -m slow  # two more than cores: some wait for SLURM
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

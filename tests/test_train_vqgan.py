@@ -487,8 +487,7 @@ snakemake = SimpleNamespace(**job)
 """
 
 
-# Ahead of it: a training that writes many checkpoints draws no picture of itself at each, which would take most of the
-# time.
+# Ahead of it: a training that writes many checkpoints draws no picture of itself at each, a quarter of its time.
 UNDRAWN = """
 import lung4d.figures.progress
 lung4d.figures.progress.plot_progress = lambda frame, path: path.touch()
@@ -593,11 +592,10 @@ def test_a_process_killed_at_random_times_ends_as_the_uninterrupted_one(cohort, 
         (tmp_path / name).mkdir()
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     assert start_process(training_job(cohort, whole, **changes), whole, ahead=UNDRAWN).wait(600) == 0
-    assert (
-        start_process(training_job(cohort, folder, **changes), folder, ahead=UNDRAWN + BRAKE + KILLER).wait(1200) == 0
-    )
+    job = training_job(cohort, folder, **changes)
+    assert start_process(job, folder, ahead=UNDRAWN + BRAKE + KILLER).wait(1200) == 0
     assert latest_step(folder) < changes["steps"]  # not one of them came to its end
-    assert start_process(training_job(cohort, folder, **changes), folder, ahead=UNDRAWN).wait(600) == 0
+    assert start_process(job, folder, ahead=UNDRAWN).wait(600) == 0
     states = [torch.load(max((tmp_path / name / "checkpoints").glob("*.pt"))) for name in ("whole", "killed")]
     assert same(states[0], states[1])
     models = [torch.load(tmp_path / name / "model.pt") for name in ("whole", "killed")]

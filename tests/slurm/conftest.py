@@ -23,7 +23,7 @@ def cluster(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def new(cluster, tiny_run, tmp_path_factory):
     """Make a training of its own."""
 
@@ -35,12 +35,12 @@ def new(cluster, tiny_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(cluster, tiny_run, tmp_path_factory):
+def undisturbed(new, tiny_run):
     """Weights of a training that nothing happened to; one for the tests on both clusters."""
     kept = tiny_run.with_name("undisturbed")
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
-            training = Training(cluster, tiny_run, tmp_path_factory.mktemp("undisturbed") / "run")
+            training = new()
             training.run()
             assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
             kept.write_bytes(training.weights())
