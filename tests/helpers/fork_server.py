@@ -23,9 +23,8 @@ IMPORTED = (
     "snakemake.cli", "snakemake.workflow", "snakemake.report", "pandas", "pyarrow.parquet", "SimpleITK", "numba",
     "nibabel", "scipy.ndimage", "scipy.optimize", "scipy.stats", "torch", "matplotlib.backends.backend_agg",
     "matplotlib.figure", "lifelines", "skimage.metrics", "skimage.morphology", "torchdiffeq", "jinja2", "jsonschema",
+    "monai.networks.nets", "torch._dynamo",
 )  # fmt: skip
-# These start as they do without a test, with the threads of their own: their sums depend on how many there are.
-TRAININGS = ("train_vqgan", "train_ode")
 HEAD = struct.Struct("!I")
 # Its processes end without what Python does last, which would take longer than a short job: all that a fork shares with
 # the server would be copied, to be given back.
@@ -116,7 +115,7 @@ def _fork_scripts(server: str) -> None:
 
     def run(self, command: str, **words: object) -> None:
         script = str(words.get("fname"))
-        if self.conda_env or self.container_img or self.env_modules or any(name in script for name in TRAININGS):
+        if self.conda_env or self.container_img or self.env_modules:
             return start(self, command, **words)
         # as `snakemake.shell` has it
         names = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
