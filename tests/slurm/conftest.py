@@ -23,25 +23,32 @@ def cluster(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def new(cluster, tiny_run, tmp_path_factory):
-    """Make a training of its own."""
+    """Make a training of its own, of which no job is left after the test."""
+    made: list[Training] = []
 
-    def make(**rules):
-        folder = tmp_path_factory.mktemp("fault") / "run"
-        return Training(cluster, tiny_run, folder, {"train_vqgan": rules} if rules else None)
+    def make(**rules) -> Training:
+        made.append(_training(cluster, tiny_run, tmp_path_factory, {"train_vqgan": rules} if rules else None))
+        return made[-1]
 
-    return make
+    yield make
+    for training in made:
+        training.cancel()
 
 
 @pytest.fixture(scope="session")
-def undisturbed(new, tiny_run):
+def undisturbed(cluster, tiny_run, tmp_path_factory):
     """Weights of a training that nothing happened to; one for the tests on both clusters."""
     kept = tiny_run.with_name("undisturbed")
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
-            training = new()
+            training = _training(cluster, tiny_run, tmp_path_factory)
             training.run()
             assert [job["state"] for job in training.jobs()] == ["COMPLETED"]
             kept.write_bytes(training.weights())
     return kept.read_bytes()
+
+
+def _training(cluster, finished, folders, rules=None) -> Training:
+    return Training(cluster, finished, folders.mktemp("fault") / "run", rules)

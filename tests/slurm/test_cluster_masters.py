@@ -10,7 +10,7 @@ def test_the_master_is_interrupted(new, undisturbed):
     training.gates.close("1 step")
     master = training.start()
     job = training.job()
-    master.send_signal(signal.SIGINT)
+    training.interrupt(master)
     assert master.wait(300) != 0
     assert training.cluster.wait_for_end(job) == "CANCELLED"
     training.run()

@@ -12,7 +12,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from cluster import Cluster
+from cluster import ENDED, Cluster
 from helpers.gates import Gates
 from helpers.running import ROOT
 from slurm_profile import SNAKEMAKE, write_profile
@@ -104,6 +104,18 @@ class Training:
             if of_job and "slurm-jobstep" in process.info["cmdline"] and "snakemake" in process.info["cmdline"]:
                 return process
         raise RuntimeError(f"job {job} has no Snakemake")
+
+    def interrupt(self, master: subprocess.Popen) -> None:
+        """SIGINT for a Snakemake that is not asking SLURM how its jobs are: in such a moment it would cancel none."""
+        asking = lambda: any(child.name() == "squeue" for child in psutil.Process(master.pid).children())  # noqa: E731
+        self.cluster.wait_for(asking, 120, every=0.01)
+        self.cluster.wait_for(lambda: not asking(), 120, every=0.01)
+        master.send_signal(signal.SIGINT)
+
+    def cancel(self) -> None:
+        """End the jobs that it still has, which would keep those of the next one waiting."""
+        if left := [job["id"] for job in self.jobs() if job["state"] not in ENDED]:
+            self.cluster.scancel(*left)
 
     def weights(self) -> bytes:
         return (self.folder / "results/train_vqgan/model.pt").read_bytes()
