@@ -89,7 +89,7 @@ def test_snakemake_reads_the_workflow_in_the_environment_of_the_rules_that_call_
 
 
 def test_the_jobs_are_those_that_leave_no_step_out(jobs):
-    assert not jobs["register"]["params"]["names"]["is_baseline"]
+    assert jobs["register"]["wildcards"]["names"]["session"] != "01"  # a follow-up
     assert Path(jobs["convert"]["params"]["names"]["path"]).suffix == ""  # a DICOM folder
 
 
