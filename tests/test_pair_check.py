@@ -50,12 +50,24 @@ def test_a_right_pair_is_not_flagged(cohort, number):
     assert found.metrics["surroundings_agreement"] > 0.7
 
 
-@pytest.mark.parametrize("name", WRONG_PAIRS)
-def test_a_wrong_pair_is_flagged_and_the_flag_says_which_signs_would_fit(cohort, name):
+def wrong_pair(cohort, name):
+    """Baseline with mask, follow-up with mask, and the signs that would fit."""
     other, signs = WRONG_PAIRS[name]
     scan = pair_check.reverse_axes(cohort[other][1][0], signs)
-    found = checked(cohort[0][0], (scan, segment_by_intensity(scan).mask))
-    (flag,) = [flag for flag in found.flags if "one chest" in flag]
+    return cohort[0][0], (scan, segment_by_intensity(scan).mask), signs
+
+
+@pytest.mark.parametrize("name", WRONG_PAIRS)
+def test_a_wrong_pair_is_doubtful(cohort, name):
+    baseline, followup, _ = wrong_pair(cohort, name)
+    found = registration.register(*baseline, *followup, SETTINGS)
+    assert pair_score.is_doubtful(pair_check.score_pair(found, *baseline, *followup))
+
+
+@pytest.mark.parametrize("name", ["another person", "head to foot", "turned about the long axis"])
+def test_the_flag_of_a_wrong_pair_says_which_signs_would_fit(cohort, name):
+    baseline, followup, signs = wrong_pair(cohort, name)
+    (flag,) = [flag for flag in checked(baseline, followup).flags if "one chest" in flag]
     words = [word for word, sign in zip(pair_check.WORDS, signs, strict=True) if sign]
     assert (f"if it were {' and '.join(words)};" in flag) if words else ("another person" in flag)
 

@@ -388,6 +388,7 @@ def test_an_interrupted_run_says_so_and_what_was_not_done(tmp_path, number):
 
 def test_a_terminal_shows_the_training_as_it_goes_and_what_jobs_write_stays(tmp_path):
     folder = toy_run.make(tmp_path, seconds=4)
+    (folder / "Snakefile").write_text("import time\n\ntime.sleep(1)\n" + toy_run.SNAKEFILE)
     written = toy_run.on_a_terminal(toy_run.command(folder))
     assert "step 250/20,000, loss 0.1234, 1 h 46 min left" in written and "Reading the cohort" in written
     lines = toy_run.shown(written)

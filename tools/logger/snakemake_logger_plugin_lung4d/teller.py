@@ -197,9 +197,9 @@ class Teller:
         return ", ".join(parts)
 
     def _progress(self, job: Job, now: float) -> str:
-        """How far a job is, by what it says; files are not looked at each time."""
+        """How far a job is, by what it says; once it has said something, its log is not read each time."""
         when, said = self.looked.get(job.log, (-LOOK_SECONDS, ""))
-        if now - when >= LOOK_SECONDS:
+        if now - when >= LOOK_SECONDS or not said:
             said = shard_words(job.rule, job.wildcards) if "shard" in job.wildcards else ""
             said = said or (progress_words(job.log) if job.log and job.at_work() else "")
             self.looked[job.log] = (now, said)

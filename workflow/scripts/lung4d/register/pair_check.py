@@ -30,7 +30,7 @@ def check_pair(
 
     Scans in HU, masks 0, 1 (right lung), 2 (left lung).
     """
-    numbers = _numbers(found, baseline, baseline_mask, followup, followup_mask)
+    numbers = score_pair(found, baseline, baseline_mask, followup, followup_mask)
     flags = list(found.flags)
     if pair_score.is_doubtful(numbers):
         signs = find_signs(baseline, baseline_mask, followup, followup_mask, settings)
@@ -38,7 +38,8 @@ def check_pair(
     return dataclasses.replace(found, metrics=numbers, flags=flags)
 
 
-def _numbers(found: Registration, baseline, baseline_mask, followup, followup_mask) -> dict:
+def score_pair(found: Registration, baseline, baseline_mask, followup, followup_mask) -> dict:
+    """The registration's metrics, the numbers of `pair_score.evidence`, and their score, as in `check_pair`."""
     field = sitk.DisplacementFieldTransform(sitk.Cast(found.field, sitk.sitkVectorFloat64))
     numbers = found.metrics | pair_score.evidence(baseline, baseline_mask, followup, followup_mask, field)
     return numbers | {"wrong_pair_score": pair_score.wrong_pair_score(numbers)}
@@ -60,7 +61,7 @@ def find_signs(baseline, baseline_mask, followup, followup_mask, settings: Regis
             found = register(baseline, baseline_mask, scan, mask, coarse)
         except UnusableScan:
             continue
-        scores[signs] = _numbers(found, baseline, baseline_mask, scan, mask)["wrong_pair_score"]
+        scores[signs] = score_pair(found, baseline, baseline_mask, scan, mask)["wrong_pair_score"]
     as_it_lies = (False, False, False)
     best = min(scores, key=scores.__getitem__, default=as_it_lies)
     fits = scores.get(best, np.inf) < min(pair_score.MOST_SCORE, scores.get(as_it_lies, np.inf) - BETTER)
