@@ -64,7 +64,7 @@ def test_a_wrong_pair_is_doubtful(cohort, name):
     assert pair_score.is_doubtful(pair_check.score_pair(found, *baseline, *followup))
 
 
-@pytest.mark.parametrize("name", ["another person", "head to foot", "turned about the long axis"])
+@pytest.mark.parametrize("name", ["another person", "turned about the long axis"])
 def test_the_flag_of_a_wrong_pair_says_which_signs_would_fit(cohort, name):
     baseline, followup, signs = wrong_pair(cohort, name)
     (flag,) = [flag for flag in checked(baseline, followup).flags if "one chest" in flag]
