@@ -156,15 +156,13 @@ class Cluster:
         known = self.history(job)
         return known["JobState"] == "PENDING" and bool(re.search("DRAINED|UnavailableNodes", known["Reason"]))
 
-    def wait_for(self, predicate: Callable[[], object], seconds: float = 120, every: float = 0.2):
-        """The first result of `predicate`, asked for `every` so many seconds, that is true.
-
-        Raises TimeoutError, with the queue, after `seconds`."""
+    def wait_for(self, predicate: Callable[[], object], seconds: float = 120):
+        """The first result of `predicate` that is true; raises TimeoutError, with the queue, after `seconds`."""
         end = time.monotonic() + seconds
         while not (result := predicate()):
             if time.monotonic() > end:
                 raise TimeoutError(f"waited {seconds} s in vain; the queue: {self.jobs()}")
-            time.sleep(every)
+            time.sleep(0.2)
         return result
 
     def wait_for_end(self, job: int, seconds: float = 120) -> str:

@@ -106,10 +106,10 @@ class Training:
         raise RuntimeError(f"job {job} has no Snakemake")
 
     def interrupt(self, master: subprocess.Popen) -> None:
-        """SIGINT for a Snakemake that is not asking SLURM how its jobs are: in such a moment it would cancel none."""
-        asking = lambda: any(child.name() == "squeue" for child in psutil.Process(master.pid).children())  # noqa: E731
-        self.cluster.wait_for(asking, 120, every=0.01)
-        self.cluster.wait_for(lambda: not asking(), 120, every=0.01)
+        """SIGINT for a Snakemake that has just asked SLURM how its jobs are: while it asks, it would cancel none."""
+        asked = self.folder / ".snakemake/asked"  # of SNAKEMAKE
+        asked.unlink(missing_ok=True)
+        self.cluster.wait_for(asked.exists)
         master.send_signal(signal.SIGINT)
 
     def cancel(self) -> None:
