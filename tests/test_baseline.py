@@ -18,7 +18,7 @@ from lung4d.io.atomic import leave_empty, write_json
 from lung4d.io.names import CT, LUNG_MASK, SIDECAR, STATUS, scan_file
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, read_status, write_status
-from lung4d.visits.baseline import Baseline, choose_baseline, named_session, read_baseline, write_baseline
+from lung4d.visits.baseline import choose_baseline
 
 KIND = "a whole chosen by a checked part"
 CHOSEN = {
@@ -40,23 +40,12 @@ def test_the_first_usable_visit_is_chosen(name):
     assert len(chosen.before) == (int(chosen.session) - 1 if chosen.session else len(visits))
 
 
-def test_the_file_of_the_choice_is_the_same_whatever_comes_later(tmp_path):
-    visits = [("01", status_of("cut")), ("02", status_of("")), ("03", status_of(""))]
-    written = []
-    for count in (2, 3):
-        write_baseline(choose_baseline(visits[:count]), tmp_path / "baseline.json")
-        written.append((tmp_path / "baseline.json").read_bytes())
-    assert written[0] == written[1]
-    assert read_baseline(tmp_path / "baseline.json") == Baseline("02", ("01",), "d")
-    assert named_session(tmp_path / "baseline.json") == "02"
-
-
-def test_a_file_that_is_absent_or_damaged_names_nothing(tmp_path):
-    assert named_session(tmp_path / "absent.json") is None
-    (tmp_path / "cut.json").write_text('{"session": "0')
-    assert named_session(tmp_path / "cut.json") is None
-    with pytest.raises(ValueError, match=r"cut\.json cannot be used"):
-        read_baseline(tmp_path / "cut.json")
+@pytest.mark.parametrize("name", PATIENTS)
+def test_the_choice_is_the_same_for_all_visits_from_it_on(name):
+    visits = [(f"{number:02d}", status_of(why)) for number, why in enumerate(PATIENTS[name], start=1)]
+    chosen = choose_baseline(visits)
+    for count in range(len(chosen.before) + 1, len(visits) + 1):
+        assert choose_baseline(visits[:count]) == chosen
 
 
 def register_patient(folder: Path, visits: tuple[str, ...]) -> dict[str, Status]:
@@ -76,20 +65,19 @@ def register_patient(folder: Path, visits: tuple[str, ...]) -> dict[str, Status]
             write_image(sitk.GetImageFromArray(array), ct)
             write_image(sitk.GetImageFromArray(mask * (not why)), lungs)
         write_status(status_of(why), ends["segment"][session], [ct, lungs])
-    baseline = folder / "baseline.json"
-    log = folder / "log"
-    run_script("baseline", ends["segment"], {"baseline": baseline}, {"sessions": sessions}, log)
     params = {**defaults("register"), "folders": {stage: folder / stage for stage in ("convert", "segment")}}
     found = {}
-    for session in sessions:
+    for count, session in enumerate(sessions, start=1):
+        params["sessions"] = sessions[:count]
         write_json({}, scan_file(folder / "convert", "001", session, SIDECAR))
         inputs = {name: scan_file(folder / stage, "001", session, end)
                   for name, stage, end in (("ct", "convert", CT), ("mask", "segment", LUNG_MASK),
-                                           ("status", "segment", STATUS), ("facts", "convert", SIDECAR))}  # fmt: skip
+                                           ("facts", "convert", SIDECAR))}  # fmt: skip
+        inputs["statuses"] = [ends["segment"][earlier] for earlier in params["sessions"]]
         names = ("warped", "field", "inverse", "log_jacobian")
         outputs = {name: folder / f"register/{session}_{name}.nii.gz" for name in names}
         outputs["status"] = ends["register"][session]
-        run_script("register", {**inputs, "baseline": baseline}, outputs, params, log, subject="001", session=session)
+        run_script("register", inputs, outputs, params, folder / "log", subject="001", session=session)
         found[session] = read_status(outputs["status"])
     return found
 
@@ -161,10 +149,6 @@ def finished(tmp_path_factory):
                 leave_empty(scan_file(folder / "results" / stage, *scan, ending))
             ok = scan != ("late", "01")
             write_status(Status(ok, stage, "" if ok else "cut"), scan_file(folder / "results" / stage, *scan, STATUS))
-    for subject, chosen in (("usual", Baseline("01", (), "")), ("late", Baseline("02", ("01",), ""))):
-        status = read_status(scan_file(folder / "results/segment", subject, chosen.session, STATUS))
-        chosen = Baseline(chosen.session, chosen.before, status.digest)
-        write_baseline(chosen, folder / f"results/segment/sub-{subject}/sub-{subject}_baseline.json")
     snakemake("--cores", "2", "--touch", "--forceall", *targets(SCANS_OF_ALL), folder=folder)
     return folder
 
@@ -198,16 +182,21 @@ def test_what_a_change_makes_due_and_that_a_dry_run_names_every_job(finished, tm
 def test_a_dry_run_of_a_new_cohort_names_every_job(tmp_path):
     write_scans(tmp_path, USUAL | LATE)
     jobs = jobs_of(snakemake("--cores", "2", "--dry-run", *targets(SCANS_OF_ALL), folder=tmp_path))
-    assert jobs == {**dict.fromkeys(SCAN_STAGES, 6), "baseline": 2}
+    assert jobs == dict.fromkeys(SCAN_STAGES, 6)
 
 
-def test_after_a_later_visit_the_choice_has_its_bytes_and_nothing_is_left_to_do(finished, tmp_path):
+def test_after_a_later_visit_nothing_is_left_to_do(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run", symlinks=True)
-    files = sorted(folder.glob("results/segment/*/*_baseline.json"))
-    before = [path.read_bytes() for path in files]
     scans = changed(folder, "a later visit")
-    jobs = jobs_of(snakemake("--cores", "2", *targets(scans), folder=folder))
-    assert jobs == CHANGES["a later visit"] and [path.read_bytes() for path in files] == before
+    assert jobs_of(snakemake("--cores", "2", *targets(scans), folder=folder)) == CHANGES["a later visit"]
     new = read_status(folder / scan_file("results/resample", "late", "05", STATUS))
     assert new.stage == "convert" and "cannot be read as NIfTI" in new.reason  # its own failure
     assert not jobs_of(snakemake("--cores", "2", "--dry-run", *targets(scans), folder=folder))
+
+
+@pytest.mark.parametrize("setting", ["register={keypoint_sigma: 1.5}", "resample={margin: 12.0}"])
+def test_what_a_setting_makes_due_is_due_beside_a_visit_more(finished, tmp_path, setting):
+    folder = shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    scans = changed(folder, "a later visit")
+    jobs = jobs_of(snakemake("--cores", "2", "--dry-run", "--config", setting, "--", *targets(scans), folder=folder))
+    assert jobs["resample"] == len(scans) and jobs["register"] == (len(scans) if "register" in setting else 2)

@@ -114,7 +114,7 @@ def test_as_a_module_it_makes_of_the_tiny_cohort_what_it_makes_alone(tiny_run, t
     shutil.rmtree(folder / "results/split")
 
     jobs = jobs_of(run_parent(folder, *WITHOUT_CODE))
-    of_scans = {"shard_scans": 1} if shard else {"simulate": 1, "baseline": 1, **dict.fromkeys(SCAN_STAGES, count)}
+    of_scans = {"shard_scans": 1} if shard else {"simulate": 1, **dict.fromkeys(SCAN_STAGES, count)}
     expected = {f"lung4d_{rule}": number for rule, number in {**of_scans, "split": 1}.items()}
     assert jobs == expected | {"patients": 1, "all": 1}
     ours, alone = (pd.read_csv(run / "results/split/split.tsv", sep="\t", dtype=str) for run in (folder, tiny_run))

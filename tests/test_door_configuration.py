@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +19,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.config_cases import CLASHES, GIVEN, GIVEN_WRONG, ODD_NAMES, READ, REFUSED, SIMULATIONS, YEARS
+from helpers.config_cases import AFTER_VISITS, CLASHES, GIVEN, GIVEN_WRONG, ODD_NAMES, READ, REFUSED, SIMULATIONS, YEARS
 from helpers.ct_files import volume
 from helpers.running import ROOT, read_json, snakemake
 from lung4d.pipeline import job
-from lung4d.pipeline.door import contradictions
+from lung4d.pipeline.door import contradictions, forecast_times
 from lung4d.pipeline.door.configuration import can_be_read_again, config_errors, load_yaml, overlaid, read_layers
 from lung4d.pipeline.door.invalid import InvalidInput, together_with
 from lung4d.pipeline.door.wanted import as_wanted, number_in
@@ -175,6 +176,14 @@ def test_keys_that_contradict_each_other_are_told(case):
     assert [sentence for sentence in told if case.said in sentence] and len(told) <= 2
 
 
+@pytest.mark.parametrize(("last", "case"), AFTER_VISITS)
+def test_times_that_ask_for_too_much_after_the_last_visit_are_told(last, case):
+    config, errors = read({}, case.settings)
+    assert errors == [] and contradictions.contradictions(config, USUAL) == []
+    (told,) = forecast_times.times_of_forecasts(config, last)
+    assert case.said in told
+
+
 @pytest.mark.parametrize("case", SIMULATIONS, ids=lambda case: case.said)
 def test_settings_that_make_no_built_in_cohort_are_told(case):
     config, errors = read({}, {"cohort": "simulated", **case.settings})
@@ -200,18 +209,24 @@ def test_a_default_that_does_not_fit_a_small_run_is_no_contradiction():
 
 
 @pytest.mark.parametrize(
-    ("said", "scans", "words"),
+    ("said", "table", "words"),
     [
-        ({"cohort": "simulated"}, True, "cohort is simulated, but"),
-        ({"cohort": "simulated"}, False, ""),
-        ({"cohort": "tables", "simulate": {"patients": 5}}, True, "simulate.patients is set, but cohort is tables"),
-        ({"cohort": "tables", "simulate": {"patients": 24}}, True, ""),
-        ({"cohort": "tables"}, True, ""),
+        ({"cohort": "simulated"}, "scans.tsv", "cohort is simulated, but"),
+        ({"cohort": "simulated"}, "participants.tsv", "participants.tsv is there and would not be read"),
+        ({"cohort": "simulated"}, "qc.tsv", "qc.tsv is there and would not be read"),
+        ({"cohort": "simulated"}, "", ""),
+        (
+            {"cohort": "tables", "simulate": {"patients": 5}},
+            "scans.tsv",
+            "simulate.patients is set, but cohort is tables",
+        ),
+        ({"cohort": "tables", "simulate": {"patients": 24}}, "scans.tsv", ""),
+        ({"cohort": "tables"}, "scans.tsv", ""),
     ],
 )
-def test_the_cohort_asked_for_is_that_of_the_tables_and_settings(tmp_path, said, scans, words):
-    if scans:
-        (tmp_path / "scans.tsv").touch()
+def test_the_cohort_asked_for_is_that_of_the_tables_and_settings(tmp_path, said, table, words):
+    if table:
+        (tmp_path / table).touch()
     config, _ = read({}, said)
     told = contradictions.wrong_cohort(config, USUAL, tmp_path / "scans.tsv")
     assert bool(told) == bool(words) and all(words in sentence for sentence in told)
@@ -241,6 +256,8 @@ def test_processes_share_out_a_step(environment, words):
         ("metrics", "SSIM_WINDOW", "SSIM_WINDOW"),
         ("evaluate/scoring", "DISEASED", "DISEASED"),
         ("ode/dynamics", "STAGES", "FIXED_SOLVERS"),
+        ("ode/dynamics", "FALLBACK", "FALLBACK"),
+        ("ode/dynamics", "MAX_STEPS", "MAX_STEPS"),
         ("ode/dynamics", "MOST_EVALUATIONS", "MOST_EVALUATIONS"),
     ],
 )
@@ -248,7 +265,8 @@ def test_what_is_said_twice_is_said_alike(module, theirs, ours):
     """Read and not imported: the stages need more than the door."""
     tree = ast.parse((ROOT / f"workflow/scripts/lung4d/{module}.py").read_text())
     named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
-    assert ast.literal_eval(named[theirs]) == getattr(contradictions, ours)
+    of_times = vars(forecast_times)
+    assert ast.literal_eval(named[theirs]) == (of_times[ours] if ours in of_times else getattr(contradictions, ours))
 
 
 def test_the_largest_block_of_the_low_passed_loss_is_that_of_the_door():
@@ -366,6 +384,26 @@ def test_the_door_tells_of_files_keys_and_tables_at_once_and_starts_nothing(tmp_
     for words in ("resample.shape is [50, 66, 64]", "split.val is 0.5 and split.test 0.6", "path names no file"):
         assert words in said
     assert not (tmp_path / "results").exists()
+
+
+def test_a_checksum_and_a_package_that_a_training_would_miss_stop_the_run_first(tmp_path):
+    write_scans(tmp_path, ["a"])
+    (tmp_path / "vgg.pth").write_bytes(b"weights")
+    own = {"perceptual": "vgg", "perceptual_weights": "vgg.pth", "perceptual_sha256": "0" * 64, "tensorboard": True}
+    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump({"train_vqgan": own}))
+    done = snakemake("--cores", "1", "-n", folder=tmp_path, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "vgg.pth has another SHA-256 than perceptual_sha256" in said
+    assert ("train_vqgan.tensorboard is true, but the package is missing" in said) == (not find_spec("tensorboard"))
+
+
+def test_scans_that_do_not_fit_a_row_of_table_3_stop_it_before_the_others_are_trained(tmp_path):
+    write_scans(tmp_path, ["a"])
+    (tmp_path / "config/config.yaml").write_text("resample: {shape: [44, 64, 64]}\n")
+    done = snakemake("--cores", "1", "-n", "table3", folder=tmp_path, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "table3, row compression-8: resample.shape is [44, 64, 64]" in said
+    assert snakemake("--cores", "1", "-n", folder=tmp_path).returncode == 0
 
 
 def test_the_demo_in_a_folder_with_scans_simulates_nothing(tmp_path):

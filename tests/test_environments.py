@@ -36,7 +36,6 @@ def scripts_of(stage: str) -> list[str]:
     several = {
         "convert": ["convert", "tables"],
         "simulate": ["simulate", "simulate_tables"],
-        "split": ["baseline", "split"],
     }
     return {**several, "snakemake": sorted(CALL_SNAKEMAKE)}.get(stage, [stage])
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -118,14 +119,23 @@ def test_processes_that_cannot_share_a_training():
     assert "table3_train: 3 processes cannot be spread evenly over 2 nodes" in spread
 
 
-def test_weights_that_are_not_there_or_others(tmp_path):
+def test_weights_that_are_others(tmp_path):
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert preflight.check_weights(config) == []
     config["segment"]["weights"] = str(tmp_path / "r231.pth")
-    assert "no file" in preflight.check_weights(config)[0]
+    assert preflight.check_weights(config) == []  # said by the rules of the configuration
     (tmp_path / "r231.pth").write_bytes(b"weights")
     config["segment"]["weights_sha256"] = "0" * 64
     assert "another SHA-256" in preflight.check_weights(config)[0]
+    config["segment"]["weights_sha256"] = sha256(b"weights").hexdigest().upper()
+    assert preflight.check_weights(config) == []
+
+
+def test_event_files_without_their_package():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config["train_ode"]["tensorboard"] = True
+    assert preflight.check_tensorboard(config, there=True) == []
+    assert preflight.check_tensorboard(config, there=False)[0].startswith("train_ode.tensorboard is true, but")
 
 
 def test_a_folder_of_links_takes_what_they_lead_to(tmp_path):

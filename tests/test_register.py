@@ -22,7 +22,6 @@ from lung4d.io.status import Status, UnusableScan, read_status, write_status
 from lung4d.register import grid, quality, registration, replacement
 from lung4d.register.align import Affine, align_masks
 from lung4d.register.registration import RegistrationSettings
-from lung4d.visits.baseline import Baseline, write_baseline
 
 DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text())["register"]
 SETTINGS = replace(
@@ -308,11 +307,13 @@ def register_phantom(folder: Path, chest, is_baseline=False, broken=None) -> tup
     }
     for name, image in images.items():
         write_image(image, paths[name])
-    paths |= {name: folder / f"in_{name}.json" for name in ("status", "facts", "baseline")}
-    write_baseline(Baseline(first, (), ""), paths["baseline"])
+    paths |= {name: folder / f"in_{name}.json" for name in ("status", "facts")}
     ok = broken != "status"
     write_status(Status(ok, "segment", "" if ok else "no lungs were found"), paths["status"])
-    write_status(Status(True, "segment"), scan_file(folder / "segment", "001", first, STATUS))
+    statuses = [paths.pop("status")]
+    if not is_baseline:
+        statuses.insert(0, scan_file(folder / "segment", "001", first, STATUS))
+        write_status(Status(True, "segment"), statuses[0])
     write_json({"pose": "prone", "kernel": "B60f"}, paths["facts"])
     write_json({"pose": "supine", "kernel": "B30f"}, scan_file(folder / "convert", "001", first, SIDECAR))
     output = Named(
@@ -323,9 +324,10 @@ def register_phantom(folder: Path, chest, is_baseline=False, broken=None) -> tup
         status=str(folder / "out/status.json"),
     )
     folders = {stage: folder / stage for stage in ("convert", "segment")}
-    params = SimpleNamespace(**vars(SETTINGS), folders=folders, code="digest")
+    sessions = [first, session][-len(statuses) :]
+    params = SimpleNamespace(**vars(SETTINGS), folders=folders, sessions=sessions, code="digest")
     named = {"wildcards": Named(subject="001", session=session), "log": [str(folder / "log.txt")]}
-    run_job("register", input=Named(paths), output=output, params=params, **named)
+    run_job("register", input=Named(paths | {"statuses": statuses}), output=output, params=params, **named)
     return output, read_status(output.status)
 
 

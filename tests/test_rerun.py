@@ -83,7 +83,7 @@ def rerun(folder, repository=ROOT, target="all"):
 
 # Every row: section, key, another value, and the stages that must run again.
 KEYS = [
-    ("segment", "min_volume_ml", 250, {"segment", "baseline", "register", "resample", *AFTER_SCANS}),
+    ("segment", "min_volume_ml", 250, {"segment", "register", "resample", *AFTER_SCANS}),
     ("register", "keypoint_sigma", 1.5, {"register", "resample", *AFTER_SCANS}),
     ("resample", "margin", 12.0, {"resample", *AFTER_SCANS}),
     ("split", "seed", 2, {"split", "qc", *AFTER_SPLIT}),
@@ -132,7 +132,7 @@ def expected(folder, stages, without=(), **counts):
     The table of scans is that of now; `without` are patients that it has no more, `counts` other numbers.
     """
     scans = pd.read_csv(folder / "config/scans.tsv", sep="\t", dtype=str)
-    of_scans, of_patients = set(SCAN_STAGES), {"baseline", "extract_latents", "generate_trajectories"}
+    of_scans, of_patients = set(SCAN_STAGES), {"extract_latents", "generate_trajectories"}
     sizes = {stage: len(scans) if stage in of_scans else 1 for stage in stages}
     sizes |= {stage: scans["subject"].nunique() for stage in of_patients & set(stages)}
     return Counter(sizes | counts)
@@ -148,7 +148,7 @@ def test_every_section_is_in_the_table():
     sections = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     without_keys = {name for name, keys in sections.items() if keys == {}}
     on_demand = {"table1", "ablation", "table3"}
-    of_the_cohort = {"cohort", "shard", "simulate"}
+    of_the_cohort = {"cohort", "tree", "shard", "simulate"}
     assert {section for section, *_ in KEYS} | without_keys | on_demand == set(sections) - of_the_cohort
 
 
@@ -181,12 +181,11 @@ def test_a_patient_less(dry, config):
 
 
 def test_a_scan_that_is_left_out(dry, config):
-    """A follow-up: the patient's other scans stay as they are, as they are registered to the baseline, which is chosen
-    again, with the same answer."""
+    """The last follow-up: the patient's other scans stay as they are, as they are registered to the baseline."""
     scans = pd.read_csv(config / "config/scans.tsv", sep="\t", dtype=str)
     scan = scans.groupby("subject").nth(1).iloc[0]
     (config / "config/qc.tsv").write_text(f"subject\tsession\treason\n{scan['subject']}\t{scan['session']}\tcut off\n")
-    assert dry() == expected(config, {"baseline", *AFTER_SCANS}, baseline=1)
+    assert dry() == expected(config, AFTER_SCANS)
 
 
 def test_an_outcome(dry, config):
@@ -209,7 +208,7 @@ def test_a_new_file_of_weights(dry, config, tmp_path):
     weights.write_bytes(b"new")
     jobs = jobs_of(snakemake("--cores", "2", "--dry-run", folder=folder))
     del jobs["all"]
-    assert jobs == expected(folder, {"segment", "baseline", "register", "resample", *AFTER_SCANS})
+    assert jobs == expected(folder, {"segment", "register", "resample", *AFTER_SCANS})
 
 
 def test_learning_rate_of_the_ode(folder):
@@ -271,13 +270,12 @@ def test_a_new_scan(folder):
     table.write_text(table.read_text() + row + "\n")
     jobs = jobs_of(snakemake("--cores", "2", "--dry-run", folder=folder))
     del jobs["all"]
-    once = dict.fromkeys(("baseline", *SCAN_STAGES), 1)
-    assert jobs == expected(folder, {"baseline", *SCAN_STAGES, *AFTER_SCANS}, **once)
+    once = dict.fromkeys(SCAN_STAGES, 1)
+    assert jobs == expected(folder, {*SCAN_STAGES, *AFTER_SCANS}, **once)
     before = times(folder / "results")
     jobs, _ = rerun(folder, target="scans")
     assert jobs == {"scans": 1, "split": 1, "qc": 1, **once}
     after = times(folder / "results")
     others = [name for name in before if name.split("/")[0] in SCAN_STAGES and f"ses-{session}" not in name]
-    chosen = f"segment/sub-{subject}/sub-{subject}_baseline.json"
-    assert len(others) > 1 and all(after[name] == before[name] for name in others if name != chosen)
+    assert len(others) > 1 and all(after[name] == before[name] for name in others)
     assert (folder / f"results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii").stat().st_size

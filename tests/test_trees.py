@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 import shutil
+import sys
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,11 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from helpers import toy_run
 from helpers.bad_trees import LATER, TREES
 from helpers.ct_files import IDENTIFIERS, volume, write_enhanced, write_series
 from helpers.running import ROOT, snakemake
-from helpers.tree_files import FIRST, PLANTED, SECOND, SLICES, state_of, write_dicom, write_study, write_volume
+from helpers.tree_files import FIRST, PLANTED, SECOND, SLICES, state_of, uid_of, write_dicom, write_study, write_volume
 from lung4d.convert.dicom import headers as dicom_headers
 from lung4d.convert.read import read_scan
 from lung4d.convert.tree.headers import read_headers, slices_of_images
@@ -123,7 +125,10 @@ def test_rows_hold_years_kernel_age_and_sex_and_links_to_the_study(places):
     assert len(first["subject"]) == 6 and set(first["subject"]) <= set(LETTERS)
 
 
-@pytest.mark.parametrize(("told", "age"), [("067Y", "67"), ("018M", "1.5"), ("000Y", ""), ("abc", ""), (None, "")])
+@pytest.mark.parametrize(
+    ("told", "age"),
+    [("067Y", "67"), ("018M", "1.5"), ("003W", "0.06"), ("000Y", ""), ("999Y", ""), ("abc", ""), (None, "")],
+)
 def test_the_age_is_that_of_the_header_where_there_is_no_birth_date(places, told, age):
     tree, folder = places
     write_dicom(tree, FIRST | {"PatientBirthDate": "", "PatientAge": told})
@@ -236,12 +241,19 @@ def test_labels_of_bids_are_kept_with_years_age_and_sex_of_its_tables(places):
     assert link.name == "ct.nii.gz"
 
 
-def test_two_sites_with_one_label_are_two_patients(places):
+def test_two_sites_with_one_label_are_two_patients_each_with_its_years_and_age(places):
     tree, folder = places
     for number, site in enumerate(("a", "b")):
-        write_volume(tree / site / "sub-07" / "ses-1" / "sub-07_ses-1_ct.nii.gz", seed=number)
+        for session in (1, 2):
+            scan = tree / site / "sub-07" / f"ses-{session}" / f"sub-07_ses-{session}_ct.nii.gz"
+            write_volume(scan, seed=2 * number + session)
+        years = f"session_id\tyears\nses-1\t0\nses-2\t{number + 1}\n"
+        (tree / site / "sub-07" / "sub-07_sessions.tsv").write_text(years)
+        (tree / site / "participants.tsv").write_text(f"participant_id\tage\tsex\nsub-07\t6{number}\tF\n")
     tables_of(tree, folder)
-    assert len({row["subject"] for row in scans_of(folder)}) == 2
+    years = {row["subject"]: row["years"] for row in scans_of(folder) if row["session"] == "2"}
+    ages = {row["subject"]: row["age"] for row in rows_of(folder / "config" / "participants.tsv")}
+    assert {(years[subject], ages[subject]) for subject in years} == {("1", "60"), ("2", "61")}
 
 
 def test_years_come_from_a_small_table(places):
@@ -351,6 +363,80 @@ def test_a_study_before_the_first_one_moves_the_years_and_the_age(places):
     assert any(f"moves the years and the age of patient {rows[0]['subject']}" in line for line in lines)
 
 
+def test_an_older_study_in_another_tree_moves_all_rows_of_the_patient_as_they_stand(places):
+    tree, folder = places
+    write_dicom(tree / "a", FIRST), write_dicom(tree / "a2", FIRST | LATER), write_dicom(tree / "b", SECOND)
+    tables_of(tree, folder)
+    table = folder / "config" / "scans.tsv"
+    table.write_text(edited := table.read_text().replace("B70f", "sharp"))
+    other = tree.with_name("other")
+    write_dicom(other / "c", FIRST | {"StudyDate": "20110405"})
+    for place in (other, tree):  # nothing of an earlier tree is lost
+        tables_of(place, folder)
+        rows = rows_of(folder / "config" / "scans.new.tsv")
+        told = [(row["session"], row["years"], row["kernel"]) for row in rows]
+        assert told == [("01", "2.001", "sharp"), ("02", "3.003", "sharp"), ("03", "0", "B70f")]
+        assert table.read_text() == edited
+
+
+def test_new_rows_wait_beside_the_table_whatever_tree_is_read_next(places):
+    tree, folder = places
+    write_dicom(tree / "a", FIRST)
+    tables_of(tree, folder)
+    table, beside = folder / "config" / "scans.tsv", folder / "config" / "scans.new.tsv"
+    table.write_text(table.read_text().replace("B70f", "sharp"))
+    for number, tags in enumerate((SECOND, FIRST | LATER)):
+        tables_of(write_dicom(tree.with_name(f"tree {number}"), tags), folder)
+        assert len(rows_of(beside)) == number + 1
+    table.write_text(table.read_text() + "".join(beside.read_text().splitlines(keepends=True)[1:]))
+    tables_of(tree, folder)
+    assert not beside.exists()
+
+
+def test_years_that_are_told_later_wait_beside_the_table(places):
+    tree, folder = places
+    for number in range(2):
+        write_volume(tree / "p" / f"v{number}" / "scan.nii.gz", seed=number)
+    tables_of(tree, folder)
+    (tree / "years.tsv").write_text("path\tyears\np/v0\t0\np/v1\t1\n")
+    tables_of(tree, folder)
+    assert sorted(row["years"] for row in rows_of(folder / "config" / "scans.new.tsv")) == ["0", "1"]
+
+
+def test_a_date_that_is_told_later_may_move_the_years(places):
+    tree, folder = places
+    write_dicom(tree / "a", FIRST | {"StudyDate": "", "StudyInstanceUID": uid_of("a")})
+    write_dicom(tree / "b", FIRST | LATER)
+    tables_of(tree, folder)
+    write_dicom(tree / "a", FIRST | {"StudyInstanceUID": uid_of("a")})
+    tables_of(tree, folder)
+    rows = rows_of(folder / "config" / "scans.new.tsv")
+    assert {(row["years"], row["exclude"]) for row in rows} == {("1.002", ""), ("0", "")}
+
+
+def test_a_doubt_about_a_row_that_is_in_the_table_is_told_as_such(places):
+    tree, folder = places
+    write_dicom(tree / "a", FIRST)
+    tables_of(tree, folder)
+    (old,) = scans_of(folder)
+    write_dicom(tree / "b", FIRST | LATER | {"PatientID": "PLANTED-9"})
+    lines = tables_of(tree, folder)
+    named = f"{old['subject']} {old['session']}"
+    assert f"1 scan to be looked at is in use, as its row stands in config/scans.tsv: {named}." in lines
+    assert any(line.startswith("1 scan to be looked at is left out") for line in lines)
+
+
+def test_a_link_to_the_working_folder_is_not_followed(places):
+    tree, folder = places
+    write_dicom(tree / "a", FIRST)
+    folder.mkdir()
+    (tree / "work").symlink_to(folder)
+    tables_of(tree, folder)
+    made = state_of(folder)
+    tables_of(tree, folder)
+    assert state_of(folder) == made and len(scans_of(folder)) == 1
+
+
 def test_a_table_written_by_hand_is_left_alone(places):
     tree, folder = places
     write_dicom(tree / "a", FIRST)
@@ -421,7 +507,7 @@ def test_a_tree_that_is_gone_is_told_before_a_run(places):
     tables_of(tree, folder)
     tree.rename(tree.with_name("moved"))
     assert private.private_problems(folder)[0].startswith(
-        "the files of 1 scans in config/scans.tsv are not where they were"
+        "the files of 1 scan in config/scans.tsv are not where they were"
     )
 
 
@@ -443,6 +529,9 @@ def test_nothing_is_written_into_the_tree(places):
     assert "The working folder lies in the tree" in refusal_of(tree, tree / "work")
     assert "is a file" in refusal_of(tree / "a" / "000.dcm", tree.with_name("work"))
     assert "is not there" in refusal_of(tree / "nowhere", tree.with_name("work"))
+    assert "cannot be reached: File name too long" in refusal_of(tree / ("x" * 300), tree.with_name("work"))
+    (tree.with_name("work") / "private").write_text("mine")
+    assert "private is a file" in refusal_of(tree, tree.with_name("work"))
 
 
 # Killed
@@ -583,12 +672,23 @@ def test_one_command_makes_tables_that_the_next_one_takes(places):
     assert failed.returncode and "private/, where its scans are, is gone" in failed.stdout + failed.stderr
 
 
+def test_the_command_says_little_and_takes_a_tree_by_the_name_that_it_has(places):
+    tree, folder = places
+    write_study(tree.with_name("007"), FIRST)
+    start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    words = [*start, "--config", "tree=~/007", "--", "tables"]
+    lines = toy_run.into_a_file(words, HOME=str(tree.parent))
+    assert any(line.startswith("26 files, 3 series, 1 study of 1 patient: 1 lung series taken.") for line in lines)
+    assert len(lines) <= 8, lines
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--config", "tree=nowhere", "--", "tables"), "The tree is not there"),
         (("--cores", "1", "--config", "tree=/tmp", "--", "scans"), "the target tables alone reads it"),
         (("--config", "tree=/tmp", "--", "tables", "scans"), "tables runs alone"),
+        (("--config", "tree=", "--", "tables"), "tree: it is empty; give the folder of the scans"),
     ],
 )
 def test_a_command_that_is_not_right_is_told_why(tmp_path, words, said):

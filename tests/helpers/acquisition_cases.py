@@ -9,7 +9,8 @@ KIND = "a fact that chooses must warn"
 # Names of series, by language.
 EXPIRATIONS = {
     "English": ("HRCT exhale", "Chest Expiration 1.0", "EXPIRATORY 1mm", "LUNG_EXP", "Exp. 1.0 B60f", "EXP1.25",
-                "exhalation", "end-expiration", "LungExpir", "FRC 1.0"),
+                "exhalation", "end-expiration", "LungExpir", "FRC 1.0", "breathe out", "residual volume 1mm",
+                "HRCTexp", "ExpHRCT"),
     "German": ("Thorax Exspiration", "Lunge Exspir", "EXSP 1.0", "Thorax in Ausatmung", "HR ausgeatmet",
                "HRCTExspLunge", "exspiratorisch 1,0", "Ausatemphase"),
     "French": ("Thorax expiration", "TDM expi", "EXPI 1.0", "coupes expiratoires", "expiratoire_1mm", "Thorax expiré"),
@@ -19,12 +20,21 @@ EXPIRATIONS = {
     "Portuguese": ("tórax expiração", "EXPIRACAO 1.0", "expiratório", "em expirac\u0327a\u0303o", "tÃ³rax expiraÃ§Ã£o"),
 }  # fmt: skip
 INSPIRATIONS = {
-    "English": ("INSP 1mm", "Chest Inspiration", "HRCT inhale", "deep breath", "Full Breath hold", "TLC_1.0"),
+    "English": (
+        "INSP 1mm",
+        "Chest Inspiration",
+        "HRCT inhale",
+        "deep breath",
+        "Full Breath hold",
+        "TLC_1.0",
+        "HRCTinsp",
+        "breathe in",
+    ),
     "German": ("Lunge Inspir", "tiefe Einatmung", "eingeatmet 1.0", "Thorax Inspiration"),
     "French": ("INSPI 1.0", "inspiration bloquée", "inspiratoire"),
     "Italian": ("torace inspirazione", "fase inspiratoria", "INSPIRIO"),
     "Spanish": ("torax inspiracion", "inspiración profunda", "inhalación"),
-    "Dutch": ("inademing", "diep ingeademd", "inspiratie"),
+    "Dutch": ("inademing", "diep ingeademd", "inspiratie", "maximale inspiratie"),
     "Portuguese": ("inspiração", "INSPIRATÓRIO", "inalação"),
 }
 NO_BREATH = (
@@ -32,20 +42,25 @@ NO_BREATH = (
     "inspection", "inspector", "Espirito Santo", "Espírito Santo 1.0", "native", "TC espiral", "TORAX ESPIRAL 5.0",
     "espessura 1mm", "ESP 1MM", "Insp/Exsp", "InspExp 1.0", "INSP+EXP", "expiry 2020", "explant", "Expediente 12",
     "spirometry", "special", "Exponat", "Hospital Esperanza", "Thorax expansion",
+    "In- und Exspiration", "in/expiratie", "in e espirazione", "respiration", "esplorazione", "exploración",
+    "exposición", "conspicuous", "EXTREMITY", "aspiration", "free breathing in supine", "EXPRESS CHEST",
 )  # fmt: skip
 PRONE = ("Thorax prone", "PRON 1.0", "HRCT_BAUCHLAGE", "procubitus", "Thorax décubitus ventral", "decubito prono",
          "posizione prona", "decúbito prono", "boca abajo", "buikligging", "decúbito ventral", "pronação", "de bruços",
-         "auf dem Bauch")  # fmt: skip
+         "auf dem Bauch", "ventral decubitus", "op buik", "plat ventre", "a pancia in giù", "face down",
+         "pronated")  # fmt: skip
 SUPINE = ("supine", "Rückenlage", "RUECKENLAGE 1.0", "décubitus dorsal", "decubito supino", "posizione supina",
-          "decúbito supino", "boca arriba", "rugligging", "decúbito dorsal")  # fmt: skip
+          "decúbito supino", "boca arriba", "rugligging", "decúbito dorsal",
+          "dorsal decubitus", "auf dem Rücken", "face up")  # fmt: skip
 ON_SIDE = ("Seitenlage links", "décubitus latéral", "decubito laterale", "zijligging", "left lateral decubitus",
            "decúbito lateral")  # fmt: skip
 NO_POSE = ("", "Thorax Bauch 5.0", "Abdomen", "PRONTO", "pronounced", "dorsal", "ventral hernia", "Sup 1.0", "superior",
-           "prone and supine", "Rücken", "lateral")  # fmt: skip
+           "prone and supine", "Rücken", "lateral", "pronation", "Pronation Unterarm", "prong")  # fmt: skip
 CONTRAST = ("Thorax KM", "Thorax mit KM", "Kontrastmittel 1.0", "i.v. KM", "mit i.v. Kontrast", "Thorax C+",
             "CHEST_C+_1.0", "chest +C", "Chest w contrast", "post contrast", "tórax con contraste", "com contraste",
             "torace con mdc", "con mezzo di contrasto", "thorax injecté", "avec injection", "met contrast", "Torax c/c",
-            "CTA chest", "Thorax i.v.")  # fmt: skip
+            "CTA chest", "Thorax i.v.", "CECT", "CE-CT chest", "arterial phase", "venöse Phase", "phase portale",
+            "portal venous", "fase venosa")  # fmt: skip
 NO_CONTRAST = ("nativ", "Thorax native", "torace nativo", "ohne KM", "Thorax o. KM", "ohne i.v. KM", "without contrast",
                "Chest w/o contrast", "non-contrast", "NONCONTRAST", "unenhanced", "sans injection", "avant injection",
                "sans injection de contraste", "sans produit de contraste", "senza mdc", "senza mezzo di contrasto",
@@ -53,7 +68,10 @@ NO_CONTRAST = ("nativ", "Thorax native", "torace nativo", "ohne KM", "Thorax o. 
                "kein Kontrastmittel", "NCCT", "pre contrast")  # fmt: skip
 UNTOLD_CONTRAST = ("", "Thorax", "C-spine", "CT C+A+P", "mit und ohne KM", "with and without contrast", "W/WO contrast",
                    "con y sin contraste", "nativ und KM", "Segment IV", "Phase IV", "5 cm", "Contour",
-                   "Emotion 6")  # fmt: skip
+                   "Emotion 6", "contrast resolution", "high contrast lung", "low contrast", "hoher Kontrast",
+                   "Kontrastauflösung", "kontrastreich", "haut contraste", "alto contraste", "contrasto elevato",
+                   "hoog contrast", "contrast to noise", "soft tissue contrast",
+                   "pulmonary arterial hypertension")  # fmt: skip
 
 # Tags of a chosen series, and the flags that it must have.
 EXPIRED = "By its name the series is an expiration: compare it with expirations only."

@@ -575,3 +575,217 @@ def linked_volume(folder):
     sitk.WriteImage(volume(), str(folder / "archive" / "ct.nii.gz"))
     (folder / "in" / "nifti").symlink_to("../archive")
     return folder / "in"
+
+
+# Numbers that geometry and pixels contradict, and what only looks like another trouble
+
+
+@case(
+    "three images that watch an injection, of one place and one acquisition, in the series of the chest",
+    handled="read, without them, and flagged",
+    flags=("3 slices of another acquisition were left out.",),
+)
+def watched_injection(folder):
+    write_pass(folder / "in" / "chest", range(24), AcquisitionNumber=2)
+    for index in range(3):
+        write_pass(folder / "in" / f"watch{index}", [10], image=volume() + 3 + 7 * index)
+    return folder / "in"
+
+
+@case(
+    "two overlapping passes, other images in the overlap, told apart by AcquisitionTime alone",
+    handled="joined, the overlap from the longer, and flagged",
+    flags=("2 passes were joined; where they overlap, 5 slices of the shorter were left out.",),
+)
+def passes_by_time(folder):
+    write_pass(folder / "in" / "a", range(15), AcquisitionTime="101010", InstanceNumber=1)
+    write_pass(folder / "in" / "b", range(10, 24), AcquisitionTime="101110", InstanceNumber=1, differs=range(10, 15))
+    return folder / "in"
+
+
+@case(
+    "another image at one position, which no number tells apart",
+    refused="The series holds different images at 1 of its 24 positions, and no number tells which belong together; "
+    "export the series again.",
+)
+def one_other_image(folder):
+    write_pass(folder / "in" / "a", range(24))
+    write_pass(folder / "in" / "b", [3], image=volume() + 1)
+    return folder / "in"
+
+
+@case(
+    "the lower half as a series whose positions do not go on",
+    handled="read, the longer series, and flagged",
+    flags=(
+        "11 slices of other series were left out that lie up to 30 mm beyond those read, which span only 30 mm: "
+        "is a part of the chest missing?",
+    ),
+    resampled=True,
+)
+def halves_apart(folder):
+    write_pass(folder / "in" / "a", range(12))
+    write_pass(folder / "in" / "b", range(13, 24), SeriesInstanceUID="1.2.4", SeriesNumber=3)
+    return folder / "in"
+
+
+@case(
+    "the lower half with another kernel, as a series of its own",
+    handled="read, the longer series, and flagged",
+    flags=(
+        "10 slices of other series were left out that lie up to 25 mm beyond those read, which span only 35 mm: "
+        "is a part of the chest missing?",
+    ),
+    resampled=True,
+)
+def halves_of_two_kernels(folder):
+    write_pass(folder / "in" / "a", range(14))
+    write_pass(folder / "in" / "b", range(14, 24), SeriesInstanceUID="1.2.4", SeriesNumber=3, ConvolutionKernel="B30f")
+    return folder / "in"
+
+
+PATIENTS = "There are CT images of 2 patients (PatientID) in it; give those of one patient."
+
+
+@case("series of two patients under one study UID", refused=PATIENTS)
+def two_patients(folder):
+    write_pass(folder / "in" / "a", range(24), PatientID="A")
+    write_pass(folder / "in" / "b", range(24), image=volume() - 7, PatientID="B", SeriesInstanceUID="1.2.4")
+    return folder / "in"
+
+
+@case("two patients under one series UID, each half a chest", refused=PATIENTS)
+def two_patients_in_a_series(folder):
+    write_pass(folder / "in" / "a", range(12), PatientID="A")
+    write_pass(folder / "in" / "b", range(12, 24), PatientID="B")
+    return folder / "in"
+
+
+@case("a PatientID of its own for each slice, as a bad pseudonymisation leaves", handled="read")
+def patient_of_each_slice(folder):
+    def change(item, index):
+        item.PatientID = f"X{index}"
+
+    return number(write_series(folder / "in", volume()), change)
+
+
+@case("a distance of slices of 0 in the header", handled="read by the positions")
+def no_distance_of_slices(folder):
+    return write_series(folder / "in", volume(), tags={"SpacingBetweenSlices": 0.0})
+
+
+@case("a distance of slices below 0 in the header, which says the direction alone", handled="read")
+def distance_below_zero(folder):
+    return write_series(folder / "in", volume(), tags={"SpacingBetweenSlices": -2.5})
+
+
+@case("one SOPInstanceUID for all slices", handled="read")
+def one_instance_uid(folder):
+    return write_series(folder / "in", volume(), tags={"SOPInstanceUID": "1.2.3.9"})
+
+
+@case("a slice thickness that is rounded otherwise from slice to slice", handled="read")
+def rounded_thickness(folder):
+    def change(item, index):
+        item.SliceThickness = 2.5 + 0.01 * (index % 3)
+
+    return number(write_series(folder / "in", volume()), change)
+
+
+@case(
+    "a gantry tilt in the header alone",
+    handled="read, and flagged",
+    flags=(
+        "The header says that the gantry was tilted by 20 degrees, and the positions do not: the scan may be sheared; "
+        "look at the pictures.",
+    ),
+)
+def tilt_in_the_header(folder):
+    return write_series(folder / "in", volume(), tags={"GantryDetectorTilt": -20.0})
+
+
+@case(
+    "a field of view that the pixels contradict",
+    handled="read by the pixels, and flagged",
+    flags=("The header says that the field of view is 350 mm wide, the slices are 60 mm: cropped?",),
+)
+def other_diameter(folder):
+    return write_series(folder / "in", volume(), tags={"ReconstructionDiameter": 350.0})
+
+
+@case(
+    "pixels that are not square",
+    handled="read, and flagged",
+    flags=("The pixels are 3 mm wide and 1.5 mm high; those of a scanner are square.",),
+    resampled=True,
+)
+def flat_pixels(folder):
+    return write_series(folder / "in", volume(), tags={"PixelSpacing": [1.5, 3.0]})
+
+
+@case(
+    "a pixel size of a tenth",
+    handled="read, and flagged",
+    flags=(
+        "The scan is 6 mm wide, 5 mm deep and 60 mm high, smaller than any chest: is the voxel size in the header "
+        "right?",
+    ),
+    resampled=True,
+)
+def tenth_of_a_pixel(folder):
+    return write_series(folder / "in", volume(), tags={"PixelSpacing": [0.15, 0.15]})
+
+
+@case(
+    "slices without positions",
+    refused="The DICOM images (24) do not say where they lie (they have no ImagePositionPatient); "
+    "export the original slices.",
+)
+def no_positions(folder):
+    return write_series(folder / "in", volume(), tags={"ImagePositionPatient": None})
+
+
+@case(
+    "one slice of 24 without a rescale",
+    refused="1 of the 24 DICOM slices carries no rescale intercept, so the values are not Hounsfield units; "
+    "export the original series.",
+)
+def one_without_rescale(folder):
+    def change(item, index):
+        if index == 5:
+            del item.RescaleIntercept
+
+    return number(write_series(folder / "in", volume()), change)
+
+
+@case(
+    "slices marked as inverted",
+    refused="The DICOM images are marked as inverted (MONOCHROME1), which no CT is; export the original series.",
+)
+def marked_as_inverted(folder):
+    return write_series(folder / "in", volume(), tags={"PhotometricInterpretation": "MONOCHROME1"})
+
+
+@case(
+    "an enhanced file whose frames have no places",
+    refused="The DICOM file holds many frames without their places; export single slices or NIfTI.",
+)
+def enhanced_without_places(folder):
+    path = bad_inputs.write_enhanced(folder / "enhanced.dcm", volume())
+    item = pydicom.dcmread(path)
+    for frame in item.PerFrameFunctionalGroupsSequence:
+        del frame.PlanePositionSequence
+    item.save_as(path)
+    return path
+
+
+@case(
+    "an enhanced file that counts fewer frames than it describes",
+    refused="The DICOM file holds many frames without their places; export single slices or NIfTI.",
+)
+def enhanced_of_fewer_frames(folder):
+    path = bad_inputs.write_enhanced(folder / "enhanced.dcm", volume())
+    item = pydicom.dcmread(path)
+    item.NumberOfFrames = 20
+    item.save_as(path)
+    return path

@@ -420,8 +420,7 @@ def decimal_comma(folder):
 
 @case(
     "slices without pixel spacing",
-    refused="The DICOM files (24) hold no image with a position and a pixel size "
-    "(reports, dose sheets, screenshots?); export the original slices.",
+    refused="The DICOM images (24) do not say where they lie (they have no PixelSpacing); export the original slices.",
 )
 def no_pixel_spacing(folder):
     return write_series(folder / "in", volume(), tags={"PixelSpacing": None})

@@ -285,3 +285,22 @@ def cut_short(folder, scan, truth):
     path = on_grid(truth, scan, folder / "mask.nii")
     path.write_bytes(path.read_bytes()[:-5000])
     return path
+
+
+@mask_case(
+    "a mask whose header lies one slice higher than the scan's",
+    handled="taken, and flagged",
+    flags=(
+        "The mask given has as many voxels as the scan, and they lie otherwise: voxels of 4 x 4 x 4 mm, the first at "
+        "-163 x -128 x -134 mm, against voxels of 4 x 4 x 4 mm, the first at -163 x -128 x -138 mm of the scan; look "
+        "at the pictures.",
+    ),
+    near=True,
+)
+def a_slice_higher(folder, scan, truth):
+    path = on_grid(truth, scan, folder / "mask.nii.gz")
+    image = sitk.ReadImage(str(path))
+    x, y, z = image.GetOrigin()
+    image.SetOrigin((x, y, z + 4))
+    sitk.WriteImage(image, str(path))
+    return path

@@ -72,6 +72,35 @@ JOINS = [
     not_a_name("1,00", "1"),
     not_a_name("1.2E+04", "12000"),
     not_a_name("'001", "001"),
+    not_a_name("Patient 1", "001"),
+    not_a_name("ID-12", "12"),
+    nearly("PO7", "P07"),
+    nearly("OO1", "001"),
+    nearly("Pl1", "P11"),
+    nearly("patient001", "001"),
+    TableCase(
+        "a letter for a digit in one row of two",
+        HEAD + "P07\t01\t0\ta.nii\nP08\t01\t0\tb.nii\n",
+        people("P07\t4\t1", "PO8\t5\t0"),
+        refused=("PO8 is probably P08",),
+    ),
+    TableCase(
+        "two rows of one patient under two names",
+        ONE,
+        people("001\t4\t1", "1\t5\t0"),
+        noticed=("rows beside those of the same patients, which are not read: 1 is probably 001",),
+    ),
+    TableCase(
+        "a set for a patient without scans that are kept",
+        HEAD[:-1] + "\texclude\n001\t01\t0\ta.nii\t\n002\t01\t0\tb.nii\tmoved\n",
+        people("001\ttrain", "002\ttest", columns="split"),
+        noticed=("patients all of whose scans are left out, who are in no set: 002 (test)",),
+    ),
+    TableCase(
+        "a visit under two names",
+        HEAD + "001\t1\t0\ta.nii\n001\t01\t1\tb.nii\n",
+        noticed=("visits that may be one and the same: patient 001, 01 and 1",),
+    ),
     TableCase(
         "nobody joins", TWO, people("A17\t4\t1"), refused=("none of its 1 patients (A17) is in scans.tsv (001, 002)",)
     ),
@@ -135,6 +164,13 @@ def stray(name: str, expected: str, content: str | bytes | None = "subject\tage\
     return TableCase(name, ONE, files={name: content}, refused=(f"{name} looks like {expected} and is read by nobody",))
 
 
+def by_columns(name: str, expected: str, content: str) -> TableCase:
+    """A file of any name that holds what a table that is not there would."""
+    return TableCase(
+        name, ONE, files={name: content}, noticed=(f"{name} has columns of {expected}, which is not there",)
+    )
+
+
 def aside(name: str, content: str | bytes | None = "x") -> TableCase:
     """A file that is taken for nothing."""
     return TableCase(f"{name} is no table", ONE, files={name: content}, noticed=("There is no participants.tsv",))
@@ -157,6 +193,16 @@ STRAY_TABLES = [
     stray("qc.tsv", "qc.tsv", "subject\tsession\treason\n"),
     stray("participants.xlsx", "participants.tsv", b"PK\x03\x04"),
     stray("Config/participants.tsv", "participants.tsv"),
+    stray("config/participants.parquet", "participants.tsv", b"PAR1"),
+    stray("config/participants.sav", "participants.tsv", b"$FL2"),
+    stray("config/participants.tsv.1", "participants.tsv"),
+    stray("config/participants_tsv.txt", "participants.tsv"),
+    stray("config/Copy of participants.tsv", "participants.tsv"),
+    stray("config/Kopie von participants.csv", "participants.tsv"),
+    stray("config/Patienten.csv", "participants.tsv"),
+    by_columns("config/demographics.tsv", "participants.tsv", "subject\tage\tsex\n001\t60\tM\n"),
+    by_columns("config/outcomes.csv", "participants.tsv", '"subject";"event";"followup_years"\n'),
+    by_columns("config/exclusions.tsv", "qc.tsv", "subject\tsession\treason\n001\t01\tmoved\n"),
     TableCase(
         "a folder", ONE, files={"config/participants.tsv": None}, refused=("config/participants.tsv is a folder, or",)
     ),
@@ -185,6 +231,8 @@ STRAY_TABLES = [
     aside("config/.participants.tsv.swp"),
     aside("config/qc_notes.txt"),
     aside("config/README.md"),
+    aside("config/participants.json"),
+    aside("config/participants.tsv.20240101"),
     aside("participants.tsv", "participant_id\tage\nsub-001\t60\n"),
 ]
 
@@ -264,6 +312,22 @@ TIMES = [
         VISITS.replace("\t4\t", "\t0.0004\t"),
         noticed=("visits at one time",),
     ),
+    TableCase(
+        "a date for not known of a scan that is left out for it",
+        "subject\tsession\tdate\tpath\texclude\n001\t01\t1900-01-01\ta.nii\tno date\n001\t02\t2015-03-01\tb.nii\t\n",
+        read=("scans", "session", "02"),
+    ),
+    TableCase(
+        "a scan after death that is left out for it",
+        VISITS.replace("path\n", "path\texclude\n")
+        .replace("a.nii\n", "a.nii\t\n")
+        .replace("b.nii\n", "b.nii\tof another\n"),
+        people("001\t3\t1"),
+        read=("participants", "followup_years", 3.0),
+    ),
+    TableCase("months for years", VISITS.replace("\t4\t", "\t24\t"), noticed=("more than 20 years apart",)),
+    TableCase("a clock that was never set", DATED.format("1980-01-01"), noticed=("patient 001, 35.162 years",)),
+    TableCase("visits of half a life", VISITS.replace("\t4\t", "\t19\t"), read=("scans", "years", 0.0)),
     limit("a scan after death", people("001\t3\t1"), "followup_years is 3, before the patient's scan at 4 years"),
     limit(
         "a scan after death, by dates",
@@ -397,6 +461,33 @@ CELLS = [
         refused=("unknown column 'folowup_years', did you mean 'followup_years'?",),
     ),
     TableCase("commas", ONE.replace("\t", ","), refused=("scans.tsv has commas between its cells; save it with tabs",)),
+    TableCase(
+        "commas, and every cell in quotation marks",
+        '"' + ONE.rstrip().replace("\t", '","').replace("\n", '"\n"') + '"\n',
+        refused=("scans.tsv has commas between its cells",),
+    ),
+    TableCase("two byte order marks", b"\xef\xbb\xbf" + ONE.encode("utf-8-sig"), read=("scans", "subject", "001")),
+    TableCase(
+        "a formula that failed, among words",
+        HEAD[:-1] + "\tsite\n001\t01\t0\ta.nii\t#REF!\n",
+        refused=("site is '#REF!', which a spreadsheet writes where it could not compute",),
+    ),
+    TableCase(
+        "a formula that failed, where it would leave out a scan",
+        HEAD[:-1] + "\texclude\n001\t01\t0\ta.nii\t#VALUE!\n",
+        refused=("exclude is '#VALUE!', which a spreadsheet",),
+    ),
+    cell("a formula that divided by 0", "#DIV/0!", "'#DIV/0!', which a spreadsheet writes", "fvc_pct"),
+    TableCase(
+        "a scan kept, in German",
+        HEAD[:-1] + "\texclude\n001\t01\t0\ta.nii\tFALSCH\n",
+        refused=("exclude is 'FALSCH', which says to keep the scan",),
+    ),
+    TableCase(
+        "a column that is like none",
+        "subject\tvisit\tyears\tpath\n001\t01\t0\ta.nii\n",
+        refused=("unknown column 'visit'; known are", "column 'session' is missing"),
+    ),
     TableCase("semicolons", ONE.replace("\t", ";"), refused=("scans.tsv has semicolons between its cells",)),
     TableCase("spaces", ONE.replace("\t", "  "), refused=("scans.tsv has spaces between its cells",)),
     TableCase(
@@ -444,12 +535,26 @@ UNKNOWN = [
     not_known("followup_years", "#N/A"),
     not_known("split", "none"),
     not_known("site", "unknown"),
+    not_known("site", "-99"),
+    not_known("site", "999"),
+    not_known("site", "not available"),
+    not_known("site", "unbekannt"),
+    not_known("sex", "Not reported"),
+    TableCase(
+        "-99 for a kernel",
+        HEAD[:-1] + "\tkernel\n001\t01\t0\ta.nii\t-99\n",
+        noticed=("scans.tsv: '-99' in column kernel is read as not known",),
+        read=("scans", "kernel", None),
+    ),
+    cell("a site with a number", "12", column="site", value="12"),
+    cell("0.0 for an age", "0.0", "'0.0', not a number from 0.01 to 120", "age"),
+    cell("litres for per cent", "2.4", "'2.4', not a number from 10 to 250", "fvc_pct"),
     cell("99 for an age", "99", "'99', which often stands for not known", "age"),
     cell("0 for an age", "0", "'0', which often stands for not known", "age"),
     cell("an age that is meant", "99.0", column="age", value=99.0),
-    cell("999 for an age", "999", "'999', not a number from 0 to 120", "age"),
-    cell("-1 for an age", "-1", "'-1', not a number from 0 to 120", "age"),
-    cell("-9 for a lung function", "-9", "'-9', not a number from 1 to 250", "fvc_pct"),
+    cell("999 for an age", "999", "'999', not a number from 0.01 to 120", "age"),
+    cell("-1 for an age", "-1", "'-1', not a number from 0.01 to 120", "age"),
+    cell("-9 for a lung function", "-9", "'-9', not a number from 10 to 250", "fvc_pct"),
     cell("0 for a lung function", "0", "'0', not a number from 1 to 250", "dlco_pct"),
     cell("9999 for a lung function", "9999", "'9999', not a number", "dlco_pct"),
     cell("9 for an event", "9", "'9', not a number from 0 to 1"),
@@ -478,6 +583,42 @@ UNKNOWN = [
         ONE,
         people("001\t4\t"),
         noticed=("followup_years without event, which is no outcome: 001",),
+    ),
+]
+
+
+IDENTITY_HEAD = "subject\tsession\tyears\tpath\tmask\n"
+MASKED = IDENTITY_HEAD + "001\t01\t0\ta.nii\t{}\n002\t01\t0\tb.nii\t{}\n"
+OTHER_MASK, A_SCAN, OWN = (
+    "mask leads to that of row 2, another patient's",
+    "mask leads to the scan of row",
+    "results/, where",
+)
+SOURCES = [
+    TableCase("a mask of two patients", MASKED.format("m.nii", "./m.nii"), refused=(OTHER_MASK,)),
+    TableCase("a mask that is its scan", MASKED.format("a.nii", ""), refused=(A_SCAN,)),
+    TableCase("a mask that is another scan", MASKED.format("", "config/../a.nii"), refused=(A_SCAN,)),
+    TableCase(
+        "a mask of two series of a patient",
+        MASKED.format("m.nii", "m.nii").replace("002\t01", "001\t02"),
+        read=("scans", "mask", "m.nii"),
+    ),
+    TableCase("spaces around a path", ONE.replace("a.nii", " a.nii  "), read=("scans", "path", "a.nii")),
+    TableCase(
+        "spaces around a name that has them",
+        ONE.replace("a.nii", "Thorax 1.0 "),
+        files={"Thorax 1.0 /1.dcm": ""},
+        read=("scans", "path", "Thorax 1.0 "),
+    ),
+    TableCase("the working folder for a scan", ONE.replace("a.nii", "."), refused=("path is the working folder, or",)),
+    TableCase(
+        "a folder around the working folder", ONE.replace("a.nii", "config/../.."), refused=("path is the working",)
+    ),
+    TableCase(
+        "a scan among the results", ONE.replace("a.nii", "results/c.nii"), files={"results/c.nii": ""}, refused=(OWN,)
+    ),
+    TableCase(
+        "a mask among the results", MASKED.format("./results/m.nii", ""), files={"results/m.nii": ""}, refused=(OWN,)
     ),
 ]
 
@@ -592,6 +733,7 @@ FIRST_DAYS = [  # follow-up, event, start of the clock, and why the patient is n
 ]
 
 KINDS = {
+    "identity of sources": SOURCES,
     "rows and files that join nothing": [*JOINS, *STRAY_TABLES, *STRAY_SETTINGS],
     "a derived value has its twin's limits": TIMES,
     "checked one by one, multiplied later": LENGTHS,

@@ -196,6 +196,24 @@ def strangers(root):
     (root / "a" / "empty.dcm").write_bytes(b"")
 
 
+@tree("packed files of other kinds, and one without a suffix", rows=1, patients=1, said=("4 packed files",))
+def packed(root):
+    write_dicom(root / "a", FIRST)
+    for name, start in (("1.dcm.gz", b"\x1f\x8b"), ("2.tar.bz2", b"BZh9"), ("3.tar.xz", b"\xfd7zXZ"), ("4", b"PK\3\4")):
+        (root / name).write_bytes(start + bytes(300))
+
+
+@tree("zips alone", refused="1 packed file (zip and the like) not opened")
+def zips_alone(root):
+    (root / "planted.zip").write_bytes(b"PK\3\4")
+
+
+@tree("slices cut within the first 132 bytes, to nothing even", refused="3 DICOM files cannot be read: cut short")
+def cut_at_once(root):
+    for length, file in zip((0, 100, 131), sorted(write_dicom(root / "a", FIRST).iterdir()), strict=False):
+        file.write_bytes(file.read_bytes()[:length])
+
+
 @tree("slices whose pixels are cut short", rows=1, patients=1, excluded=1,
       said=("files of the lung series are cut short", "2 DICOM files shorter than the pixels should be"))  # fmt: skip
 def cut_pixels(root):
@@ -242,6 +260,25 @@ def anonymous(root):
             "StudyDate": day,
         }
         write_dicom(root / f"p{number}", FIRST | same)
+
+
+@tree("words of several languages for not known, for everybody", rows=12, patients=12, excluded=12,
+      said=("the headers have no PatientID",))  # fmt: skip
+def not_known(root):
+    words = ["Anonymous^Patient", "UNKNOWN PATIENT", "N.N.", "n/a", "No^Name", "Desconhecido", "Sconosciuta",
+             "inconnue", "anonymisé", "redacted", "Test^Patient", "XXXX"]  # fmt: skip
+    for number, word in enumerate(words):
+        same = {"PatientID": word, "PatientName": word, "PatientBirthDate": "19000101"}
+        write_dicom(root / f"p{number}", FIRST | same | {"StudyDate": f"201304{number + 1:02d}"})
+
+
+@tree("numbers that an anonymiser gave", rows=8, patients=8)
+def numbered(root):
+    for number, word in enumerate(
+        ("ANON001", "ANON002", "Anonymous_12", "Patient 3", "Patient 9", "Test01", "9", "99")
+    ):
+        same = {"PatientID": word, "PatientName": "Anonymous", "PatientBirthDate": ""}
+        write_dicom(root / f"p{number}", FIRST | same | {"StudyDate": f"201304{number + 1:02d}"})
 
 
 @tree("PatientID of 64 characters", rows=2, patients=1)
@@ -307,6 +344,13 @@ def two_in_a_study(root):
     write_dicom(root / "c", FIRST | {"PatientBirthDate": "19410302", "SeriesNumber": 4})
 
 
+@tree("folders of years, in which patients lie side by side", rows=7, patients=3)
+def years_as_folders(root):
+    for day in ("a20130101", "a20130601", "a20140601", "b20140101", "b20140301", "c20130303", "c20150303"):
+        tags = {"PatientID": f"PLANTED-{day[0]}", "PatientName": f"Planted^{day[0]}", "PatientBirthDate": ""}
+        write_dicom(root / day[1:5] / day, FIRST | tags | {"StudyDate": day[1:]})
+
+
 # When it was
 
 
@@ -366,10 +410,49 @@ def wrong_age(root):
     write_dicom(root, FIRST | {"PatientAge": "060Y"})
 
 
+@tree("months and years as names of folders", rows=3, patients=1)
+def months_and_years(root):
+    for name, day in (("month 6", "20130601"), ("year 1", "20140101"), ("year 2", "20150101")):
+        write_dicom(root / "a" / name, FIRST | {"StudyDate": day})
+
+
+@tree("one age at two visits ten years apart", rows=2, patients=1, excluded=2,
+      said=("the ages of the patient contradict the study dates",))  # fmt: skip
+def age_stands_still(root):
+    age = {"PatientBirthDate": "", "PatientAge": "067Y"}
+    two_visits(root, age, age | {"StudyDate": "20230405"})
+
+
+@tree("a study over midnight", rows=1, patients=1)
+def midnight(root):
+    same = FIRST | {"StudyInstanceUID": uid_of("night")}
+    write_dicom(root / "a", same)
+    write_dicom(root / "b", same | {"StudyDate": "20130406", "SeriesNumber": 3})
+
+
+@tree("one study UID for two visits twenty days apart", rows=1, patients=1, excluded=1,
+      said=("the headers of the study tell two dates",))  # fmt: skip
+def visits_with_one_uid(root):
+    same = {"StudyInstanceUID": uid_of("one")}
+    two_visits(root, same, same | {"StudyDate": "20130425"})
+
+
+@tree("two visits without study UIDs", rows=2, patients=1)
+def visits_without_uid(root):
+    two_visits(root, {"StudyInstanceUID": None}, {"StudyInstanceUID": None})
+
+
 @tree("a study whose headers tell two dates", rows=1, patients=1, excluded=1,
       said=("the headers of the study tell two dates",))  # fmt: skip
 def two_dates(root):
     write_dicom(root, FIRST | {"AcquisitionDate": "20150101"})
+
+
+@tree("ages such as 010D, 003W and 999Y", rows=4, patients=4)
+def odd_ages(root):
+    for number, age in enumerate(("010D", "003W", "999Y", "000D")):
+        tags = {"PatientID": f"PLANTED-{number}", "PatientName": f"Planted^{number}", "PatientBirthDate": ""}
+        write_dicom(root / f"{number}", FIRST | tags | {"PatientAge": age, "StudyDate": f"2013040{number + 1}"})
 
 
 @tree("ages such as 067Y and 018M", rows=2, patients=2)
@@ -436,6 +519,73 @@ def bids_backward(root):
     for session in ("01", "02"):
         write_volume(root / f"sub-07/ses-{session}/ct/sub-07_ses-{session}_ct.nii.gz", seed=int(session))
     (root / "sub-07" / "sub-07_sessions.tsv").write_text("session_id\tyears\nses-01\t2\nses-02\t0\n")
+
+
+@tree("BIDS with the times of scans in scans.tsv", rows=2, patients=1)
+def bids_scans(root):
+    for session in ("1", "2"):
+        write_volume(root / f"sub-07/ses-{session}/ct/sub-07_ses-{session}_ct.nii.gz", seed=int(session))
+        table = f"filename\tacq_time\nct/sub-07_ses-{session}_ct.nii.gz\t201{session}-01-01T08:00:00\n"
+        (root / f"sub-07/ses-{session}/sub-07_ses-{session}_scans.tsv").write_text(table)
+
+
+@tree("BIDS whose dates were moved before 1925", rows=2, patients=1)
+def bids_moved(root):
+    for session in ("1", "2"):
+        write_volume(root / f"sub-07/ses-{session}/ct/sub-07_ses-{session}_ct.nii.gz", seed=int(session))
+    (root / "sub-07" / "sub-07_sessions.tsv").write_text("session_id\tacq_time\nses-1\t1897-01-01\nses-2\t1899-01-01\n")
+
+
+@tree(
+    "years.tsv with paths and numbers as people write them, and rows of nothing",
+    rows=3,
+    patients=1,
+    said=(
+        "2 rows of years.tsv without years or a date, or of nothing in the tree",
+        "1 file called nearly as years.tsv",
+    ),
+)
+def years_as_written(root):
+    for number in range(3):
+        write_volume(root / "p" / f"v{number}" / "scan.nii.gz", seed=number)
+    rows = ["Path\tYears", "./p/v0\t0", "p\\v1\t1,5", "p/v2/\t2.0", "p/v7\t3", "p/v2/scan.nii.gz\tlater"]
+    (root / "years.tsv").write_text("\n".join(rows) + "\n")
+    (root / "Years.csv").write_text("path,years\n")
+
+
+@tree("two scans of a patient with the same years", rows=2, patients=1, excluded=2,
+      said=("two studies of the patient are on one day",))  # fmt: skip
+def same_years(root):
+    for number in range(2):
+        write_volume(root / "p" / f"v{number}" / "scan.nii.gz", seed=number)
+    (root / "years.tsv").write_text("path\tyears\np\t1\n")
+
+
+@tree("years for one scan of a patient, dates for the others", rows=3, patients=1, excluded=3,
+      said=("some studies of the patient have a date, others years",))  # fmt: skip
+def years_and_dates(root):
+    for number in range(3):
+        write_volume(root / "p" / f"v{number}" / "scan.nii.gz", seed=number)
+    (root / "years.tsv").write_text("path\tyears\tdate\np/v0\t0\t\np/v1\t\t2014-01-01\np/v2\t\t2016-01-01\n")
+
+
+@tree("all patients' folders in one more folder", rows=2, patients=1, said=("all volume files lie in one folder",))
+def one_more_folder(root):
+    for name in ("a", "b"):
+        write_volume(root / "export" / name / "scan.nii.gz", seed=ord(name))
+
+
+@tree("files of 16 bits that say lung on the grid of a scan, and a mask in French", rows=2, patients=2,
+      said=("1 file: its name says lung, and it has the grid of another scan",))  # fmt: skip
+def sixteen_bits(root):
+    write_volume(root / "p" / "ct.nii.gz", seed=1), write_volume(root / "p" / "lungs.nii.gz", seed=2)
+    write_volume(root / "q" / "ct.nii.gz", seed=3), write_volume(root / "q" / "poumons_masque.nii.gz", seed=4)
+
+
+@tree("labels of a data set that calls its patients LUNG1", rows=1, patients=1, said=("1 file: it looks like a mask",))
+def lung_for_a_name(root):
+    write_volume(root / "LUNG1-001" / "LUNG1-001.nii.gz", seed=1)
+    write_volume(root / "LUNG1-001" / "LUNG1-001_seg.nii.gz", seed=2, kind=np.uint8)
 
 
 @tree("NIfTI in patients' folders, without years", rows=3, patients=2, said=("3 scans have no years",))

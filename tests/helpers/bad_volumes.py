@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from helpers.bad_inputs import COPY, case, cut, edit, save
+from helpers.bad_inputs import COPY, array_file, case, cut, edit, save
 from helpers.ct_files import volume, write_series
 
 FACTS = "two places, one fact"
@@ -772,7 +772,8 @@ def ring_unscaled(folder):
 
 @case(
     "values without the rescale, and a dark frame that is not round",
-    refused="49.3 % of the voxels lie above 700 HU, as hard bone does: the values are shifted or inverted; " + AGAIN,
+    refused="49.3 % of the voxels lie above 700 HU, as hard bone does: the values are shifted, scaled or inverted; "
+    + AGAIN,
     kind=VALUES,
 )
 def frame_unscaled(folder):
@@ -817,8 +818,8 @@ def shifted_down(folder):
 
 @case(
     "the same with the noise of a scanner",
-    refused="100.0 % of the voxels lie below -1100 HU, where not even air is: the rescale was applied twice, or bytes "
-    f"are swapped; {AGAIN}",
+    refused="100.0 % of the voxels lie below -1100 HU, where not even air is: the rescale was applied twice, the "
+    f"values are scaled, or bytes are swapped; {AGAIN}",
     kind=VALUES,
 )
 def shifted_down_with_noise(folder):
@@ -949,3 +950,302 @@ def much_metal(folder):
     array = hu()
     array[5:10, 16:20, 18:21] = 12000
     return in_place(array, folder / "ct.mha")
+
+
+# How a file is laid out, and what its name says
+
+
+def by_its_first_bytes(name: str, found: str) -> str:
+    return f"By its name the file is {name}, by its first bytes {found}; rename or unpack it."
+
+
+@case("NIfTI named .nii.gz that is not compressed", kind=FACTS,
+      refused=by_its_first_bytes("NIfTI compressed by gzip", "NIfTI"))  # fmt: skip
+def not_compressed(folder):
+    return nifti(folder).rename(folder / "ct.nii.gz")
+
+
+@case("NIfTI named .nii that is compressed", kind=FACTS,
+      refused=by_its_first_bytes("NIfTI", "NIfTI compressed by gzip"))  # fmt: skip
+def compressed_all_the_same(folder):
+    return nifti(folder, name="ct.nii.gz").rename(folder / "ct.nii")
+
+
+@case("NIfTI that is compressed twice", kind=FACTS,
+      refused=by_its_first_bytes("NIfTI compressed by gzip", "gzip within gzip"))  # fmt: skip
+def compressed_twice(folder):
+    path = nifti(folder, name="ct.nii.gz")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+@case("NRRD named .nii", kind=FACTS, refused=by_its_first_bytes("NIfTI", "NRRD"))
+def nrrd_named_nifti(folder):
+    return nrrd(folder, {}).rename(folder / "ct.nii")
+
+
+@case("MetaImage named .nrrd", kind=FACTS, refused=by_its_first_bytes("NRRD", "MetaImage"))
+def metaimage_named_nrrd(folder):
+    return mha(folder).rename(folder / "ct.nrrd")
+
+
+@case("NIfTI named .mha", kind=FACTS, refused=by_its_first_bytes("MetaImage", "NIfTI"))
+def nifti_named_metaimage(folder):
+    return nifti(folder).rename(folder / "ct.mha")
+
+
+@case("an Analyze header in a file named .nii", kind=FACTS,
+      refused="The header is that of Analyze, not of NIfTI (magic), and does not say where left is; convert it anew.",
+      )  # fmt: skip
+def analyze(folder):
+    return nifti(folder, magic=b"")
+
+
+@case("a pair of files .hdr and .img", kind=FACTS,
+      refused="Analyze and pairs of NIfTI files (.hdr, .img) are not read; save the scan as one NIfTI file.",
+      )  # fmt: skip
+def pair_of_files(folder):
+    nib.save(nib.Nifti1Pair(np.ascontiguousarray(hu().T), AFFINE), folder / "ct.img")
+    return folder
+
+
+@case("NIfTI whose qform has a qfac of 0, which stands for 1", handled="read", kind=FACTS)
+def qfac_of_nothing(folder):
+    return nifti(folder, sform=None, qform=AFFINE, pixdim=[0, 1.5, 1.5, 2.5, 1, 1, 1, 1])
+
+
+@case("NIfTI of two axes and 24 slices", kind=FACTS,
+      refused="The NIfTI header gives 2 axes of 40 x 36 x 24 voxels (dim); correct the header.")  # fmt: skip
+def two_axes(folder):
+    return nifti(folder, dim=[2, 40, 36, 24, 1, 1, 1, 1])
+
+
+@case("NIfTI of -24 slices", kind=FACTS,
+      refused="The NIfTI header gives 3 axes of 40 x 36 x -24 voxels (dim); correct the header.")  # fmt: skip
+def slices_below_zero(folder):
+    return nifti(folder, dim=[3, 40, 36, -24, 1, 1, 1, 1])
+
+
+@case("NIfTI whose bits to a voxel are not those of its data type", kind=FACTS,
+      refused="The NIfTI header contradicts itself: a voxel has 8 bits by bitpix and 16 by datatype (4); correct the "
+      "header.")  # fmt: skip
+def other_bits(folder):
+    return nifti(folder, bitpix=8)
+
+
+@case("NIfTI whose voxels begin within its header", kind=FACTS,
+      refused="The NIfTI header has the voxels begin within itself (vox_offset 0); correct it to 352 or more.",
+      )  # fmt: skip
+def voxels_in_the_header(folder):
+    return nifti(folder, vox_offset=0)
+
+
+@case("NIfTI of three values to a voxel (5D)", kind=FACTS,
+      refused="The file holds 3 volumes (4D); give one volume a visit.")  # fmt: skip
+def five_dimensions(folder):
+    return nifti(folder, dim=[5, 40, 36, 8, 1, 3, 1, 1])
+
+
+@case("MetaImage that holds more slices than its header says", kind=FACTS,
+      refused="The file of the voxels holds 69120 bytes and the MetaImage header speaks of 57600 (DimSize, "
+      "ElementType); correct the header.")  # fmt: skip
+def metaimage_more_slices(folder):
+    return mha(folder, DimSize="40 36 20")
+
+
+@case("MetaImage that is compressed by its header alone, which libraries fill with chance", kind=FACTS,
+      refused=f"The file cannot be read as MetaImage: {COPY}")  # fmt: skip
+def metaimage_not_compressed(folder):
+    return mha(folder, CompressedData="True")
+
+
+@case("MetaImage, compressed", handled="read", kind=FACTS)
+def compressed_metaimage(folder):
+    return save(volume(), folder / "ct.mha", compressed=True)
+
+
+@case("MetaImage with a distance of slices below 0", kind=FACTS,
+      refused="The voxels of the MetaImage header are 1.5 x 1.5 x -2.5 mm apart; correct ElementSpacing.",
+      )  # fmt: skip
+def metaimage_below_zero(folder):
+    return mha(folder, ElementSpacing="1.5 1.5 -2.5")
+
+
+@case("MetaImage with two numbers for three axes", kind=FACTS,
+      refused='The MetaImage header holds "1.5 1.5" as ElementSpacing, which is not 3 numbers; correct the header.',
+      )  # fmt: skip
+def metaimage_two_numbers(folder):
+    return mha(folder, ElementSpacing="1.5 1.5")
+
+
+@case("MetaImage with decimal commas", kind=FACTS,
+      refused='The MetaImage header holds "1,5 1,5 2,5" as ElementSpacing, which is not 3 numbers; correct the header.',
+      )  # fmt: skip
+def metaimage_commas(folder):
+    return mha(folder, ElementSpacing="1,5 1,5 2,5")
+
+
+@case("MetaImage with an axis twice", kind=FACTS,
+      refused="The axes of TransformMatrix in the MetaImage header lie in one plane; correct the header.",
+      )  # fmt: skip
+def metaimage_axis_twice(folder):
+    return mha(folder, TransformMatrix="1 0 0 1 0 0 0 0 1")
+
+
+@case(
+    "MetaImage with letters of orientation and without a matrix",
+    handled="read as LPS, and flagged",
+    flags=(
+        f"The MetaImage header has no orientation (no TransformMatrix): {LOOK}",
+        "By AnatomicalOrientation the axes of the MetaImage are LAI; they were read as RAI.",
+    ),
+    kind=FACTS,
+)
+def metaimage_letters_alone(folder):
+    return mha(folder, TransformMatrix=None, AnatomicalOrientation="LAI")
+
+
+@case(
+    "MetaImage with a scale of the values, which libraries do not apply",
+    handled="read, and flagged",
+    flags=(
+        "The MetaImage header gives a scale of the values (ElementToIntensityFunctionSlope, "
+        "ElementToIntensityFunctionOffset), which was not applied.",
+    ),
+    kind=FACTS,
+)
+def metaimage_scale(folder):
+    return mha(folder, ElementToIntensityFunctionSlope="1", ElementToIntensityFunctionOffset="-1024")
+
+
+@case("NRRD that holds more slices than its header says", kind=FACTS,
+      refused="The file of the voxels holds 69120 bytes and the NRRD header speaks of 57600 (sizes, type); correct the "
+      "header.")  # fmt: skip
+def nrrd_more_slices(folder):
+    return nrrd(folder, {"sizes": "40 36 20"})
+
+
+@case("NRRD without a direction, which libraries read as 1 mm", kind=FACTS,
+      refused="The NRRD header has 0 space directions and not 3; correct the header.")  # fmt: skip
+def nrrd_no_direction(folder):
+    return nrrd(folder, {"space directions": "none none none"})
+
+
+@case("NRRD with a direction twice", kind=FACTS,
+      refused="The space directions of the NRRD header lie in one plane; correct the header.")  # fmt: skip
+def nrrd_direction_twice(folder):
+    return nrrd(folder, {"space directions": "(1.5,0,0) (1.5,0,0) (0,0,2.5)"})
+
+
+@case("NRRD in a space that the format does not know", kind=FACTS,
+      refused='The NRRD header names "left-posterior-inferior" as its space, which is none of the format; correct it.',
+      )  # fmt: skip
+def nrrd_unknown_space(folder):
+    return nrrd(folder, {"space": "left-posterior-inferior"})
+
+
+@case("NRRD of three volumes", kind=FACTS,
+      refused="The file holds 3 volumes (4D); give one volume a visit.")  # fmt: skip
+def nrrd_of_three_volumes(folder):
+    directions = "none (1.5,0,0) (0,1.5,0) (0,0,2.5)"
+    changes = {"dimension": "4", "sizes": "3 40 36 8", "space directions": directions, "kinds": "list" + 3 * " domain"}
+    return nrrd(folder, changes)
+
+
+@case(
+    "a sidecar of a projection",
+    handled="read, and flagged",
+    flags=("By its sidecar the scan is a reformat or projection (ImageType MIP).",),
+    kind=FACTS,
+)
+def sidecar_of_projection(folder):
+    return with_sidecar(nifti(folder), {"ImageType": ["DERIVED", "SECONDARY", "MIP"]})
+
+
+@case("voxels ten times as large in the plane as any scanner's", kind=FACTS,
+      refused="The scan is 1050 mm wide, 1050 mm deep and 60 mm high, larger than any scanner's: the voxel size in the "
+      "header is not right; correct it.")  # fmt: skip
+def ten_times_as_large(folder):
+    whole = np.pad(hu(), ((0, 0), (57, 57), (55, 55)), constant_values=-1000)
+    image = sitk.GetImageFromArray(whole)
+    image.SetSpacing((7.0, 7.0, 2.5))
+    return save(image, folder / "ct.mha")
+
+
+# Values that are HU in part
+
+
+@case("unsigned values of 32 bits, all negative ones 4294967296 too high", kind=VALUES, handled="mended, and flagged",
+      flags=(f"The sign of negative values was lost in the export ({100 * (hu() < 0).mean():.1f} % of the voxels); "
+             "it was put back.",))  # fmt: skip
+def wrapped_at_32_bits(folder):
+    return in_place(hu().astype(np.int64).astype(np.uint32), folder / "ct.mha")
+
+
+@case("values ten times as large", kind=VALUES,
+      refused="52.8 % of the voxels lie below -1100 HU, where not even air is: the rescale was applied twice, the "
+      f"values are scaled, or bytes are swapped; {AGAIN}")  # fmt: skip
+def ten_times(folder):
+    return in_place(hu().astype(np.int32) * 10 + np.arange(40) % 7, folder / "ct.mha")
+
+
+@case("-32768 at single voxels, in the body too", kind=VALUES,
+      refused=f"4.1 % of the voxels are single ones below -1500 HU: damage; {AGAIN}")  # fmt: skip
+def scattered_dark(folder):
+    array = hu()
+    array.ravel()[::23] = -32768
+    return in_place(array, folder / "ct.mha")
+
+
+@case("-32768 at few single voxels", kind=VALUES, handled="read, and flagged", resampled=True,
+      flags=("0.3 % of the voxels are single ones below -1500 HU: damage.",))  # fmt: skip
+def few_scattered_dark(folder):
+    array = hu()
+    array.ravel()[::347] = -32768
+    return in_place(array, folder / "ct.mha")
+
+
+@case("a blank slice within the scan", kind=VALUES, handled="read, and flagged", resampled=True,
+      flags=("Slices within the scan that hold one value alone: 1; they show nothing.",))  # fmt: skip
+def blank_slice(folder):
+    array = hu()
+    array[9] = -1024
+    return in_place(array, folder / "ct.mha")
+
+
+@case("eight blank slices within the scan", kind=VALUES,
+      refused=f"8 slices within the scan hold one value alone; {AGAIN}")  # fmt: skip
+def blank_slices(folder):
+    array = hu()
+    array[9:17] = -1024
+    return in_place(array, folder / "ct.mha")
+
+
+@case("blank slices at both ends", handled="read", resampled=True, kind=VALUES)
+def blank_ends(folder):
+    array = hu()
+    array[:5], array[-5:] = -1024, -1024
+    return in_place(array, folder / "ct.mha")
+
+
+@case("half of the slices 300 HU too bright", kind=VALUES, handled="read, and flagged", resampled=True,
+      flags=("The air around the body differs by 300 HU between slices: not all have one rescale.",))  # fmt: skip
+def half_too_bright(folder):
+    array = hu()
+    array[12:] += 300
+    return in_place(array, folder / "ct.mha")
+
+
+@case("values inverted about -500 HU: the lungs stay dark", kind=VALUES,
+      refused=f"What lies around the body measures 0 HU: the values are inverted; {AGAIN}")  # fmt: skip
+def inverted_about_the_middle(folder):
+    noise = np.random.default_rng(0).normal(0, 20, (24, 36, 40))
+    return in_place(np.rint(-1000 - np.where(hu() < -900, -1000, 40) + noise).astype(np.int16), folder / "ct.mha")
+
+
+@case("a picture of 8 bits stretched to HU", kind=VALUES, handled="read, and flagged", resampled=True,
+      flags=("The scan holds only 254 different values: was it a picture of 8 bits?",))  # fmt: skip
+def picture(folder):
+    noise = np.random.default_rng(0).normal(-400, 250, (24, 72, 80))
+    noise.ravel()[:255] = np.arange(-1144, 896, 8)
+    return array_file(np.clip(np.rint(noise / 8) * 8, -1144, 888).astype(np.int16), folder / "ct.mha")

@@ -40,6 +40,16 @@ READ = [
     Text("letters beyond ASCII", "report: {title: Fälle}", "report.title", "Fälle"),
     Text("an anchor", "train_vqgan: &a {lr: 1e-4}\ntrain_ode: {<<: *a, epochs: 7}", "train_ode.lr", 1e-4),
     Text("JSON with tabs", '{\n\t"split": {\n\t\t"val": 0.3\n\t}\n}', "split.val", 0.3),
+    Text("None, as Python writes null", "segment: {weights: None}", "segment.weights", None),
+    Text("none for a version", "train_ode: {version: none}", "train_ode.version", None),
+    Text("none where it is a choice", "train_vqgan: {perceptual: none}", "train_vqgan.perceptual", "none"),
+    Text("none for a crop", "train_ode: {crop: none}", "train_ode.crop", None),
+    Text(
+        "a checksum in capitals",
+        f"segment: {{method: lungmask, weights_sha256: {'AB' * 32}}}",
+        "segment.weights_sha256",
+        "AB" * 32,
+    ),
     Text("nothing but a comment", "# my settings\n", "split.val", 0.16),
 ]
 REFUSED = [
@@ -84,6 +94,11 @@ REFUSED = [
     Text("octal", "train_vqgan: {steps: 010}", refused=f"steps is '010'; give integer >= 1, {NUMBER}"),
     Text("hexadecimal", "train_vqgan: {steps: 0x1F}", refused=f"steps is '0x1F'; give integer >= 1, {NUMBER}"),
     Text("sexagesimal", "train_vqgan: {steps: 1:30}", refused=f"steps is '1:30'; give integer >= 1, {NUMBER}"),
+    Text("a point between thousands", "evaluate: {bootstrap: 20.000}", refused="bootstrap is '20.000'; give integer"),
+    Text("an underscore in a place of its own", "train_vqgan: {steps: 2_0}", refused="steps is '2_0'; give integer"),
+    Text("a learning rate without its exponent", "train_ode: {lr: 3}", refused="lr is 3; give number > 0 and <= 0.1"),
+    Text("no memory", "train_vqgan: {fits: 0GB}", refused="fits is '0GB'"),
+    Text("a working grid of 0.01 mm", "register: {spacing: 0.01}", refused="spacing is 0.01; give number >= 0.5"),
     Text("a decimal comma", "split: {val: '0,2'}", refused=f"val is '0,2'; give number >= 0 and < 1, {NUMBER}"),
     Text("a share in percent", "split: {val: 20%}", refused="config/config.yaml line 1, split, val is '20%'"),
     Text("a unit", "register: {spacing: 1.5 mm}", refused="config/config.yaml line 1, register, spacing is '1.5 mm'"),
@@ -180,12 +195,45 @@ CLASHES = [
     Clash({"train_ode": {"maps": 0}}, "generate_trajectories.decoding is drawn, but train_ode.maps is 0"),
     Clash({"generate_trajectories": {"interval": 0.01, "horizon": 20.0}}, "more than 1000 volumes a patient"),
     Clash({"train_ode": {"solver": "rk4", "solver_step": 1e-4}}, "train_ode.solver_step is 0.0001 years, but 2.0 are"),
+    Clash({"train_ode": {"given": "all"}}, "drawing is learnt from visits that are not given, and there are none"),
+    Clash({"train_ode": {"years_scale": 1e-4}}, "train_ode.years_scale is 0.0001, but 2.0 years are to be forecast"),
+    Clash({"train_ode": {"solver_step": 1e-5}}, "also of an adaptive solver where it gives up"),
+    Clash(
+        {"train_ode": {"decoder": "pairwise", "pairwise_interval": 1e-3}},
+        "train_ode.pairwise_interval is 0.001 years, but 2.0 are to be forecast: more than 1000 steps",
+    ),
+    Clash({"train_vqgan": {"gan_weight": 0, "feature_matching_weight": 1.0}}, "gan_weight is 0 and no discriminator"),
+    Clash(
+        {"train_vqgan": {"reconstruction_weight": 0, "perceptual": "none"}},
+        "gan_start is 10000, and before it there is nothing to learn from",
+    ),
+    Clash({"train_vqgan": {"reconstruction_weight": 0, "perceptual_weight": 0}}, "before it there is nothing to learn"),
+    Clash({"train_vqgan": {"window": [-1000, 40000]}}, "a scan holds 32767 HU at most"),
+    Clash({"segment": {"weights_sha256": "0" * 64}}, "segment.weights_sha256 is given, but method is intensity"),
+    Clash({"train_vqgan": {"perceptual_sha256": "0" * 64}}, "perceptual_sha256 is given, but perceptual is"),
+    Clash({"register": {"search_radius": [450.0, 6.0]}}, "search_radius is 450.0 mm on level 1 in steps of 4.5"),
+    Clash({"register": {"search_radius": [45.0, 45.0], "search_step": [4.5, 0.5], "spacing": 0.5}}, "on level 2 in"),
     Clash({"survival": {"top_codes": 300}}, "survival.top_codes is 300, but train_vqgan.codes is 256"),
     Clash({"survival": {"covariates": ["age", "sex", "age"]}}, "survival.covariates names age twice"),
     Clash({"train_vqgan": {"planes": ["axial", "axial"]}}, "train_vqgan.planes names axial twice"),
     Clash({"cohort": "simulated", "simulate": {"spacing": [20.0, 2.0, 2.0]}}, "simulate.spacing is [20.0, 2.0, 2.0]"),
+    Clash({"cohort": "simulated", "simulate": {"spacing": [0.4, 0.4, 0.4]}}, "voxels below 0.1 mm^3"),
+    Clash({"cohort": "simulated", "simulate": {"max_displacement": 60.0}}, "farther than register.search_radius, 45.0"),
     Clash({"cohort": "simulated", "simulate": {"visits": [6, 6], "max_years": 1.0}}, "which do not fit into max_years"),
 ]  # fmt: skip
+
+# Settings of times that ask for too much only after the cohort's last visit, whose years come first.
+AFTER_VISITS = [
+    (
+        20.0,
+        Clash(
+            {"generate_trajectories": {"interval": 0.01}},
+            "of 2.0 years, after visits up to 20 years: more than 1000 volumes",
+        ),
+    ),
+    (40.0, Clash({"generate_trajectories": {"years": [1]}, "train_ode": {"years_scale": 0.03}}, "but 40.0 years are")),
+    (30.0, Clash({"train_ode": {"solver": "rk4", "solver_step": 0.005}}, "but 32.0 are to be forecast: 6400 steps")),
+]
 
 # Settings of the built-in cohort from which none can be made.
 SIMULATIONS = [
@@ -231,7 +279,7 @@ YEARS = [
 
 KINDS = {
     "coercion instead of a check; the parser's habits reach the user": [*READ, *REFUSED, *GIVEN, *GIVEN_WRONG],
-    "keys that contradict each other are found in the training": [*CLASHES, *SIMULATIONS],
+    "keys that contradict each other are found in the training": [*CLASHES, *AFTER_VISITS, *SIMULATIONS],
     "a path put where something formats it": ODD_NAMES,
     "a derived value goes round its typed twin's limits": YEARS,
 }

@@ -57,6 +57,7 @@ KINDS = [
             copy_cases.NEAR_COPIES,
             copy_cases.WRITTEN_OTHERWISE,
             copy_cases.FOLDER_OTHERWISE,
+            of(bad_tables, "identity"),
         ),
     ),
     Kind("two places say one fact", "compared; refused or flagged, naming both", (scans(bad_volumes.FACTS),)),

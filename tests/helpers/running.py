@@ -83,8 +83,6 @@ def take_over_scans(finished: Path, folder: Path, scans: pd.DataFrame) -> None:
             target.mkdir(parents=True, exist_ok=True)
             for path in (finished / "results" / stage).glob(f"{name}_*"):
                 shutil.copy2(path, target)
-        chosen = f"segment/sub-{subject}/sub-{subject}_baseline.json"
-        shutil.copy2(finished / "results" / chosen, folder / "results" / chosen)
         wanted.append(f"results/resample/{name}_status.json")
     snakemake("--cores", "2", "--touch", "--forceall", *wanted, folder=folder)
 

@@ -29,6 +29,14 @@ def check_shard_size():
         raise WorkflowError(str(InvalidInput(errors)))
 
 
+def check_rows_of_table3():
+    """Before the trainings of the other rows: the scans must fit the compression of each."""
+    rows = {row.name: overlaid(config, {"train_vqgan": row.settings}) for row in TABLE3}
+    told = [f"table3, row {name}: {said}" for name, own in rows.items() for said in shape_and_compression(own, config)]
+    if told:
+        raise WorkflowError(str(InvalidInput(told)))
+
+
 @cache
 def warn_of_code_trigger():
     """Once a run or a dry run, where the repository's profiles/default is not read; not again in its jobs."""
@@ -100,7 +108,6 @@ if SHARDS:
 # Whether the logger plugin tells this run; never a job of it, nor another workflow that has this one as a module:.
 TOLD_BY_PLUGIN = (
     workflow.is_main_process
-    and not MAKES_TABLES
     and workflow.modifier.is_main_snakefile()
     and terminal.take_over(getattr(workflow, "logger_manager", None), logger, tell_results)
 )

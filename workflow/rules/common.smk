@@ -4,7 +4,9 @@
 # Leaves: config (checked), COHORT, per_scan, and the names in capitals. Nothing here imports torch.
 import os
 import sys
+from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -51,14 +53,16 @@ from lung4d.pipeline.door.configuration import (
     overlaid,
     read_layers,
 )
-from lung4d.pipeline.door.contradictions import contradictions, uneven_processes, wrong_cohort
+from lung4d.pipeline.door.contradictions import contradictions, shape_and_compression, uneven_processes, wrong_cohort
+from lung4d.pipeline.door.forecast_times import times_of_forecasts
 from lung4d.pipeline.door.invalid import InvalidInput, together_with
+from lung4d.pipeline.door.joins import unknown_covariates
 from lung4d.pipeline.door.name_lengths import check_commands
 from lung4d.pipeline.door.stray_files import stray_settings
 from lung4d.pipeline.ending import last_lines
 from lung4d.pipeline.paths import FORMATTED_OR_REFUSED, as_it_is, plain_path, quoted_once, written_double
+from lung4d.pipeline.preflight import check_tensorboard, check_weights
 from lung4d.pipeline.shards import STAGES, shards_of
-from lung4d.visits.baseline import named_session
 
 # Snakemake hands the path of Python to a shell as it is, and looks at that of the image in every run.
 sys.executable = quoted_once(sys.executable)
@@ -68,7 +72,7 @@ if "apptainer" in SOFTWARE:
 
 # `snakemake --config tree=... -- tables` makes the tables that every other target needs. What is asked for stands in the
 # command alone: Snakemake itself tells it after these rules are read.
-MAKES_TABLES = workflow.modifier.is_main_snakefile() and "tables" in sys.argv and bool(config.get("tree"))
+MAKES_TABLES = workflow.modifier.is_main_snakefile() and "tables" in sys.argv and config.get("tree") not in (None, "")
 EQUIVALENTS = ROOT / "workflow" / "code_equivalents.tsv"
 DIGESTS = Digests(SCRIPTS, SCRIPTS / "lung4d", CACHE / "digests.json", EQUIVALENTS)
 
@@ -88,7 +92,10 @@ def load_config(given):
         files = {own.as_posix(): own}
     elif own.is_file() and not complete:
         files[own.as_posix()] = own
+    tree = tree_as_named(given.get("tree"))
     named, given = configfiles_and_rest(given)
+    if MAKES_TABLES:
+        given = {**given, "tree": tree}
     schema = load_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     layers, errors = read_layers({**files, **named}, given, schema)
     if workflow.is_main_process and not complete:
@@ -102,11 +109,21 @@ def load_config(given):
         errors += contradictions(merged, usual) + uneven_processes(merged, os.environ)
         errors += [] if complete or MAKES_TABLES else wrong_cohort(merged, usual, Path("config/scans.tsv"))
         errors += simulation_problems(merged)
-    if MAKES_TABLES:
-        merged["tree"] = str(Path(workflow.rundir, str(merged["tree"])))  # as the shell completes it
-    elif merged.get("tree") and workflow.is_main_process:
+    if not errors and workflow.is_main_process:
+        told = check_weights(merged) + check_tensorboard(merged, has_tensorboard())
+        errors += [f"config: {sentence}" for sentence in told]
+    if not MAKES_TABLES and merged.get("tree") and workflow.is_main_process:
         errors.append("config, tree: the target tables alone reads it; end the command with -- tables")
+    if not MAKES_TABLES and sys.argv[-2:] == ["--", "tables"] and workflow.modifier.is_main_snakefile():
+        errors.append("config, tree: it is empty; give the folder of the scans, as --config tree=/path/to/tree")
     return merged, errors
+
+
+def tree_as_named(value):
+    """The path of the tree, from where the command was given, as the shell completes it, and as the command names it:
+    Snakemake takes 007 for a number, and what is behind " #" for a comment."""
+    said = [word.removeprefix("tree=") for word in sys.argv if word.startswith("tree=")]
+    return str(Path(workflow.rundir, os.path.expanduser(said[-1] if said else str(value))))
 
 
 def stray_problems(own):
@@ -115,6 +132,13 @@ def stray_problems(own):
     for notice in notices:
         logger.warning(notice)
     return errors
+
+
+def has_tensorboard():
+    """Whether trainings will find it: here, or in the environment that Snakemake makes for them."""
+    if SOFTWARE:
+        return "tensorboard" in (ROOT / "workflow" / "envs" / "train_vqgan.yaml").read_text(encoding="utf-8")
+    return find_spec("tensorboard") is not None
 
 
 def simulation_problems(config):
@@ -153,7 +177,8 @@ def load_cohort(sound):
             scans, participants, _ = simulate_tables(config["simulate"])
         except ValueError:
             told = (
-                "config: simulate: hardly anyone has the fewest visits; raise max_years, or lower visits or censoring"
+                "config: simulate: hardly anyone has the fewest visits; raise max_years, or lower visits, censoring "
+                "or pace"
             )
             raise InvalidInput([told]) from None
         return make_cohort(scans, participants)
@@ -179,6 +204,12 @@ try:
     SIMULATED = config.get("cohort") == "simulated"
     with together_with(problems):
         COHORT = load_cohort(sound=not problems)
+    if not SIMULATED:
+        unknown = unknown_covariates(COHORT.participants, config["survival"]["covariates"])
+        COHORT = replace(COHORT, notices=(*COHORT.notices, *unknown))
+    last = max(COHORT.scans["years"], default=0.0)
+    with together_with([f"config: {told}" for told in times_of_forecasts(config, float(last))]):
+        pass
 except InvalidInput as error:
     raise WorkflowError(str(error)) from None
 if workflow.is_main_process:
@@ -186,9 +217,8 @@ if workflow.is_main_process:
         logger.warning(notice)
 SUBJECTS = COHORT.subjects
 
-# What the choice of a patient's baseline rests on, and where it is written.
+# What the choice of a patient's baseline rests on.
 SEGMENTED = "results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json"
-BASELINE = "results/segment/sub-{subject}/sub-{subject}_baseline.json"
 
 # What rules over the whole cohort wait for. They list no scan's files: split.tsv holds a digest of every usable scan's
 # files, so that whatever changes in a scan changes split.tsv, which those rules have as input.

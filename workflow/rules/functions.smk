@@ -40,40 +40,15 @@ def of_first(pattern):
     return file
 
 
-def segmented_visits(wildcards):
-    """Input function of the rule that chooses the baseline: the status of every visit, in the order of time.
-
-    The time of one after the baseline that was chosen before does not count: it cannot change the choice.
-    """
-    statuses = per_scan(SEGMENTED, [wildcards.subject])
-    sessions, chosen = COHORT.sessions(wildcards.subject), chosen_before(wildcards.subject)
-    count = sessions.index(chosen) + 1 if chosen in sessions else len(sessions)
-    return [*statuses[:count], *map(ancient, statuses[count:])]
+def visits_until(wildcards):
+    """The patient's sessions up to that of the wildcards, in the order of time: the baseline is one of them."""
+    sessions = COHORT.sessions(wildcards.subject)
+    return sessions[: sessions.index(wildcards.session) + 1]
 
 
-def baseline_file(wildcards):
-    """Input function: the file that names the patient's baseline.
-
-    Its time does not count where it names the first visit, whose own files are inputs beside it, nor where it is made
-    again for a new visit that comes after the baseline: a visit more makes no registration of another due.
-    """
-    file = BASELINE.format(subject=wildcards.subject)
-    sessions, chosen = COHORT.sessions(wildcards.subject), chosen_before(wildcards.subject)
-    if chosen not in sessions:
-        return file
-    count = sessions.index(chosen) + 1
-    seen = [os.path.exists(status) for status in per_scan(SEGMENTED, [wildcards.subject])]
-    return ancient(file) if count == 1 or (all(seen[:count]) and not all(seen[count:])) else file
-
-
-def chosen_before(subject):
-    """Session of the patient's baseline by an earlier run, None where there is none."""
-    return named_session(BASELINE.format(subject=subject))
-
-
-def sessions_in_time(wildcards):
-    """Parameter function: the patient's sessions in the order of time."""
-    return COHORT.sessions(wildcards.subject)
+def segmented_until(wildcards):
+    """Input function: the status of these visits after segmentation. Of later ones no registration knows."""
+    return [SEGMENTED.format(subject=wildcards.subject, session=session) for session in visits_until(wildcards)]
 
 
 def of_row(rows, key):

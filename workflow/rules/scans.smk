@@ -23,33 +23,16 @@ rule segment:
         "../scripts/segment.py"
 
 
-# No checkpoint, behind which a dry run sees no job: which visit it is, the scripts read from this small file.
-rule baseline:
-    input:
-        segmented_visits,
-    output:
-        baseline=BASELINE,
-    log:
-        "results/logs/segment/sub-{subject}/sub-{subject}_baseline.log",
-    conda:
-        "../envs/split.yaml"
-    params:
-        **stage_params("baseline"),
-        sessions=sessions_in_time,
-    script:
-        "../scripts/baseline.py"
-
-
+# The baseline is the first visit up to this one that can be used, which the script finds out: a checkpoint would hide
+# every job after it from a dry run.
 rule register:
     input:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
-        status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
         facts="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.json",
-        baseline=baseline_file,
+        statuses=segmented_until,
         first_ct=of_first("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
         first_mask=of_first("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        first_status=of_first(SEGMENTED),
     output:
         warped="results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
@@ -62,6 +45,7 @@ rule register:
         "../envs/register.yaml"
     params:
         **stage_params("register"),
+        sessions=visits_until,
         folders=folders("convert", "segment"),
     script:
         "../scripts/register.py"
@@ -72,7 +56,6 @@ rule resample:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-        baseline=ancient(BASELINE),  # with another baseline the field is another one
         first_ct=of_first("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
         first_mask=of_first("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:

@@ -36,7 +36,8 @@ estimated = estimate.job_seconds(params.config, cohort, machine)
 lines += ["", *dry_run.plan_lines(works, recorded, trained, estimated)]
 if works and not requests:
     jobs = {rule: work.jobs for rule, work in works.items()}
-    lines.append(estimate.in_words(estimate.clock_seconds(jobs, estimated | recorded, machine.cores), cohort, machine))
+    clock = estimate.clock_seconds(jobs, estimated | recorded, machine.cores)
+    lines.append(estimate.in_words(clock, cohort, machine, bool(recorded.keys() & jobs.keys())))
 
 expected, there = disk_use.predicted(sources, params.scans, params.patients, params.config), disk_use.used("results")
 due = dry_run.due_stages(works)
@@ -45,8 +46,7 @@ wanted, free = disk_use.still_wanted(coming, there), disk_use.free_bytes(".")
 lines += ["", f"Disk: about {disk_use.size_in_words(wanted)} will be written, {disk_use.size_in_words(free)} are free."]
 lines += disk_use.table(expected, there)
 
-problems = preflight.check_weights(params.config)
-problems += preflight.check_processes({rule: work.resources for rule, work in works.items()}, params.config)
+problems = preflight.check_processes({rule: work.resources for rule, work in works.items()}, params.config)
 if requests:
     problems += preflight.check_requests(requests)
     lines += ["", *(f"SLURM: {request}" for request in requests)]

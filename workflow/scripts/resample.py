@@ -3,10 +3,9 @@
 from lung4d.io.atomic import leave_empty
 from lung4d.io.names import CT, LUNG_MASK, scan_file
 from lung4d.io.nifti import read_image, write_image
-from lung4d.io.status import Status, first_failure, write_status
+from lung4d.io.status import Status, first_failure, read_status, write_status
 from lung4d.pipeline import job
 from lung4d.resample import resample_visit
-from lung4d.visits.baseline import read_baseline
 
 logger = job.start(snakemake.log[0])
 source, params = snakemake.input, snakemake.params
@@ -16,7 +15,7 @@ if status is not None:
     logger.warning("unusable since %s: %s", status.stage, status.reason)
     leave_empty(snakemake.output.volume, snakemake.output.mask)
 else:
-    named = snakemake.wildcards.subject, read_baseline(source.baseline).session
+    named = snakemake.wildcards.subject, read_status(source.status).metrics["baseline"]
     baseline = read_image(scan_file(params.folders["convert"], *named, CT))
     baseline_mask = read_image(scan_file(params.folders["segment"], *named, LUNG_MASK))
     scan = read_image(source.ct)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CLOCKS = 60  # seconds that those of two machines may differ
-# Rules that only gather what others make, and the one that changes nothing.
-TARGETS = ("all", "scans", "models", "preflight")
+# Rules that only gather what others make, and those that are no part of a run and say themselves what they found.
+TARGETS = ("all", "scans", "models", "preflight", "tables")
 
 
 @dataclass
@@ -109,6 +109,10 @@ class Course:
         if stage is not None:
             stage.running.pop(number, None)
         return stage
+
+    def alone(self) -> list[Job]:
+        """Jobs that run and belong to no stage."""
+        return [job for number, job in self.jobs.items() if job.rule in TARGETS and number not in self.ended]
 
     def not_done(self) -> list[str]:
         """What is missing of every stage: "segment 20 of 52"; the name alone where nothing of it is done."""

@@ -179,7 +179,9 @@ class Teller:
             return [f"Reading the cohort, planning the jobs: {took}"]
         head = f"{len(self.course.ended)} of {self.course.total} jobs done, {took}"
         stages = [stage for stage in self.course.stages.values() if not stage.over]
-        return [head, *(f"  {self._row(stage, stage.total > 1)}{self._how(stage, now)}" for stage in stages)]
+        rows = [f"  {self._row(stage, stage.total > 1)}{self._how(stage, now)}" for stage in stages]
+        alone = [(job.rule, self._progress(job, now)) for job in self.course.alone()]
+        return [head, *rows, *(f"  {rule:<22}{said}" for rule, said in alone if said)]
 
     def _how(self, stage: Stage, now: float) -> str:
         """How a stage gets on: its one job, or how many are at it and how long it will take."""

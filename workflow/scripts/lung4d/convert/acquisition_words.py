@@ -22,21 +22,24 @@ POSITIONS |= dict.fromkeys(("HFDL", "HFDR", "FFDL", "FFDR"), ON_SIDE)
 BREATHS = {
     EXPIRATION: re.compile(
         r"\b(?:exp|expi|exsp|exspi|exh|frc|exs?pir(?!y\b)\w*|espir|espira|espira[cdntz]\w*|espirio|espiro|"
-        r"exhal\w*|exalac\w*|esalaz\w*|ausat(?:em|m)\w*|ausgeatm\w*|uitadem\w*|uitgeadem\w*)\b"
+        r"exhal\w*|exalac\w*|esalaz\w*|ausat(?:em|m)\w*|ausgeatm\w*|uitadem\w*|uitgeadem\w*|"
+        r"breath(?:ed?|ing)? out|residual volume)\b"
     ),
     INSPIRATION: re.compile(
         r"\b(?:insp|inspi|inspir\w*|inh|tlc|inhal\w*|inalac\w*|inalaz\w*|einat(?:em|m)\w*|eingeatm\w*|"
-        r"inadem\w*|ingeadem\w*|(?:deep|full) breath)\b"
+        r"inadem\w*|ingeadem\w*|(?:deep|full) breath|breathed? in)\b"
+        r"|\b(?:in|ein) (?:and|und|en|et|e|y) (?=e[xs]|aus|uit)"  # "in- und exspiration"
     ),
 }
 POSES = {
     SUPINE: re.compile(
-        r"\b(?:supin\w*|rue?ckenl\w*|ruglig\w*|decubit\w* dorsal\w*|"
-        r"auf dem rue?cken|sur le dos|op de rug|boca arriba)\b"
+        r"\b(?:supin\w*|rue?ckenl\w*|ruglig\w*|decubit\w* dorsal\w*|dorsal\w* decubit\w*|"
+        r"auf (?:dem )?rue?cken|sur le dos|op (?:de )?rug|boca arriba|(?:faccia|pancia) in su|face up)\b"
     ),
     PRONE: re.compile(
-        r"\b(?:pron|proned?|pron[ao]s?|prona[ctz]\w*|procubitus|bauchl\w*|buiklig\w*|decubit\w* ventral\w*|brucos|"
-        r"auf dem bauch|sur le ventre|op de buik|boca abajo)\b"
+        r"\b(?:pron|proned?|pron[ao]s?|prona[cz]\w*|pronat(?!ion)\w+|procubitus|bauchl\w*|buiklig\w*|"
+        r"decubit\w* ventral\w*|ventral\w* decubit\w*|brucos|auf (?:dem )?bauch|(?:sur le|plat) ventre|"
+        r"op (?:de )?buik|boca abajo|(?:faccia|pancia) in giu|face down)\b"
     ),
     ON_SIDE: re.compile(r"\b(?:seitenl\w*|zijlig\w*|decubit\w* lateral\w*|lateral\w* decubit\w*)\b"),
 }
@@ -52,7 +55,16 @@ NO_MEDIUM = re.compile(
     r"|\b(?:nativ\w{0,2}|blanco|unenhanced|non ?enhanced|(?:non|pre)[ck]ontrast\w*|kontrastlos\w*|ncct|nect)\b"
 )
 MEDIUM = re.compile(
-    rf"\b(?:{_MEDIUM}|post[ck]ontrast\w*|angio\w*|cta|ctpa|(?:{_WITH}|post|nach|apres|dopo|despues|na) iv)\b"
+    rf"\b(?:{_MEDIUM}|post[ck]ontrast\w*|angio\w*|cta|ctpa|cect|ce ct|"
+    rf"(?:{_WITH}|post|nach|apres|dopo|despues|na) iv|"
+    r"(?:arteri\w*|ven(?:ou|oe?)s\w*|veneu\w*|veine\w*|portal\w*) (?:phase|fase)|"
+    r"(?:phase|fase) (?:arteri\w*|ven[oe]\w*|portal\w*)|portal ?ven\w*|porto ?ven\w*)\b"
+)
+# Of contrast that the picture has, not the patient.
+OF_THE_PICTURE = re.compile(
+    r"\b(?:high|hi|low|hoh\w*|niedrig\w*|gering\w*|haut|faible|alto|basso|elevato|bajo|baixo|hoog|laag|hoge|lage|"
+    r"tissue|window|image) [ck]ontrast\w*|\b[ck]ontrast\w* (?:resolution|detail|phantom|window|to noise|noise|ratio|"
+    r"elevato|alto|basso|bajo|baixo)\b|\bnoise [ck]ontrast\b|\bkontrast(?:auflo|reich|arm|ver)\w*"
 )
 NO_AGENT = re.compile("none|no|non|nein|keine?|geen|nil|nihil|ohne|sans|sin|sem|senza|nessuno|nada|nenhum|ninguno|n a")
 # With signs, in small letters without accents: "C+", "+KM", "i.v.", "c/c" (con contraste), and their opposites.
@@ -81,7 +93,7 @@ def acquisition_facts(header: pydicom.Dataset | Mapping[str, Any]) -> tuple[dict
 
 def breath_of(name: str) -> str | None:
     """EXPIRATION or INSPIRATION where the words of `name` say one of the two."""
-    return _only(BREATHS, name)
+    return _only(BREATHS, re.sub(r"(?i)\b(in|ein)-?\s?[/+&]\s?(?=e[xs]|aus|uit)", r"\1 und ", name))
 
 
 def pose_of(name: str) -> str | None:
@@ -91,7 +103,7 @@ def pose_of(name: str) -> str | None:
 
 def contrast_of(name: str) -> bool | None:
     """Whether the words of `name` say that contrast medium was given; None where they say neither, or both."""
-    words, signs = spelled(name), _plain(name).lower()
+    words, signs = OF_THE_PICTURE.sub(" ", spelled(name)), _plain(name).lower()
     if BOTH.search(words):
         return None
     without = bool(NO_MEDIUM.search(words) or SIGN_OF_NONE.search(signs))
@@ -101,8 +113,9 @@ def contrast_of(name: str) -> bool | None:
 
 def spelled(name: str) -> str:
     """The words of `name` in small letters without accents, with single spaces; a word ends at what is no letter, and
-    where capitals begin or end: "LungExsp_1.0" is "lung exsp"."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", _plain(name))
+    where capitals begin or end: "LungExsp_1.0" is "lung exsp", "HRCTexp" is "hrct exp"."""
+    parted = re.sub(r"(?<=[A-Z]{2})(?=exs?p|insp|exh|inh|pron|supin)", " ", _plain(name))
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", parted)
     return " ".join(re.findall(r"[a-z]+", parted.lower()))
 
 

@@ -8,6 +8,7 @@ LEAST_SHARE = 0.98  # of the voxels that lie on their side of the circle
 LEAST_DIAMETER = 0.5  # of the shorter side of a slice
 EDGE = 0.03  # of a slice, its front rows
 WIDEST_AIR = 100.0  # HU between the quartiles of what is air alone
+FEWEST_SLICES = 10  # with air in front, to be compared
 USUAL_AIR = (-1100.0, -300.0)  # HU: below is padding, above is the body
 
 
@@ -48,6 +49,22 @@ def _is_outside_a_circle(outside: np.ndarray, spacing: tuple[float, float]) -> b
     reach = REACH * step.max()
     sides = ((np.abs(beyond) <= reach)[outside & beside], (beyond >= -reach)[outside], (beyond <= reach)[~outside])
     return all(side.mean() >= LEAST_SHARE for side in sides)
+
+
+def rim(values: np.ndarray) -> np.ndarray:
+    """The voxels along the four sides of all slices (z, y, x), flat."""
+    rows, columns = (max(2, round(EDGE * size)) for size in values.shape[1:])
+    sides = (values[:, :rows], values[:, -rows:], values[:, :, :columns], values[:, :, -columns:])
+    return np.concatenate([side.ravel() for side in sides])
+
+
+def air_drift(values: np.ndarray) -> float:
+    """How far (HU) the front rows of slices (z, y, x) lie apart where they are air alone, but for some of them."""
+    found = [air for plane in values if (air := room_air(plane[None])) is not None]
+    if len(found) < FEWEST_SLICES:
+        return 0.0
+    low, high = np.percentile(found, [10, 90])
+    return float(high - low)
 
 
 def room_air(values: np.ndarray) -> float | None:

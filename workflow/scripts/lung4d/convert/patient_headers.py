@@ -12,13 +12,15 @@ from typing import Any
 
 DAYS_PER_YEAR = 365.25
 # What anonymisers and consoles write where they know nothing.
-NOT_KNOWN = re.compile(
-    r"[0\W_]*|[x9]+|anon\w*|no ?name|no ?id|none|null|n ?a|unknown|unbekannt|inconnu|desconocido|sconosciuto|onbekend|"
-    r"patient|test|not ?known|de ?identified|removed",
-    re.IGNORECASE,
+NO_WORDS = (
+    r"anon[^\W\d_]*|no ?name|no ?id|name|id|none|null|nil|n ?[an]|not ?known|not ?available|unknown|unbekannte?r?|"
+    r"inconnue?|desconocid[oa]|desconhecid[oa]|sconosciut[oa]|onbekende?|undefined|unnamed|nobody|blank|empty|dummy|"
+    r"patient|patiente|paziente|paciente|test|de ?identified|pseudonymi[sz]ed|removed|deleted|redacted|hidden|masked"
 )
+NOT_KNOWN = re.compile(rf"[0\W_]*|x+|9{{3,}}|(?:{NO_WORDS})(?: (?:{NO_WORDS}))*", re.IGNORECASE)
 NO_BIRTH_DATES = {date(1, 1, 1), date(1800, 1, 1), date(1900, 1, 1), date(1901, 1, 1)}
 AGE = re.compile(r"\s*(\d{1,3})\s*([DWMY])\s*", re.IGNORECASE)
+OLDEST = 120  # years; 999Y stands for not known
 A_YEAR = {"D": DAYS_PER_YEAR, "W": DAYS_PER_YEAR / 7, "M": 12.0, "Y": 1.0}
 
 
@@ -44,7 +46,7 @@ def spelled(name: str) -> str:
 
 
 def _is_unknown(text: str) -> bool:
-    return NOT_KNOWN.fullmatch(text.replace("^", " ").strip()) is not None
+    return NOT_KNOWN.fullmatch(re.sub(r"[\W_]+", " ", text).strip()) is not None
 
 
 def contradiction(one: Mapping[str, str], other: Mapping[str, str]) -> str:
@@ -84,7 +86,8 @@ def day_of(text: Any) -> date | None:
 def age_of(text: Any) -> float | None:
     """Years of a PatientAge such as 067Y or 018M, or None where there is none."""
     match = AGE.fullmatch(str(text or ""))
-    return int(match[1]) / A_YEAR[match[2].upper()] or None if match else None
+    age = int(match[1]) / A_YEAR[match[2].upper()] if match else 0.0
+    return age if 0 < age <= OLDEST else None
 
 
 def years_between(first: date, last: date) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from lung4d.convert.field_of_view import corner_value, room_air, round_padding
+from lung4d.convert.field_of_view import air_drift, corner_value, rim, room_air, round_padding
 from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan
 
@@ -29,6 +29,11 @@ MOST_BRIGHT, FEW_BRIGHT = 0.01, 0.001  # above USUAL: refused, flagged
 CUT_SHARE = 0.001  # of voxels with the very highest or lowest value: others were cut off
 CUT_ABOVE, CUT_BELOW = 2000.0, -990.0  # HU: no scanner ends its scale between these
 JUMP = 600.0  # HU between the means of neighbouring slices
+DARKEST = -1500.0  # HU: no noise in air goes below
+LONGEST_BLANK = 3  # slices
+AROUND, UNIFORM = 200.0, 80.0  # HU: from 0, and between the quartiles of what lies around an inverted body
+LEAST_BODY = 0.15  # of the voxels
+PICTURE_VALUES, PICTURE_VOXELS, PICTURE_RANGE = (64, 256), 100_000, 1000.0  # of 8 bits stretched to HU
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def plausible_hu(image: sitk.Image) -> tuple[sitk.Image, list[str]]:
     if not census.counts.any():
         raise UnusableScan("The scan holds nothing but padding; export the scan again.")
     _check(census, values)
-    flags += _oddities(census, values)
+    flags += [*_blank_slices(values), *_scattered(values), *_oddities(census, values)]
     clipped = np.clip(values, AIR, HIGHEST_HU)
     hu = sitk.GetImageFromArray((np.rint(clipped) if values.dtype.kind == "f" else clipped).astype(np.int16))
     hu.CopyInformation(image)  # geometry only: the metadata dictionary, where names hide, stays behind
@@ -97,15 +102,18 @@ def _finite(values: np.ndarray, spacing: tuple[float, float], flags: list[str]) 
 
 
 def _signed(values: np.ndarray, flags: list[str]) -> np.ndarray:
-    """`values` with the signs that an unsigned export of 16 bits lost: no other HU lies above 32767."""
-    if not HIGHEST_HU < values.max() < 2**16:
+    """`values` with the signs that an unsigned export of 16 or 32 bits lost: no other HU lies above 32767."""
+    top = values.max()
+    bits = next((bits for bits in (16, 32) if 2 ** (bits - 1) <= top < 2**bits), None)
+    exact = values.dtype.kind != "f" or values.dtype.itemsize == 8 or bits == 16
+    if bits is None or not exact:
         return values
-    wrapped = values > HIGHEST_HU
+    wrapped = values >= 2 ** (bits - 1)
     if values.dtype.kind == "f" and (values[wrapped] % 1).any():
         return values
     flags.append(f"The sign of negative values was lost in the export ({_percent(wrapped.mean())}); it was put back.")
-    wide = values if values.dtype.kind == "f" else values.astype(np.int32)
-    return np.where(wrapped, wide - 2**16, wide)
+    wide = values if values.dtype.kind == "f" else values.astype(np.int64 if bits == 32 else np.int32)
+    return np.where(wrapped, wide - 2**bits, wide)
 
 
 def _without_round_padding(
@@ -161,8 +169,8 @@ def _check(census: Census, values: np.ndarray) -> None:
         )
     if (dark := census.share(high=USUAL[0] - 1)) > MOST_DARK:
         raise UnusableScan(
-            f"{_percent(dark)} lie below {USUAL[0]:g} HU, where not even air is: the rescale was applied twice, or "
-            f"bytes are swapped; {again}"
+            f"{_percent(dark)} lie below {USUAL[0]:g} HU, where not even air is: the rescale was applied twice, "
+            f"the values are scaled, or bytes are swapped; {again}"
         )
     if (bright := census.share(low=USUAL[1] + 1)) > MOST_BRIGHT:
         raise UnusableScan(
@@ -171,13 +179,40 @@ def _check(census: Census, values: np.ndarray) -> None:
         )
     if (hard := census.share(low=HARD)) > MOST_HARD:
         raise UnusableScan(
-            f"{_percent(hard)} lie above {HARD:g} HU, as hard bone does: the values are shifted or inverted; {again}"
+            f"{_percent(hard)} lie above {HARD:g} HU, as hard bone does: the values are shifted, scaled or "
+            f"inverted; {again}"
         )
+    low, middle, high = np.percentile(rim(values), [25, 50, 75])
+    if abs(middle) < AROUND and 0 < high - low < UNIFORM and census.share(high=CUT_BELOW + 40) > LEAST_BODY:
+        raise UnusableScan(f"What lies around the body measures {middle:.0f} HU: the values are inverted; {again}")
     if (tissue := census.share(low=LOWEST_TISSUE)) < LEAST_TISSUE:
         raise UnusableScan(
             f"Only {_percent(tissue)} lie above {LOWEST_TISSUE:g} HU, as tissue does: the values are shifted or "
             f"scaled; {again}"
         )
+
+
+def _blank_slices(values: np.ndarray) -> list[str]:
+    """A flag where slices between others hold one value alone; raises UnusableScan where many do one after another."""
+    shown = np.flatnonzero([plane.min() < plane.max() for plane in values])
+    gaps = np.diff(shown) - 1
+    if not gaps.any():
+        return []
+    if (longest := int(gaps.max())) > LONGEST_BLANK:
+        raise UnusableScan(f"{longest} slices within the scan hold one value alone; export the scan again.")
+    return [f"Slices within the scan that hold one value alone: {gaps.sum()}; they show nothing."]
+
+
+def _scattered(values: np.ndarray) -> list[str]:
+    """A flag where voxels far darker than air lie alone in their rows, as no padding does; raises UnusableScan where
+    many do."""
+    alone = 0
+    for plane in values:
+        brighter = np.pad(plane > USUAL[0], ((0, 0), (1, 1)))
+        alone += int(np.count_nonzero((plane < DARKEST) & brighter[:, :-2] & brighter[:, 2:]))
+    if (share := alone / values.size) > MOST_BRIGHT:
+        raise UnusableScan(f"{_percent(share)} are single ones below {DARKEST:g} HU: damage; export the scan again.")
+    return [f"{_percent(share)} are single ones below {DARKEST:g} HU: damage."] if share > FEW_BRIGHT else []
 
 
 def _oddities(census: Census, values: np.ndarray) -> list[str]:
@@ -191,6 +226,12 @@ def _oddities(census: Census, values: np.ndarray) -> list[str]:
         flags.append(f"{_percent(share)} hold the highest value, {high:g} HU: denser ones were cut off (a window?).")
     if low > CUT_BELOW and (share := census.share(high=low)) > CUT_SHARE:
         flags.append(f"{_percent(share)} hold the lowest value, {low:g} HU: emptier ones were cut off (a window?).")
+    fewest, most = PICTURE_VALUES
+    voxels, different = census.counts.sum(), np.count_nonzero(census.counts)
+    if fewest < different <= most and voxels > PICTURE_VOXELS and high - low > PICTURE_RANGE:
+        flags.append(f"The scan holds only {different} different values: was it a picture of 8 bits?")
+    if (drift := air_drift(values)) > 2 * ROOM_AIR:
+        flags.append(f"The air around the body differs by {drift:.0f} HU between slices: not all have one rescale.")
     air = room_air(values)
     if air is not None and abs(air + 1000) > ROOM_AIR:
         flags.append(f"The air around the body measures {air:.0f} HU and not -1000: the rescale is not right.")

@@ -4,6 +4,7 @@ What comes out carries nothing that names a person: pixel data, geometry, and a 
 Everything that makes a scan unusable raises `UnusableScan` with a sentence for the report.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from lung4d.convert.acquisition_words import acquisition_facts
 from lung4d.convert.archives import files_below, unpack
 from lung4d.convert.dicom import headers
 from lung4d.convert.dicom.choice import choose_series
-from lung4d.convert.dicom.sentences import flags_of_choice, flags_of_files
+from lung4d.convert.dicom.sentences import flags_of_choice, flags_of_files, without_place
 from lung4d.convert.dicom.volume import read_series
 from lung4d.convert.patient_headers import person_of
 from lung4d.convert.volumes import sidecar
@@ -29,6 +30,7 @@ FEWEST_SLICES = headers.FEWEST_SLICES
 WIDEST_SPACING = 10.0  # mm between voxels, along any axis
 COARSE_SPACING = 5.0  # mm, above which the scan is flagged
 FINEST_SPACING = 0.05  # mm
+NARROWEST, WIDEST, HIGHEST = 50.0, 1000.0, 2500.0  # mm: of slices, and of the scan from head to foot
 PERSON = "person"  # among the facts until the end
 
 
@@ -73,7 +75,9 @@ def read_scan(path: str | Path, series: str | None = None) -> ConvertedScan:
     geometry = _check_geometry(image)
     image, oddities = plausibility.plausible_hu(image)
     person = facts.pop(PERSON, {})
-    return ConvertedScan(image, facts | _grid_facts(image), [*flags, *geometry, *oddities], person)
+    return ConvertedScan(
+        image, facts | _grid_facts(image), [*flags, *geometry, *_check_extent(image), *oddities], person
+    )
 
 
 def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, list[str]]:
@@ -90,11 +94,10 @@ def _read_folder(folder: Path, series: str | None) -> tuple[sitk.Image, dict, li
         raise UnusableScan(f"The folder holds {len(volumes)} volume files and no DICOM; give one file.")
     if zips := sum(file.suffix.lower() == ".zip" for file in files):
         raise UnusableScan(f"No images but zip files ({zips}) are in it; unpack them, or give one as the path.")
-    if reports := sum(headers.is_dicom(file) for file in files):
-        raise UnusableScan(
-            f"The DICOM files ({reports}) hold no image with a position and a pixel size "
-            "(reports, dose sheets, screenshots?); export the original slices."
-        )
+    if reports := [file for file in files if headers.is_dicom(file)]:
+        raise UnusableScan(without_place(reports))
+    if pairs := [file for file in files if file.suffix.lower() in (".hdr", ".img")]:
+        return _read_file(pairs[0], series)  # which says why not
     if dead_links:
         raise UnusableScan(
             f"Links ({dead_links}) in the folder lead nowhere, and nothing else in it can be read; "
@@ -125,9 +128,15 @@ def _read_file(path: Path, series: str | None) -> tuple[sitk.Image, dict, list[s
 
 def _read_lone_dicom(path: Path, series: str | None) -> tuple[sitk.Image, dict, list[str]]:
     """An enhanced DICOM file, which holds a whole series; raises UnusableScan for any other file."""
+    if path.suffix.lower() in (".hdr", ".img"):
+        raise UnusableScan(
+            "Analyze and pairs of NIfTI files (.hdr, .img) are not read; save the scan as one NIfTI file."
+        )
     if not headers.is_dicom(path):
         raise UnusableScan("Unknown format: give a DICOM folder or zip, NIfTI, MHA/MHD or NRRD.")
     slices = headers.slices_of(path)
+    if not slices and headers.has_frames(path):
+        raise UnusableScan(without_place([path]))
     if len(slices) < FEWEST_SLICES:
         raise UnusableScan("This is one DICOM file, not a readable series; give the folder of the whole series.")
     return _read_dicom(slices, series, [path])
@@ -140,11 +149,11 @@ def _three_dimensional(image: sitk.Image) -> sitk.Image:
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise UnusableScan("The voxels hold complex numbers, not CT values; export the original scan.")
     size = image.GetSize()
-    if len(size) == 4:
-        if size[3] != 1:
-            raise UnusableScan(f"The file holds {size[3]} volumes (4D); give one volume a visit.")
-        return image[..., 0]
-    if len(size) != 3:
+    if (volumes := math.prod(size[3:])) > 1:
+        raise UnusableScan(f"The file holds {volumes} volumes (4D); give one volume a visit.")
+    while image.GetDimension() > 3:
+        image = image[..., 0]
+    if len(size) < 3:
         raise UnusableScan("The file holds a single image, not a volume; give the whole scan.")
     return image
 
@@ -167,6 +176,18 @@ def _check_geometry(image: sitk.Image) -> list[str]:
         )
     if max(spacing) > COARSE_SPACING:
         return [f"Slices are {max(spacing):.1f} mm apart: fine disease is not seen."]
+    return []
+
+
+def _check_extent(image: sitk.Image) -> list[str]:
+    """A flag where no chest is as small as the scan; raises UnusableScan where none is as large: the voxel size in the
+    header is not the true one."""
+    wide, deep, high = (size * step for size, step in zip(image.GetSize(), image.GetSpacing(), strict=True))
+    words = f"The scan is {wide:.0f} mm wide, {deep:.0f} mm deep and {high:.0f} mm high,"
+    if max(wide, deep) > WIDEST or high > HIGHEST:
+        raise UnusableScan(f"{words} larger than any scanner's: the voxel size in the header is not right; correct it.")
+    if max(wide, deep) < NARROWEST:
+        return [f"{words} smaller than any chest: is the voxel size in the header right?"]
     return []
 
 

@@ -72,7 +72,6 @@ def job_seconds(config: Mapping[str, Any], cohort: CohortSize, machine: Machine)
     scans["simulate"] = START + visits * 0.3 * cohort.voxels / 1e6
     forward = shape * 1e6 * FLOP / 3 * _width(config) / _speed(machine)
     scans["extract_latents"] = START + visits * forward
-    scans["baseline"] = START
     drawn = DRAWN * shape * disk_use.forecasts(config["generate_trajectories"], visits)
     scans["generate_trajectories"] = START + drawn / (GPU_CORES if machine.gpu else 1)
     held_out = (config["split"]["val"] + config["split"]["test"]) * cohort.scans
@@ -128,7 +127,7 @@ def _ode_size(config: Mapping[str, Any]) -> float:
 def _shards(single: Mapping[str, float], config: Mapping[str, Any], visits: float) -> dict[str, float]:
     """Jobs of many patients, whose threads share out the jobs inside."""
     per_patient = {rule: visits * single[rule] for rule in PER_SCAN} | {
-        rule: single[rule] for rule in ("simulate", "baseline", "extract_latents", "generate_trajectories")
+        rule: single[rule] for rule in ("simulate", "extract_latents", "generate_trajectories")
     }
     if config["cohort"] != "simulated":
         per_patient["simulate"] = 0.0
@@ -179,8 +178,9 @@ def has_matrix_units(cpuinfo: Path) -> bool:
     return cpuinfo.is_file() and "amx_bf16" in cpuinfo.read_text(encoding="utf-8", errors="replace")
 
 
-def in_words(seconds: float, cohort: CohortSize, machine: Machine) -> str:
-    """How long a run takes by the clock, and what that goes by."""
+def in_words(seconds: float, cohort: CohortSize, machine: Machine, recorded: bool) -> str:
+    """How long a run takes by the clock, and what that goes by; `recorded` is whether jobs have run before."""
     where = f"{machine.cores} cores" + (" and a GPU" if machine.gpu else ", no GPU")
     scans = f"{cohort.scans} scans of {cohort.voxels / 1e6:.1f} million voxels in the mean"
-    return f"By the clock roughly {duration_in_words(seconds)} on {where}: from {scans}, and times of earlier jobs."
+    earlier = ", and times of earlier jobs" if recorded else ""
+    return f"By the clock roughly {duration_in_words(seconds)} on {where}: from {scans}{earlier}."

@@ -60,6 +60,8 @@ def _make_once(path: Path, text: str) -> None:
 
 def private_problems(folder: Path) -> list[str]:
     """Why no run may use the tables in `folder`, where the target `tables` made them: `private/` is not theirs."""
+    if (folder / PRIVATE).exists() and not (folder / PRIVATE).is_dir():
+        return [f"{PRIVATE} is a file, where a folder is to be made: call the file something else"]
     if (folder / PLAN).is_file():
         return ["the target tables was stopped while it wrote the tables; run it again, and then this"]
     made = [row for row in read_rows(folder / TABLE) if row.get("path", "").startswith(f"{SCANS.as_posix()}/")]
@@ -69,15 +71,18 @@ def private_problems(folder: Path) -> list[str]:
     if not (folder / VISITS).is_file():
         return [f"{TABLE} was made by the target tables, and private/, where its scans are, is gone: {remedy}"]
     known = {(row.get("subject"), row.get("session")) for row in read_rows(folder / VISITS)}
+    if not known:
+        return [f"{VISITS} holds no rows, and {TABLE} was made with it: {remedy}"]
     mark, own = (text_of_file(folder / path) for path in (MARK, IDENTITY))
     if (mark and mark != own) or any((row["subject"], row["session"]) not in known for row in made):
         return [f"{TABLE} was made by the target tables, and private/ is that of another folder: {remedy}"]
     lost = [row for row in made if not row.get("exclude") and not _leads_somewhere(folder / row["path"])]
     if lost:
-        named = ", ".join(f"{row['subject']} {row['session']}" for row in lost[:3])
+        named = ", ".join(f"{row['subject']} {row['session']}" for row in lost[:3]) + (", ..." if lost[3:] else "")
         return [
-            f"the files of {len(lost)} scans in {TABLE} are not where they were ({named} ...): connect their disk, or "
-            "delete private/scans and run the target tables with the new place of the tree"
+            f"the files of {len(lost)} {'scan' if len(lost) == 1 else 'scans'} in {TABLE} are not where they were "
+            f"({named}): connect their disk, or delete private/scans and run the target tables with the new place of "
+            "the tree"
         ]
     return []
 

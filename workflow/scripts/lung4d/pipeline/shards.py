@@ -8,7 +8,7 @@ from lung4d.io.atomic import digest_of_file
 
 # What a job of each rule takes its patients through.
 STAGES = {
-    "shard_scans": ["simulate", "convert", "segment", "baseline", "register", "resample"],
+    "shard_scans": ["simulate", "convert", "segment", "register", "resample"],
     "shard_latents": ["extract_latents"],
     "shard_trajectories": ["generate_trajectories"],
 }

@@ -30,6 +30,7 @@ TURNED_LUNGS = (
     "The mask given would fit the lungs that the scan shows better if it were turned {} (Dice {:.2f} instead of "
     "{:.2f}): look at the pictures."
 )
+MOVED = "The mask given has as many voxels as the scan, and they lie otherwise: {}; look at the pictures."
 WAYS = ("upside down", "back to front", "side to side")
 MOST_LABELS = 20  # of lungs: lobes and segments have fewer
 PLATEAU = 0.75  # of the top value: a soft mask holds at least as much a few voxels below its surface

@@ -59,7 +59,8 @@ def take_mask(given: sitk.Image, scan: sitk.Image) -> Segmentation:
         raise (lost if elsewhere else reason) from None
     if other and elsewhere:
         raise lost
-    return Segmentation(mask, [*labels.flags, *([other] if other else []), *flags])
+    told = [other] if other else [given_mask.MOVED.format(elsewhere)] if elsewhere else []
+    return Segmentation(mask, [*labels.flags, *told, *flags])
 
 
 def _divided(labels: sitk.Image, whole: np.ndarray, scan: sitk.Image) -> tuple[sitk.Image, list[str], str]:

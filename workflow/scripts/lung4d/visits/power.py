@@ -43,14 +43,15 @@ def count_sets(
 ) -> dict[str, SetCounts]:
     """Counts by set, of the sets that have patients.
 
-    visits: scans by subject; participants: subject, and where known followup_years and event; assigned: sets that the
+    visits: scans by subject; participants: subject, and where known followup_years and event, of which those that end
+    on the first day tell nothing; assigned: sets that the
     table asks for; split: the section of the configuration. Raises ValueError as `split_patients` does.
     """
     sets = split_patients(dict(visits), dict(assigned), split["seed"], split["val"], split["test"])
     deaths = {
         row["subject"]: int(row["event"])
         for row in participants
-        if row.get("event") is not None and row.get("followup_years") is not None
+        if row.get("event") is not None and (row.get("followup_years") or 0) > 0
     }
     counts = {}
     for name in SETS:

@@ -49,6 +49,8 @@ def choose_series(slices: list[Slice], wanted: str | None = None) -> tuple[list[
     candidates = [stack for stack in offered if hurdle_of(stack, any_kind=wanted is not None) is None]
     if not candidates:
         raise refusal(offered, any_kind=wanted is not None)
+    if (patients := _count_patients(candidates)) > 1:
+        raise UnusableScan(f"There are CT images of {patients} patients (PatientID) in it; give those of one patient.")
     if (studies := len({str(stack.header.get("StudyInstanceUID", "")) for stack in candidates})) > 1:
         raise UnusableScan(
             f"There are lung series of {studies} studies; give the folder of one visit, or name a UID in `series`."
@@ -62,6 +64,13 @@ def choose_series(slices: list[Slice], wanted: str | None = None) -> tuple[list[
         "series_suitable": _count_series(candidates, stacks),
     }
     return chosen.slices, facts
+
+
+def _count_patients(stacks: list[Stack]) -> int:
+    """How many patients the slices name; 1 where nearly each names one of its own, as after a bad pseudonymisation."""
+    slices = [item for stack in stacks for item in stack.slices]
+    named = {text for item in slices if (text := str(item.header.get("PatientID") or "").strip().casefold())}
+    return len(named) if len(slices) >= 2 * len(named) else 1
 
 
 def _count_series(some: list[Stack], stacks: list[Stack]) -> int:

@@ -3,6 +3,7 @@
 Only pixel data, geometry and acquisition facts are taken from the files.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ TAGS = [
     "ImageType",
     "ImagePositionPatient",
     "AcquisitionNumber",
+    "AcquisitionTime",
     "ImageOrientationPatient",
     "PixelSpacing",
     "Rows",
@@ -48,6 +50,7 @@ TAGS = [
     "RescaleSlope",
     "RescaleIntercept",
     "SamplesPerPixel",
+    "PhotometricInterpretation",
     "NumberOfFrames",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
@@ -141,6 +144,15 @@ def slices_of(path: Path) -> list[Slice]:
         return []
 
 
+def has_frames(path: Path) -> bool:
+    """Whether the file says that it holds several frames."""
+    try:
+        frames = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["NumberOfFrames"], force=True)
+        return (frames.get("NumberOfFrames") or 1) > 1
+    except (*DAMAGE, OSError):
+        return False
+
+
 def drop_damaged(header: pydicom.Dataset) -> None:
     """Remove the elements that cannot be decoded: pydicom decodes late, where nothing is ready for its errors."""
     for tag in list(header.keys()):
@@ -154,6 +166,8 @@ def slice_at(path: Path, header: pydicom.Dataset, frame: int) -> Slice:
     """The slice that a header of one frame tells of. Raises ValueError, TypeError or AttributeError where the header
     does not say where the slice lies."""
     rows, columns = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+    if not rows.any() or not columns.any():
+        raise ValueError("no directions")
     rows = rows / np.linalg.norm(rows)  # decimal strings are rounded
     columns = columns - (columns @ rows) * rows
     directions = np.stack([rows, columns / np.linalg.norm(columns)])
@@ -206,7 +220,8 @@ def modality_of(header: pydicom.Dataset) -> str:
     return named or ("CT" if str(header.get("SOPClassUID")) in CT_CLASSES else "")
 
 
-def reformats_of(header: pydicom.Dataset) -> frozenset[str]:
+def reformats_of(header: pydicom.Dataset | Mapping[str, Any]) -> frozenset[str]:
     """The words of ImageType by which a slice is no original one: a localiser, reformat or projection."""
     kinds = header.get("ImageType") or []
-    return frozenset({str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds)} & REFORMATS)
+    words = [kinds] if isinstance(kinds, str) or not isinstance(kinds, Iterable) else kinds
+    return frozenset({str(kind).upper() for kind in words} & REFORMATS)

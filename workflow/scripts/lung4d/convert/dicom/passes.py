@@ -11,7 +11,16 @@ from itertools import pairwise
 import numpy as np
 
 from lung4d.convert.dicom.headers import FEWEST_SLICES, Slice, number_of, series_of
-from lung4d.convert.dicom.lattice import continues, cover_the_same, is_lattice, met_by, places_of, repeats, step_of
+from lung4d.convert.dicom.lattice import (
+    continues,
+    cover_the_same,
+    distinct,
+    is_lattice,
+    met_by,
+    places_of,
+    repeats,
+    step_of,
+)
 from lung4d.convert.dicom.stacks import depths_of, separated
 from lung4d.io.status import UnusableScan
 
@@ -29,7 +38,13 @@ def one_scan(slices: list[Slice], digests: Callable[[Sequence[int]], dict[int, s
     if passes:
         kept, said = _largest_and_what_continues_it(passes)
         flags += said
-    if repeats(depths_of(kept)):
+    depths = depths_of(kept)
+    if doubled := repeats(depths):
+        if 2 * doubled < (places := len(distinct(depths))):
+            raise UnusableScan(
+                f"The series holds different images at {doubled} of its {places} positions, and no number tells which "
+                "belong together; export the series again."
+            )
         raise UnusableScan(
             "The series holds different images at the same position (two phases?); export each as a series of its own."
         )
@@ -65,6 +80,7 @@ def _passes(slices: list[Slice]) -> list[list[Slice]]:
     tried = [
         separated(slices, lambda item: str(item.header.get("AcquisitionNumber"))),
         separated(slices, lambda item: series_of(item.header)),
+        separated(slices, lambda item: str(item.header.get("AcquisitionTime"))),
         separated(slices, lambda item: runs[id(item)]),
         # Where the slice numbered 0 would lie, counting up or down.
         separated(slices, lambda item: round(steps[id(item)] - counts[id(item)])),
@@ -80,7 +96,7 @@ def _passes(slices: list[Slice]) -> list[list[Slice]]:
 
 def _is_even(part: list[Slice]) -> bool:
     """Whether `part` can be a pass: numbers that are nonsense make uneven ones."""
-    return len(part) < 3 or is_lattice(depths_of(part))
+    return len(distinct(depths_of(part))) < 3 or is_lattice(depths_of(part))
 
 
 def _is_complete(part: list[Slice]) -> bool:

@@ -4,6 +4,7 @@ left out, and which numbers contradict its positions."""
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,7 +22,7 @@ from lung4d.convert.dicom.headers import (
 )
 from lung4d.convert.dicom.lattice import step_of
 from lung4d.convert.dicom.passes import counted
-from lung4d.convert.dicom.stacks import Stack, depths_of, kind_of, matrix_of, same_direction, same_pixel_size
+from lung4d.convert.dicom.stacks import FULL_SPAN, Stack, depths_of, kind_of, matrix_of, same_direction, same_pixel_size
 from lung4d.io.status import UnusableScan
 
 AXIAL = np.cos(np.deg2rad(35))  # a gantry is tilted by 30 degrees at most
@@ -32,6 +33,8 @@ SLICE_SUFFIXES = (".dcm", ".ima")
 FAR_FROM = 0.1  # share by which two numbers for one distance may differ
 # What all slices of a scan should have in common.
 COMMON = {"ConvolutionKernel": "kernels", "SliceThickness": "slice thicknesses", "PatientPosition": "patient positions"}
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+TILTED = 2.0  # degrees
 THICK = 4.0  # times the distance of slices, above which a slice thickness is doubtful
 
 
@@ -116,7 +119,32 @@ def flags_of_choice(slices: list[Slice], chosen: list[Slice]) -> list[str]:
     taken = {(item.path, item.frame) for item in chosen}
     left = [item for item in slices if series_of(item.header) in series and (item.path, item.frame) not in taken]
     reasons = Counter(_difference(item, chosen[0]) for item in left)
-    return flags + [f"{counted(n, 'left out', f'the series with another {what}')}." for what, n in reasons.items()]
+    flags += [f"{counted(n, 'left out', f'the series with another {what}')}." for what, n in reasons.items()]
+    return flags + _beyond(slices, chosen)
+
+
+def _beyond(slices: list[Slice], chosen: list[Slice]) -> list[str]:
+    """A flag where `chosen` are shorter than lungs, and CT slices of other series lie above or below them."""
+    depths, series = depths_of(chosen), {series_of(item.header) for item in chosen}
+    step, span = step_of(depths), float(depths[-1] - depths[0])
+    if span + step >= FULL_SPAN:
+        return []
+    first = chosen[0]
+    others = [
+        float(item.position @ first.normal)
+        for item in slices
+        if series_of(item.header) not in series
+        and kind_of(item.header) == kind_of(first.header)
+        and same_direction(item, first)
+    ]
+    outside = [max(depths[0] - depth, depth - depths[-1]) for depth in others]
+    beyond = [far for far in outside if far > step / 2]
+    if not beyond or max(beyond) < FAR_FROM * span:
+        return []
+    return [
+        f"{counted(len(beyond), 'left out', 'other series')} that lie up to {max(beyond):.0f} mm beyond those read, "
+        f"which span only {span + step:.0f} mm: is a part of the chest missing?"
+    ]
 
 
 def _difference(item: Slice, other: Slice) -> str:
@@ -133,6 +161,30 @@ def _difference(item: Slice, other: Slice) -> str:
 
 def _corner(item: Slice) -> np.ndarray:
     return item.directions @ item.position
+
+
+def without_place(files: list[Path]) -> str:
+    """Why none of these DICOM files holds a slice: CT images lack a tag that says where they lie, or there are none."""
+    images = []
+    for path in files:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            if header.get("Rows") and modality_of(header) == "CT":
+                images.append(header)
+        except (*DAMAGE, OSError):
+            continue
+    if any((header.get("NumberOfFrames") or 1) != 1 for header in images):
+        return "The DICOM file holds many frames without their places; export single slices or NIfTI."
+    lost = [tag for tag in PLACE if images and not any(header.get(tag) for header in images)]
+    if lost:
+        return (
+            f"The DICOM images ({len(images)}) do not say where they lie (they have no {' and no '.join(lost)}); "
+            "export the original slices."
+        )
+    return (
+        f"The DICOM files ({len(files)}) hold no image with a position and a pixel size "
+        "(reports, dose sheets, screenshots?); export the original slices."
+    )
 
 
 def flags_of_files(files: list[Path], slices: list[Slice], chosen: list[Slice], dead_links: int) -> list[str]:
@@ -167,7 +219,7 @@ def header_contradictions(slices: list[Slice]) -> list[str]:
     flags = []
     for tag, names in COMMON.items():
         values = [item.header.get(tag) for item in slices]
-        if (count := len({number_of(value) or str(value) for value in values if value})) > 1:
+        if (count := len({_rounded(value) for value in values if value})) > 1:
             flags.append(f"The slices name {count} {names}; that of the first counts.")
     step = step_of(depths_of(slices))
     first = slices[0].header
@@ -178,10 +230,36 @@ def header_contradictions(slices: list[Slice]) -> list[str]:
     if thickness > THICK * step:
         apart = f"their positions are {step:.1f} mm apart"
         flags.append(f"The header says that slices are {thickness:.1f} mm thick; {apart}.")
+    diameter = number_of(first.get("ReconstructionDiameter"))
+    width = float(slices[0].pixel_size.max() * max(number_of(first.get(tag)) or 0 for tag in ("Rows", "Columns")))
+    if diameter and abs(diameter - width) > FAR_FROM * width:
+        wide = f"the slices are {width:.0f} mm"
+        flags.append(f"The header says that the field of view is {diameter:.0f} mm wide, {wide}: cropped?")
+    if np.ptp(slices[0].pixel_size) > FAR_FROM * slices[0].pixel_size.min():
+        high, wide = slices[0].pixel_size
+        flags.append(f"The pixels are {wide:.4g} mm wide and {high:.4g} mm high; those of a scanner are square.")
+    tilt = abs(number_of(first.get("GantryDetectorTilt")) or 0.0)
+    if tilt > TILTED and _lean(slices) < TILTED / 2:
+        flags.append(
+            f"The header says that the gantry was tilted by {tilt:.0f} degrees, and the positions do not: the scan may "
+            "be sheared; look at the pictures."
+        )
     locations = [number_of(item.header.get("SliceLocation")) for item in slices]
     if None not in locations and not _agree(np.array(locations, float), slices):
         flags.append("SliceLocation contradicts the positions of the slices, which were used.")
     return flags
+
+
+def _rounded(value: Any) -> Any:
+    number = number_of(value)
+    return str(value) if number is None else round(number, 1)
+
+
+def _lean(slices: list[Slice]) -> float:
+    """Degrees between the slices' normal and the body's axis, or the line of their corners, whichever is more."""
+    line = slices[-1].position - slices[0].position
+    cosines = (abs(slices[0].normal[2]), abs(line @ slices[0].normal) / max(float(np.linalg.norm(line)), 1e-6))
+    return float(np.degrees(np.arccos(np.clip(min(cosines), 0, 1))))
 
 
 def _agree(locations: np.ndarray, slices: list[Slice]) -> bool:

@@ -104,10 +104,11 @@ def _same_grid(one: Slice, other: Slice) -> bool:
 def separated(slices: list[Slice], label: Callable[[Slice], Hashable]) -> list[list[Slice]]:
     """`slices` in parts by `label`, in its order, where it tells apart (nearly) all that lie at one place.
 
-    All of them as one part where it does not, or where parts would have fewer than four slices on average.
+    All of them as one part where it does not, or where parts would have fewer than four slices on average. Images of
+    one place alone, as they watch an injection, need not be told apart from each other.
     """
     parts = _grouped(slices, label)
-    left = sum(repeats(depths_of(part)) for part in parts.values())
+    left = sum(repeats(depths) for part in parts.values() if len(distinct(depths := depths_of(part))) > 1)
     if len(slices) < LABELLED * len(parts) or left > 0.1 * repeats(depths_of(slices)):
         return [slices]
     order = sorted(parts, key=lambda value: (number_of(value) is None, number_of(value) or 0.0, str(value)))

@@ -1,6 +1,7 @@
 """A DICOM series as a volume in HU: its slices decoded, put in order and stacked on orthogonal axes."""
 
 import hashlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -40,6 +41,10 @@ def read_series(slices: list[Slice]) -> tuple[sitk.Image, dict[str, Any], list[s
     Raises UnusableScan for slices that cannot be read, old multi-frame files, a missing rescale, two different images
     at one position, or gaps of more than 3 slices or 10 mm.
     """
+    if any(item.header.get("PhotometricInterpretation") == "MONOCHROME1" for item in slices):
+        raise UnusableScan(
+            "The DICOM images are marked as inverted (MONOCHROME1), which no CT is; export the original series."
+        )
     if any((item.header.get("NumberOfFrames") or 1) != 1 for item in slices):
         raise UnusableScan("The DICOM file holds many frames without their places; export single slices or NIfTI.")
     if len({item.path for item in slices}) < len(slices):
@@ -77,17 +82,34 @@ def _planes(slices: list[Slice], indices: Sequence[int]) -> Iterator[np.ndarray]
         )
         try:
             if item.path != path:  # frames of one file follow each other
-                path, stack = item.path, sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
+                path, stack = item.path, _decoded(item)
         except RuntimeError:
             raise damaged from None
         if item.frame >= len(stack) or stack[item.frame].shape != (item.header.get("Rows"), item.header.get("Columns")):
             raise damaged
         if number_of(item.header.get("RescaleIntercept")) is None and stack[item.frame].min() >= 0:
-            raise UnusableScan(
-                "The DICOM files carry no rescale intercept, so the values are not Hounsfield units; "
-                "export the original series."
-            )
+            raise _no_rescale(slices)
         yield _padding_to_air(stack[item.frame], item.header)
+
+
+def _decoded(item: Slice) -> np.ndarray:
+    """(frames, rows, columns) of a file; raises RuntimeError where it cannot be decoded."""
+    if number_of(item.header.get("SpacingBetweenSlices")) != 0:
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
+    whole = pydicom.dcmread(item.path, force=True)
+    del whole.SpacingBetweenSlices  # GDCM reads nothing where it is 0
+    with tempfile.NamedTemporaryFile(prefix="lung4d-", suffix=".dcm") as file:
+        whole.save_as(file.name)
+        return sitk.GetArrayFromImage(sitk.ReadImage(file.name, imageIO="GDCMImageIO"))
+
+
+def _no_rescale(slices: list[Slice]) -> UnusableScan:
+    without = sum(number_of(item.header.get("RescaleIntercept")) is None for item in slices)
+    which = "The DICOM files" if without == len(slices) else f"{without} of the {len(slices)} DICOM slices"
+    verb = "carries" if without == 1 else "carry"
+    return UnusableScan(
+        f"{which} {verb} no rescale intercept, so the values are not Hounsfield units; export the original series."
+    )
 
 
 def _check_one_rescale(slices: list[Slice]) -> None:

@@ -18,15 +18,15 @@ class TreeFiles:
     around: list[str] = field(default_factory=list)
 
 
-def walk_tree(root: Path) -> TreeFiles:
-    """Find the files below `root` by name, without opening any.
+def walk_tree(root: Path, but: Path | None = None) -> TreeFiles:
+    """Find the files below `root` by name, without opening any; the folder `but`, to which links may lead, is left out.
 
     Links are followed, to folders as well, but each folder is entered once, and none that holds the tree. Hidden
     folders are left out: version control and snapshots keep a second copy of the tree there.
     """
     top = os.path.realpath(root)
     tree = TreeFiles()
-    entered, waiting = {top}, [("", top)]
+    entered, waiting = {top, os.path.realpath(but or root)}, [("", top)]
     while waiting:
         place, real_place = waiting.pop()
         try:
@@ -68,9 +68,10 @@ def _to_enter(entry: os.DirEntry, path: str, top: str, entered: set[str], tree: 
         if Path(top).is_relative_to(real):
             tree.around.append(path)
             return []
-        tree.linked_out.append(path)
     if real in entered:
         return []
+    if entry.is_symlink():
+        tree.linked_out.append(path)
     entered.add(real)
     return [(path, real)]
 

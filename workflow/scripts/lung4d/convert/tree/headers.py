@@ -26,7 +26,8 @@ from lung4d.convert.volumes.names import VOLUME_SUFFIXES
 # Values that each slice has to itself.
 OWN = ("SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "SliceLocation", "ImagePositionPatient")
 FRAMES = "PerFrameFunctionalGroupsSequence"
-LEFT_OUT = {"XRayTubeCurrent", "ExposureTime", "Exposure", "CTDIvol", "SharedFunctionalGroupsSequence", FRAMES}
+LEFT_OUT = {"XRayTubeCurrent", "ExposureTime", "Exposure", "CTDIvol", "AcquisitionTime", FRAMES}
+LEFT_OUT |= {"SharedFunctionalGroupsSequence"}
 MORE = ("SOPClassUID", "PatientAge", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "BitsAllocated")
 SHARED = tuple(name for name in dict.fromkeys([*dicom_headers.TAGS, *MORE]) if name not in LEFT_OUT | set(OWN))
 _TAG_OF = {name: tag_for_keyword(name) or 0 for name in (*SHARED, *OWN, FRAMES)}
@@ -35,7 +36,9 @@ _ASKED = frozenset({*_SHARED_TAGS, *_TAG_OF.values()})
 _ASKED_TAGS = [BaseTag(tag) for tag in sorted(_ASKED)]
 UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 DICOMDIR = "1.2.840.10008.1.3.10"
-PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".iso")
+PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".iso", ".gz", ".bz2", ".xz", ".zst")
+PACKED_STARTS = (b"PK\3\4", b"7z\xbc\xaf", b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # of files without a suffix
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 BATCH = 200  # files
 HEAD = 2**16  # bytes, in which most headers end
 FEWEST_TASKS = 3  # for which it is worth while to start processes
@@ -172,8 +175,7 @@ class _Batch:
         with path.open("rb") as stream:
             start = stream.read(HEAD)
             if not dicom_headers.opens_as_dicom(start[:132]):
-                low = path.name.lower()
-                return "volumes" if low.endswith(VOLUME_SUFFIXES) else "packed" if low.endswith(PACKED) else "other"
+                return _by_name(path.name.lower(), start)
             size = os.fstat(stream.fileno()).st_size
             raw = read_raw_header(start, len(start) == size, _ASKED)
             key = None
@@ -211,6 +213,15 @@ class _Batch:
         if not self.headers or self.headers[-1] != shared:
             self.headers.append(shared)
         return len(self.headers) - 1
+
+
+def _by_name(name: str, start: bytes) -> str:
+    """What a file is that does not open as DICOM does, by its name in small letters, and by its start without one."""
+    if name.endswith(VOLUME_SUFFIXES):
+        return "volumes"
+    if name.endswith(PACKED) or ("." not in name and start.startswith(PACKED_STARTS)):
+        return "packed"
+    return "damaged" if name.endswith(DICOM_SUFFIXES) else "other"
 
 
 def _shared(header: pydicom.Dataset) -> dict[str, Any]:

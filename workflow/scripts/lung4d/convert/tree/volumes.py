@@ -21,13 +21,15 @@ FORMATS = {
     ".nhdr": ("NRRD", "NrrdImageIO"),
 }
 FEWEST_VOXELS = 32  # along the sides of a slice
-MASK_WORD = re.compile(r"mask|seg|label|roi|contour|annot", re.IGNORECASE)
-LUNG_WORD = re.compile(r"lung|pulm|poumon|polmon", re.IGNORECASE)
+MASK_WORD = re.compile(r"mask|masq|masc|m[aá]sc|seg|label|roi|contour|annot", re.IGNORECASE)
+# LUNG1-001 is a patient of a data set.
+LUNG_WORD = re.compile(r"(?:lung|pulm|poumon|polmon)(?![ _-]?\d)", re.IGNORECASE)
 # A mask of these is no mask of the lungs, whatever else its name says.
 PART_WORD = re.compile(
     r"nodul|tumou?r|lesion|vessel|airway|trach|bronch|lobe|lobul|fissur|left|right|gtv|emphys|fibros|heart|no.?lung",
     re.IGNORECASE,
 )
+LUNG_OR_KERNEL = "its name says lung, and it has the grid of another scan: a mask, or the scan by another kernel"
 NARROW = {sitk.sitkUInt8, sitk.sitkInt8}
 UNSIGNED = {sitk.sitkUInt16, sitk.sitkUInt32, sitk.sitkUInt64}
 
@@ -72,6 +74,9 @@ def volumes_of_visit(root: Path, paths: list[str]) -> VisitVolumes:
     usable = [header for header in headers if not header.problem]
     labels = [header for header in usable if _is_label(header, usable)]
     scans = [header for header in usable if header not in labels]
+    doubtful = [header for header in scans if _is_lung_of(header, scans)]
+    others |= {header.path: LUNG_OR_KERNEL for header in doubtful}
+    scans = [header for header in scans if header not in doubtful]
     masks: dict[str, list[str]] = defaultdict(list)
     for label in labels:
         scan = _scan_of(label, scans) if LUNG_WORD.search(_name(label)) and not PART_WORD.search(_name(label)) else None
@@ -162,6 +167,13 @@ def _is_label(header: VolumeHeader, usable: list[VolumeHeader]) -> bool:
         return True
     signed = [other for other in usable if other.pixel not in NARROW | UNSIGNED]
     return header.pixel in UNSIGNED and any(header.on_grid_of(other) for other in signed)
+
+
+def _is_lung_of(header: VolumeHeader, scans: list[VolumeHeader]) -> bool:
+    """Whether its name says lung, and it lies on the grid of a scan whose name does not."""
+    if not LUNG_WORD.search(_name(header)):
+        return False
+    return any(header.on_grid_of(other) and not LUNG_WORD.search(_name(other)) for other in scans)
 
 
 def _scan_of(label: VolumeHeader, scans: list[VolumeHeader]) -> VolumeHeader | None:

@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from lung4d.convert.volumes.contents import other_content
+from lung4d.convert.volumes.header_words import DamagedVolume, damaged
 from lung4d.convert.volumes.metaimage_headers import check_metaimage
 from lung4d.convert.volumes.names import volume_suffix
 from lung4d.convert.volumes.nifti_headers import NiftiFacts, read_facts
@@ -23,10 +25,6 @@ FORMATS = {
     ".n": ("NRRD", "NrrdImageIO"),
 }
 NEARLY_ORTHOGONAL = "The axes of the file are not exactly orthogonal."
-
-
-class DamagedVolume(UnusableScan):
-    """A file that its format's reader cannot read."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +43,23 @@ def read_volume(path: Path) -> VolumeFile:
     for a header that contradicts itself or lacks the size of the voxels."""
     suffix = volume_suffix(path) or ""
     name, reader = next(FORMATS[key] for key in FORMATS if suffix.startswith(key))
+    if other := other_content(path, name):
+        raise UnusableScan(other)
     if name == "NIfTI":
         return _read_nifti(path)
     flags = check_metaimage(path) if name == "MetaImage" else check_nrrd(path)
     try:
         return VolumeFile(sitk.ReadImage(str(path), imageIO=reader), name, flags)
     except RuntimeError:
-        raise _damaged(name) from None
-
-
-def _damaged(name: str) -> DamagedVolume:
-    return DamagedVolume(f"The file cannot be read as {name}: it is cut short or damaged; copy it again.")
+        raise DamagedVolume(
+            f"The file cannot be read as {name}: its header, or how its voxels are coded, is not as the format has it; "
+            "write it again."
+        ) from None
 
 
 def _read_nifti(path: Path) -> VolumeFile:
     if not is_whole(path):
-        raise _damaged("NIfTI")
+        raise damaged("NIfTI")
     facts = read_facts(path)
     if facts.version == 2:  # ITK's reader knows the first version only
         return VolumeFile(_placed(_voxels(path), facts), "NIfTI", facts.flags, facts.scale)
@@ -68,7 +67,7 @@ def _read_nifti(path: Path) -> VolumeFile:
         image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
     except RuntimeError as error:
         if "orthonormal" not in str(error):
-            raise _damaged("NIfTI") from None
+            raise damaged("NIfTI") from None
         image = _placed(_voxels(path), facts)
         return VolumeFile(image, "NIfTI", [*facts.flags, NEARLY_ORTHOGONAL], facts.scale)
     image = _with_what_is_no_number(_without_time(image), path, facts)

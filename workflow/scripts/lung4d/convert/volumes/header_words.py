@@ -12,6 +12,14 @@ OTHER_MODALITIES = set(
 )
 
 
+class DamagedVolume(UnusableScan):
+    """A file that its format's reader cannot read."""
+
+
+def damaged(name: str) -> DamagedVolume:
+    return DamagedVolume(f"The file cannot be read as {name}: it is cut short or damaged; copy it again.")
+
+
 def no_orientation(name: str, why: str) -> str:
     """The flag of a file whose header does not say where the patient's left is."""
     return f"The {name} header has no orientation ({why}): left and right may be swapped; look at the pictures."

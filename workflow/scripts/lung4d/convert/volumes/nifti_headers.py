@@ -14,6 +14,7 @@ from lung4d.convert.volumes.header_words import by, differ, no_orientation
 from lung4d.io.nifti import promised_bytes
 from lung4d.io.status import UnusableScan
 
+FIRST = {1: 352, 2: 544}  # byte, before which no voxel lies, by the version of the format
 NIFTI_2 = 540  # bytes of its header, with which it begins
 UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}  # all others are taken as mm
 SIZES = (0.05, 20.0)  # mm: a voxel of CT is neither smaller nor larger
@@ -44,6 +45,7 @@ def read_facts(path: Path) -> NiftiFacts:
     header = nib.Nifti2Header(block, check=False) if second else nib.Nifti1Header(block[:348], check=False)
     if (code := int(header["datatype"])) not in READABLE:
         raise UnusableScan(f"The voxels are of the NIfTI data type {code}, which is not read; save them as int16.")
+    _check_bytes(header, 2 if second else 1)
     scale = _scale(header)
     unit, factor = _unit(header)
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], float)) * factor
@@ -65,6 +67,31 @@ def read_facts(path: Path) -> NiftiFacts:
         affine = TO_LPS @ affine
         affine[:3] *= factor
     return NiftiFacts(2 if second else 1, code in FLOATING, affine, pixdim, scale, flags + _surplus(path, header))
+
+
+def _check_bytes(header: nib.Nifti1Header, version: int) -> None:
+    """Raise UnusableScan where the header lays out the voxels in two ways."""
+    axes, sizes = int(header["dim"][0]), [int(size) for size in header["dim"][1:]]
+    if not 1 <= axes <= 7:
+        raise UnusableScan("The NIfTI header does not say how many axes the voxels have (dim); correct the header.")
+    if min(sizes[:axes]) < 1 or (axes < 3 and sizes[2] > 1):
+        voxels = " x ".join(map(str, sizes[: max(3, axes)]))
+        raise UnusableScan(f"The NIfTI header gives {axes} axes of {voxels} voxels (dim); correct the header.")
+    if not bytes(header["magic"]).startswith((b"n+", b"ni")):
+        raise UnusableScan(
+            "The header is that of Analyze, not of NIfTI (magic), and does not say where left is; convert it anew."
+        )
+    bits, known = int(header["bitpix"]), header.get_data_dtype().itemsize * 8
+    if bits != known:
+        raise UnusableScan(
+            f"The NIfTI header contradicts itself: a voxel has {bits} bits by bitpix and {known} by datatype "
+            f"({int(header['datatype'])}); correct the header."
+        )
+    if 0 <= int(header["vox_offset"]) < FIRST[version]:
+        raise UnusableScan(
+            f"The NIfTI header has the voxels begin within itself (vox_offset {int(header['vox_offset'])}); correct it "
+            f"to {FIRST[version]} or more."
+        )
 
 
 def _scale(header: nib.Nifti1Header) -> tuple[float, float]:
@@ -105,6 +132,8 @@ def _qform(header: nib.Nifti1Header) -> np.ndarray | None:
         return None
     if not (header["pixdim"][1:4] > 0).all():
         raise UnusableScan(f"The voxels of the NIfTI header are {by(header['pixdim'][1:4])} mm large; correct pixdim.")
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # as the format has it
     try:
         affine = header.get_qform()
     except (HeaderDataError, ValueError):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from lung4d.convert.dicom.headers import number_of
+from lung4d.convert.dicom.headers import number_of, reformats_of
 from lung4d.convert.volumes.files import VolumeFile
 from lung4d.convert.volumes.header_words import by, check_modality, differ
 from lung4d.convert.volumes.names import sidecar_path
@@ -61,7 +61,10 @@ def compare_sidecar(told: dict[str, Any], volume: VolumeFile) -> list[str]:
     image = volume.image
     if image.GetDimension() != 3:
         return []
+    kinds = reformats_of(told)
+    words = f"By its sidecar the scan is a reformat or projection (ImageType {', '.join(sorted(kinds))})."
     return [
+        *([words] if kinds else []),
         *_compare_sizes(told, image),
         *_compare_thickness(told, image.GetSpacing()[2]),
         *_compare_axes(told, np.reshape(image.GetDirection(), (3, 3))[:, 2]),

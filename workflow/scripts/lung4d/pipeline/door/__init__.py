@@ -10,6 +10,7 @@ stray_files     files that nobody reads
 yaml_file       a YAML file as texts with their lines
 wanted          texts as the values that their keys want
 configuration   defaults overlaid by what the user says
+forecast_times  times that make too much together
 contradictions  keys that are each right and contradict each other
 invalid         the error of the door, which tells everything at once
 """

@@ -19,7 +19,13 @@ from lung4d.pipeline.door.likely import LikelyNames
 
 NOTHING = {"n/a", "na", "nan", "null", "none", "nil", "#n/a", "<na>"}  # what programs write for no value
 DASHES = {".", "-", "--", "\u2013", "\u2014"}
-NOT_KNOWN = {"?", "unknown", "unk", "not known", "missing"}
+NOT_KNOWN = {
+    *("?", "unknown", "unk", "not known", "missing", "not available", "not applicable", "not reported"),
+    *("not recorded", "unspecified", "n.a.", "k.a.", "unbekannt", "inconnu", "desconocido", "sconosciuto"),
+    *("onbekend", "desconhecido"),
+}  # in the languages of the words for a breath (convert)
+NO_NAME = re.compile(r"-[0-9]+(\.0*)?|999+(\.0*)?")  # what stands for not known where words are
+FAILED = re.compile(r"#(REF|VALUE|NAME|DIV/0|NUM|NULL|SPILL|CALC)[!?]")  # a spreadsheet's formula
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 SHOWN = 60  # characters of a value in a sentence
 MAGIC = {b"PK\x03\x04": "a spreadsheet or zip", b"\xd0\xcf\x11\xe0": "a spreadsheet", b"\x1f\x8b": "a compressed file"}
@@ -54,7 +60,9 @@ def read_sheet(
     """
     sheet = Sheet(path.name)
     try:
-        lines = _records(_text(path))
+        text = _text(path)
+        _check_separator(text, schema)
+        lines = _records(text)
         header = _header(*next(lines, (1, [""])), schema)
         places = _places(header, schema, path.name, errors)
         sheet.whole = set(schema["required"]) <= set(places.values())
@@ -63,7 +71,7 @@ def read_sheet(
                 errors.append(f"{path.name} row {number}: {problem}")
                 sheet.whole = False
             else:
-                texts = {name: cells[place].strip() for place, name in places.items()}
+                texts = {name: cells[place] for place, name in places.items()}
                 sheet.rows.append(_typed_row(number, texts, sheet, schema, errors, known or {}))
     except UnreadableTable as error:
         errors.append(f"{path.name} {error}")
@@ -74,12 +82,14 @@ def read_sheet(
 
 
 def _typed_row(
-    number: int, texts: Mapping[str, str], sheet: Sheet, schema: Mapping[str, Any], errors: list[str],
+    number: int, written: Mapping[str, str], sheet: Sheet, schema: Mapping[str, Any], errors: list[str],
     known: Mapping[str, LikelyNames],
 ) -> dict[str, Any]:  # fmt: skip
     properties = schema["properties"]
+    texts = {name: text.strip() for name, text in written.items()}
     found = {name: typed(text, properties[name], name in schema["required"]) for name, text in texts.items()}
     row = {"row": number, **{name: value for name, (value, _) in found.items()}}
+    row |= {name: written[name] for name in written if row[name] and properties[name].get("as_written")}
     for name, (value, problem) in found.items():
         if problem:
             hint = known[name].hint(texts[name]) if name in known else ""
@@ -106,7 +116,7 @@ def _text(path: Path) -> str:
             raise UnreadableTable(f"is {what} under another ending; export it as tab-separated text")
     coding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "UTF-8")
     try:
-        text = re.sub(r"\r\n?", "\n", content.decode("utf-8-sig" if coding == "UTF-8" else coding))
+        text = re.sub(r"\r\n?", "\n", content.decode(coding).lstrip("\ufeff"))
     except UnicodeDecodeError as error:
         row = _line_of(content[: error.start].decode("latin-1"))
         where = f"row {row}: " if coding == "UTF-8" else ""
@@ -120,6 +130,15 @@ def _text(path: Path) -> str:
 def _line_of(before: str) -> int:
     """The number of the line that follows on this text."""
     return len(re.findall(r"\r\n?|\n", before)) + 1
+
+
+def _check_separator(text: str, schema: Mapping[str, Any]) -> None:
+    """Raise UnreadableTable where the header has another separator than tabs; before quotation marks are looked at."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    for separator, word in SEPARATORS.items() if "\t" not in first else ():
+        parts = [part.strip().strip('"') for part in first.split(separator)]
+        if len(parts) > 1 and set(schema["required"]) & {_column_name(part, schema["properties"]) for part in parts}:
+            raise UnreadableTable(f"has {word} between its cells; save it with tabs between them")
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -145,7 +164,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _header(number: int, cells: list[str], schema: Mapping[str, Any]) -> list[str]:
     """Names of the columns as the schema writes them where it knows them, without empty ones at the end."""
-    columns, needed = schema["properties"], set(schema["required"])
+    columns = schema["properties"]
     names = [_column_name(cell, columns) for cell in cells]
     while names and not names[-1]:
         names.pop()
@@ -153,10 +172,6 @@ def _header(number: int, cells: list[str], schema: Mapping[str, Any]) -> list[st
         raise UnreadableTable(f"is empty; its first line must name the columns ({', '.join(columns)})")
     if names[0].startswith("#"):
         raise UnreadableTable(f"row {number}: {COMMENT}")
-    for separator, word in SEPARATORS.items() if len(names) == 1 else ():
-        parts = cells[0].split(separator)
-        if len(parts) > 1 and needed & {_column_name(part, columns) for part in parts}:
-            raise UnreadableTable(f"has {word} between its cells; save it with tabs between them")
     return names
 
 
@@ -175,7 +190,7 @@ def _places(header: list[str], schema: Mapping[str, Any], table: str, errors: li
         elif name in columns:
             places[place] = name
         elif name:
-            near = difflib.get_close_matches(name.casefold(), columns, n=1)
+            near = difflib.get_close_matches(name.casefold(), columns, n=1, cutoff=0.7)
             hint = f", did you mean {near[0]!r}?" if near else f"; known are {', '.join(columns)}"
             errors.append(f"{table}: unknown column {shown(name)}{hint}")
     for name in schema["required"]:
@@ -207,11 +222,14 @@ def typed(text: str, column: Mapping[str, Any], required: bool) -> tuple[Any, st
     None and "" is a value that is not known; a column that is `required` has none of them.
     """
     word, coded = text.casefold(), column["type"] != "string" or "enum" in column
+    words = column.get("may_be_unknown", False)
+    if FAILED.fullmatch(text.upper()):
+        return None, f"is {shown(text)}, which a spreadsheet writes where it could not compute"
     if required and (text == "" or word in NOTHING):
         return None, "is empty" if text in ("", "n/a", "NA") else f"is {shown(text)}, which stands for nothing"
     if not required and (text == "" or word in NOTHING | DASHES):
         return None, ""
-    if ((coded or column.get("may_be_unknown")) and word in NOT_KNOWN) or (coded and word == "u"):
+    if ((coded or words) and word in NOT_KNOWN) or (coded and word == "u") or (words and NO_NAME.fullmatch(word)):
         return None, ""
     if word in column.get("refused", ()):
         return None, f"is {shown(text)}, which {column['refused_because']}"

@@ -5,6 +5,7 @@ at the results leaves out; docs and types of the columns are in workflow/schemas
 is raised.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ import pandas as pd
 from lung4d.pipeline.door.cells import Sheet, read_sheet
 from lung4d.pipeline.door.cells import row_place as _place
 from lung4d.pipeline.door.configuration import InvalidInput
-from lung4d.pipeline.door.joins import alike_patients, half_outcomes, join_participants
+from lung4d.pipeline.door.joins import alike_patients, alike_sessions, half_outcomes, join_participants
 from lung4d.pipeline.door.likely import LikelyNames
 from lung4d.pipeline.door.name_lengths import check_lengths
 from lung4d.pipeline.door.stray_files import stray_tables
@@ -83,6 +84,7 @@ def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Coh
         )
         raise InvalidInput([missing, *errors])
     scans = read_sheet(scans_file, schemas["scans"], errors)
+    _settle_paths(scans.rows, root)
     known = {name: LikelyNames(row[name] for row in scans.rows) for name in ("subject", "session")}
     people, qc = (
         read_sheet(path, schemas[path.stem], errors, known) if path.is_file() else None
@@ -95,10 +97,12 @@ def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Coh
         errors.append(f"{scans.name}: every scan is left out; keep at least one")
     notices += settle_years(scans.rows, scans.name, schemas["scans"]["properties"]["years"], errors)
     _check_scans(scans.rows, scans.name, root, errors)
-    notices = join_participants(people, scans, errors) + notices + alike_patients(scans.rows, scans.name)
+    kept = [row for row in scans.rows if not row.get("exclude")]
+    notices = join_participants(people, scans, errors) + notices
+    notices += alike_patients(scans.rows, scans.name) + alike_sessions(scans.rows, scans.name)
     if people:
-        _check_participants(people.rows, scans.rows, people.name, errors)
-        _check_ages(people, scans.rows, schemas["participants"]["properties"]["age"]["maximum"], errors)
+        _check_participants(people.rows, kept, people.name, errors)
+        _check_ages(people, kept, schemas["participants"]["properties"]["age"]["maximum"], errors)
         notices += half_outcomes(people.rows, people.name)
     errors += check_lengths(_visits(scans.rows), scans.name, root)
     if errors:
@@ -161,6 +165,14 @@ def _exclude(qc: Sheet | None, scans: Sheet, errors: list[str]) -> None:
         seen.setdefault(key, row["row"])
 
 
+def _settle_paths(rows: list[dict], root: Path) -> None:
+    """Leave spaces around a path where a file or folder of that name is there, and take them off elsewhere."""
+    for row in rows:
+        for column in ("path", "mask"):
+            if (text := row.get(column)) and text != text.strip() and not os.path.lexists(root / text):
+                row[column] = text.strip()
+
+
 def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) -> None:
     """Files that are not there, and sessions or files that two rows name; excluded scans need no file."""
     sessions: dict[tuple, int] = {}
@@ -183,6 +195,25 @@ def _check_scans(rows: list[dict], table: str, root: Path, errors: list[str]) ->
             written_alike = other["path"] == row["path"]
             what = "path and series are those" if written_alike else "path leads to the file or folder, and the series,"
             errors.append(f"{place}: {what} of row {other['row']} already; give each scan its own")
+    _check_masks(rows, table, root, errors)
+
+
+def _check_masks(rows: list[dict], table: str, root: Path, errors: list[str]) -> None:
+    """Masks that are a scan, or another patient's mask; two series of one study may share theirs."""
+    there = [row for row in rows if not row.get("exclude")]
+    scans = {_identity(root / row["path"]): row for row in there if row.get("path")}
+    masks: dict[tuple[int, int] | str, dict] = {}
+    for row in there:
+        if not row.get("mask"):
+            continue
+        found = _identity(root / row["mask"])
+        first = masks.setdefault(found, row)
+        if found in scans:
+            told = f"mask leads to the scan of row {scans[found]['row']}; give the file of the lungs, or empty the cell"
+            errors.append(f"{_place(table, row)}: {told}")
+        elif first["subject"] != row["subject"]:
+            told = f"mask leads to that of row {first['row']}, another patient's; give each patient's own"
+            errors.append(f"{_place(table, row)}: {told}")
 
 
 def _identity(path: Path) -> tuple[int, int] | str:
@@ -207,8 +238,20 @@ def _file_problems(row: Mapping[str, Any], root: Path) -> Iterator[tuple[str, st
         except OSError:
             yield column, "names no file or folder that exists; mend it, or exclude the scan"
         else:
+            if problem := _place_problem(root / row[column], root):
+                yield column, problem
             if ahead > SKEW:
                 yield column, f"was changed {ahead / 60:.0f} minutes in the future; set the clock right, or `touch` it"
+
+
+def _place_problem(path: Path, root: Path) -> str:
+    """Why a file or folder cannot be read while the run writes into the working folder `root`, "" where it can."""
+    found, home = path.resolve(), root.resolve()
+    if home.is_relative_to(found):
+        return "is the working folder, or holds it with all results; give the scan a folder of its own"
+    if found.is_relative_to((root / "results").resolve()):
+        return "lies in results/, where the run itself writes; copy it to another place"
+    return ""
 
 
 def _check_participants(rows: list[dict], scans: list[dict], table: str, errors: list[str]) -> None:

@@ -11,25 +11,28 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lung4d.pipeline.door.forecast_times import times_of_forecasts
+
 Config = Mapping[str, Any]
 
-AXES = ("D", "H", "W")
+TABLES = ("scans.tsv", "participants.tsv", "qc.tsv")
 PER_LEVEL = ("search_radius", "search_step", "patch_radius", "keypoint_cube", "keypoints", "alpha")  # register
 WIDEST_SPACING = 10.0  # mm (convert)
+SMALLEST_VOXEL = 0.1  # mm^3 of a simulated scan; smaller ones make more of them than memory holds
+BRIGHTEST = 32767  # HU that a scan can hold
+MOST_TRIED = 2**30  # displacements times keypoints of a level of the registration, 4 bytes each
+LUNGS = 6e6  # mm^3, in which keypoints lie
 SHORTEST_GAP = 0.3  # years between two simulated visits
 SSIM_WINDOW = 11  # voxels of the smallest axis that can be scored (metrics)
 SMALLEST_JUDGED = 8  # voxels of a side that leave the discriminators something to judge (train_vqgan)
 NORM_GROUPS = 32  # most groups of a group norm in the discriminators (train_vqgan)
 BLOCK = 4  # voxels of the largest block whose mean the low-passed loss takes (train_ode)
 DISEASED = -720.0  # HU from which a place counts as diseased (evaluate)
-WEIGHTS = (  # files of weights, and the choice that uses them
-    ("segment", "weights", "method", "lungmask"),
-    ("train_vqgan", "perceptual_weights", "perceptual", "vgg"),
+WEIGHTS = (  # files of weights and their checksums, and the choice that uses them
+    ("segment", "weights", "weights_sha256", "method", "lungmask"),
+    ("train_vqgan", "perceptual_weights", "perceptual_sha256", "perceptual", "vgg"),
 )
 DRAWN = ("drawn", "expected")  # decodings that need maps (generate_trajectories)
-FIXED_SOLVERS = {"euler": 1, "midpoint": 2, "rk4": 4}  # evaluations a step (train_ode)
-MOST_EVALUATIONS = 20_000  # of one solution (train_ode)
-MOST_FORECASTS = 1000  # volumes of a patient, from one set of given visits
 
 
 def contradictions(config: Config, defaults: Config) -> list[str]:
@@ -39,10 +42,11 @@ def contradictions(config: Config, defaults: Config) -> list[str]:
 
 def wrong_cohort(config: Config, defaults: Config, scans: Path) -> list[str]:
     """Sentences where the cohort asked for is not the one that tables and settings are of."""
-    if config["cohort"] == "simulated" and scans.exists():
+    tables = [path for name in TABLES if (path := scans.with_name(name)).exists()]
+    if config["cohort"] == "simulated" and tables:
         return [
-            f"config: cohort is simulated, but {scans.as_posix()} is there and would not be read; say cohort: tables, "
-            "or run the built-in cohort in another folder"
+            f"config: cohort is simulated, but {tables[0].as_posix()} is there and would not be read; say cohort: "
+            "tables, or run the built-in cohort in another folder"
         ]
     changed = [key for key, value in config["simulate"].items() if value != defaults["simulate"][key]]
     if config["cohort"] == "tables" and changed:
@@ -141,6 +145,17 @@ def something_to_learn(config: Config, _: Config) -> Iterator[str]:
     perceptual = vqgan["perceptual"] != "none"
     if not any(vqgan[key] for key in kinds if perceptual or key != "perceptual_weight"):
         yield f"train_vqgan has nothing to learn from: {', '.join(kinds)} are 0 or switched off; give one of them"
+    early = vqgan["reconstruction_weight"] or (perceptual and vqgan["perceptual_weight"])
+    if vqgan["gan_weight"] and vqgan["gan_start"] and not early:
+        yield (
+            f"train_vqgan.gan_start is {vqgan['gan_start']}, and before it there is nothing to learn from: "
+            "reconstruction_weight and the perceptual term are 0 or switched off; give one of them, or gan_start: 0"
+        )
+    if vqgan["feature_matching_weight"] and not vqgan["gan_weight"]:
+        yield (
+            f"train_vqgan.feature_matching_weight is {vqgan['feature_matching_weight']}, but gan_weight is 0 and no "
+            "discriminator is trained; give gan_weight, or feature_matching_weight: 0"
+        )
     if not ode["latent_weight"] and not (ode["maps"] and (ode["image_weight"] or ode["low_pass_weight"])):
         yield (
             "train_ode has nothing to learn from: latent_weight is 0, and nothing is drawn (maps) or counted "
@@ -149,14 +164,15 @@ def something_to_learn(config: Config, _: Config) -> Iterator[str]:
 
 
 def files_of_weights(config: Config, _: Config) -> Iterator[str]:
-    for section, key, chooser, chosen in WEIGHTS:
+    for section, key, checksum, chooser, chosen in WEIGHTS:
         own = config[section]
-        if own[key] and own[chooser] != chosen:
+        unused = [name for name in (key, checksum) if own[name] and own[chooser] != chosen]
+        for name in unused:
             yield (
-                f"{section}.{key} is given, but {chooser} is {own[chooser]}, which uses none; say {chooser}: {chosen}, "
-                f"or {key}: null"
+                f"{section}.{name} is given, but {chooser} is {own[chooser]}, which uses none; say {chooser}: "
+                f"{chosen}, or {name}: null"
             )
-        elif own[key] and not Path(own[key]).is_file():
+        if not unused and own[key] and not Path(own[key]).is_file():
             yield f"{section}.{key} is {own[key]}, which is no file; correct it, or get it as resources/README.md says"
     if config["train_vqgan"]["perceptual"] == "vgg" and not config["train_vqgan"]["perceptual_weights"]:
         yield "train_vqgan.perceptual is vgg, but perceptual_weights is null; give a file, or perceptual: efficientnet"
@@ -169,6 +185,8 @@ def ordered_pairs(config: Config, _: Config) -> Iterator[str]:
             f"train_vqgan.window is [{low}, {high}]; give its lower end, below {DISEASED:g} HU, where disease begins, "
             "then its upper one, above"
         )
+    elif high > BRIGHTEST:
+        yield f"train_vqgan.window is [{low}, {high}], but a scan holds {BRIGHTEST} HU at most; give no more than that"
     segment = config["segment"]
     if segment["min_volume_ml"] >= segment["max_volume_ml"]:
         yield (
@@ -197,6 +215,19 @@ def levels_of_the_registration(config: Config, _: Config) -> Iterator[str]:
         yield f"register.search_radius is {own['search_radius']}; give the coarse level first, with the largest radius"
 
 
+def displacements_tried(config: Config, _: Config) -> Iterator[str]:
+    own = config["register"]
+    levels = zip(*(own[key] for key in ("search_radius", "search_step", "keypoint_cube", "keypoints")), strict=False)
+    for level, (radius, step, cube, keypoints) in enumerate(levels, start=1):
+        length = own["spacing"] * max(1, round(step / own["spacing"]))
+        places = min(keypoints, LUNGS / max(cube, 3 * own["spacing"]) ** 3)
+        if (tried := (2 * max(1, round(radius / length)) + 1) ** 3) * places > MOST_TRIED:
+            yield (
+                f"register.search_radius is {radius} mm on level {level} in steps of {length:g} mm: {tried:,} "
+                "displacements of each keypoint, more than memory holds; give less, or longer search_step"
+            )
+
+
 def groups_of_the_discriminators(config: Config, _: Config) -> Iterator[str]:
     own = config["train_vqgan"]
     channels = 2 * own["discriminator_channels"]
@@ -208,29 +239,21 @@ def groups_of_the_discriminators(config: Config, _: Config) -> Iterator[str]:
 
 
 def drawing(config: Config, _: Config) -> Iterator[str]:
-    decoding = config["generate_trajectories"]["decoding"]
-    if decoding in DRAWN and not config["train_ode"]["maps"]:
+    decoding, own = config["generate_trajectories"]["decoding"], config["train_ode"]
+    if decoding in DRAWN and not own["maps"]:
         yield (
             f"generate_trajectories.decoding is {decoding}, but train_ode.maps is 0 and nothing is drawn; give maps, "
             "or decoding: pure"
         )
+    if own["maps"] and own["given"] == "all" and not own["hide_visits"]:
+        yield (
+            f"train_ode.maps is {own['maps']}, but given is all and hide_visits 0: drawing is learnt from visits that "
+            "are not given, and there are none; say given: random, or maps: 0"
+        )
 
 
-def times_of_forecasts(config: Config, _: Config) -> Iterator[str]:
-    own, ode = config["generate_trajectories"], config["train_ode"]
-    times = len(own["years"]) if own["years"] else math.ceil(own["horizon"] / own["interval"])
-    if times > MOST_FORECASTS:
-        yield (
-            f"generate_trajectories.interval is {own['interval']} up to a horizon of {own['horizon']} years: more than "
-            f"{MOST_FORECASTS} volumes a patient; give a longer interval"
-        )
-    farthest = max(map(abs, own["years"])) if own["years"] else own["horizon"]
-    steps = math.ceil(farthest / ode["solver_step"])
-    if steps * FIXED_SOLVERS.get(ode["solver"], 0) > MOST_EVALUATIONS:
-        yield (
-            f"train_ode.solver_step is {ode['solver_step']} years, but {farthest} are to be forecast: {steps} steps; "
-            "give longer ones, or an adaptive solver"
-        )
+def times(config: Config, _: Config) -> Iterator[str]:
+    yield from times_of_forecasts(config)
 
 
 def codes_that_are_there(config: Config, _: Config) -> Iterator[str]:
@@ -253,6 +276,17 @@ def simulated_scans(config: Config, _: Config) -> Iterator[str]:
     spacing = own["spacing"]
     if max(spacing) > WIDEST_SPACING:
         yield f"simulate.spacing is {spacing} mm, too coarse for `convert`; give {WIDEST_SPACING:g} mm at most"
+    if math.prod(spacing) < SMALLEST_VOXEL:
+        yield (
+            f"simulate.spacing is {spacing} mm: voxels below {SMALLEST_VOXEL} mm^3 make scans larger than memory; "
+            "give more"
+        )
+    reach = max(config["register"]["search_radius"])
+    if own["max_displacement"] > reach:
+        yield (
+            f"simulate.max_displacement is {own['max_displacement']} mm, farther than register.search_radius, {reach}, "
+            "reaches; give less, or a larger radius"
+        )
     fewest = own["visits"][0]
     if (fewest - 1) * SHORTEST_GAP > own["max_years"]:
         yield (
@@ -272,9 +306,10 @@ RULES: tuple[Callable[[Config, Config], Iterator[str]], ...] = (
     ordered_pairs,
     shares_of_patients,
     levels_of_the_registration,
+    displacements_tried,
     groups_of_the_discriminators,
     drawing,
-    times_of_forecasts,
+    times,
     codes_that_are_there,
     named_once,
     simulated_scans,

@@ -1,6 +1,9 @@
 """Which rows of participants.tsv meet scans, and which do not: nobody's outcome or set is lost without a word."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from lung4d.pipeline.door.cells import Sheet, row_place
 from lung4d.pipeline.door.likely import LikelyNames, some
@@ -35,7 +38,8 @@ def join_participants(people: Sheet | None, scans: Sheet, errors: list[str]) -> 
             f"{people.name}: none of its {len(named)} patients ({here}) is in {scans.name} ({there}); write subjects "
             "the same way in both"
         )
-    return [_counts(people, len(rows), len(patients), alone, without, scans.name)]
+    counts = _counts(people, len(rows), len(patients), alone, without, scans.name)
+    return [counts, *_twice(alone, LikelyNames(patients), people.name), *_left_out(rows, scans, people.name)]
 
 
 def _lost_sets(alone: list[dict[str, Any]], table: str) -> list[str]:
@@ -69,6 +73,35 @@ def _counts(
     return f"{met}; every patient has a row." if rows else f"{met}."
 
 
+def _twice(alone: list[dict[str, Any]], patients: LikelyNames, table: str) -> list[str]:
+    """A notice over rows of nobody whose patient is probably one that has a row of its own."""
+    pairs = [(row["subject"], patients.like(row["subject"])) for row in alone]
+    found = [f"{name} is probably {' or '.join(like)}" for name, like in pairs if like]
+    return [f"{table}: rows beside those of the same patients, which are not read: {some(found)}"] if found else []
+
+
+def _left_out(rows: list[dict[str, Any]], scans: Sheet, table: str) -> list[str]:
+    """A notice over rows, and the sets in them, of patients all of whose scans are left out."""
+    kept = {row["subject"] for row in scans.rows if not row.get("exclude")}
+    known = {row["subject"] for row in scans.rows}
+    found = [row["subject"] + (f" ({row['split']})" if row.get("split") else "") for row in rows
+             if row["subject"] in known - kept]  # fmt: skip
+    if not found:
+        return []
+    return [f"{table}: rows of patients all of whose scans are left out, who are in no set: {some(found)}"]
+
+
+def alike_sessions(rows: list[dict[str, Any]], table: str) -> list[str]:
+    """A notice over visits of one patient whose names are nearly the same."""
+    visits: dict[str, list[str | None]] = {}
+    for row in rows:
+        if row["subject"]:
+            visits.setdefault(row["subject"], []).append(row["session"])
+    pairs = [f"patient {subject}, {' and '.join(names)}" for subject, sessions in visits.items()
+             for names in LikelyNames(sessions).alike()]  # fmt: skip
+    return [f"{table}: visits that may be one and the same: {some(pairs)}"] if pairs else []
+
+
 def alike_patients(rows: list[dict[str, Any]], table: str) -> list[str]:
     """A notice over patients whose names are nearly the same."""
     pairs = [" and ".join(names) for names in LikelyNames(row["subject"] for row in rows).alike()]
@@ -83,3 +116,13 @@ def half_outcomes(rows: list[dict[str, Any]], table: str) -> list[str]:
         if lone:
             found.append(f"{table}: {there} without {lacking}, which is no outcome: {some(lone)}")
     return found
+
+
+def unknown_covariates(people: pd.DataFrame, covariates: Sequence[str]) -> list[str]:
+    """A notice over covariates of which nothing is known, where there are outcomes."""
+    if not {"followup_years", "event"} <= set(people) or people[["followup_years", "event"]].dropna().empty:
+        return []
+    found = [name for name in covariates if name not in people or people[name].isna().all()]
+    if not found:
+        return []
+    return [f"participants.tsv has no value of {some(found)}: survival models go without, as far as they can"]

@@ -4,16 +4,21 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+TAKEN_FOR_DIGITS = str.maketrans("oil", "011")
+
 
 def normal_form(name: str) -> str:
-    """What is left of a name without what spreadsheets and hands change: width, case, prefix, dashes, zeros, ".0"."""
+    """What is left of a name without what spreadsheets and hands change: width, case, prefix, dashes, zeros, ".0", and
+    the letters that are taken for digits beside these."""
     text = unicodedata.normalize("NFKC", name).strip().lstrip("'").casefold()
     text = re.sub(r"^(sub|ses)[-_ ]+", "", text)
+    text = re.sub(r"^(subject|patient|pat|pt|id|case|session|visit)[-_ ]*(?=[0-9])", "", text)
     if found := re.fullmatch(r"([0-9]+)(?:[.,]([0-9]+))?(?:e\+?0*([0-9]{1,2}))?", text):
         whole, fraction, exponent = found[1], (found[2] or "").rstrip("0"), int(found[3] or 0)
         if len(fraction) <= exponent or not fraction:
             text = whole + fraction.ljust(exponent, "0")
     kept = "".join(character for character in text if character.isalnum())
+    kept = re.sub(r"[oil]*[0-9][0-9oil]*", lambda found: found[0].translate(TAKEN_FOR_DIGITS), kept)
     return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", kept)
 
 

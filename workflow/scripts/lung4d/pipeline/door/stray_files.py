@@ -9,15 +9,36 @@ from pathlib import Path
 
 ALSO_CALLED = {  # by name of the file that is read
     "scans": {"scan"},
-    "participants": {"participant", "patients", "patient", "subjects", "subject"},
+    "participants": {
+        *(
+            "participant",
+            "patients",
+            "patient",
+            "subjects",
+            "subject",
+            "patienten",
+            "teilnehmer",
+            "pazienti",
+            "pacientes",
+        ),
+    },
     "qc": {"qualitycontrol"},
-    "config": {"configs", "configuration", "conf", "cfg"},
+    "config": {"configs", "configuration", "conf", "cfg", "konfiguration"},
 }
 FOLDER = "config"
-TABLES = {"tsv", "csv", "txt", "tab", "xls", "xlsx", "xlsm", "ods", "numbers", "gz"}
+TABLES = {
+    *("tsv", "csv", "txt", "tab", "dat", "xls", "xlsx", "xlsm", "xlsb", "ods", "numbers", "gz"),
+    *("dta", "sav", "rds", "sas7bdat", "parquet", "feather"),
+}
 SETTINGS = {"yaml", "yml", "json", "toml", "ini", "cfg", "txt"}
 NOTES = {"txt"}  # an ending of files that may have any name that begins like a table's
 PUT_ASIDE = {"bak", "backup", "old", "orig", "tmp", "swp", "lock", "example", "template"}
+COPY = re.compile(r"^(kopie|copy|copie|copia|kopi)([ _-]+(von|of|de|di|van))?[ _-]+")  # as file managers begin a name
+NUMBERED = re.compile(r"[.]?[0-9]{1,2}$")  # as downloads end one
+COLUMNS = {  # by table, columns that it has, and some of which no other has one
+    "participants": ({"subject"}, {"followup_years", "event", "age", "sex", "smoking", "fvc_pct", "dlco_pct", "split"}),
+    "qc": ({"subject", "session"}, {"reason"}),
+}
 FORMS = {".tsv": "text with tabs between the cells", ".yaml": "YAML"}
 ALIKE = 0.85  # share of equal letters
 
@@ -34,7 +55,31 @@ def stray_tables(folder: Path) -> tuple[list[str], list[str]]:
         outside = [path for path in found if path.parent == folder.parent]
         meant = [path for path in found if path not in outside or (len(_words(path)) == 1 and _may_be_ours(path))]
         errors += [*_no_file(expected), *(_said(path, expected) for path in meant)]
+        notices += [
+            f"{path.as_posix()} has columns of {expected.name}, which is not there, and is read by nobody; write it to "
+            f"{expected.as_posix()} if it is meant"
+            for path in sorted(set(_entries(folder)) - set(found))
+            if name in COLUMNS and _has_columns(path, *COLUMNS[name])
+        ]
     return errors, notices
+
+
+def _has_columns(path: Path, needed: set[str], own: set[str]) -> bool:
+    """Whether a text file's first line names these columns, all `needed` ones and one of `own`."""
+    low = path.name.casefold()
+    if low[:1] in ".~#" or not TABLES & set(low.split(".")) or PUT_ASIDE & set(re.split("[^a-z]+", low)):
+        return False
+    cells = {cell.strip().strip('"') for cell in re.split("[\t,;]", _first_line(path).casefold())}
+    return needed <= cells and bool(own & cells)
+
+
+def _first_line(path: Path) -> str:
+    """The beginning of a file up to its first line's end, "" where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.readline(10_000).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def stray_settings(expected: Path, named: Iterable[Path]) -> tuple[list[str], list[str]]:
@@ -90,9 +135,11 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _looks_like(path: Path, stem: str, endings: set[str]) -> bool:
-    low = unicodedata.normalize("NFKC", path.name).strip().casefold()
+    low = _plain(path.name)
     _, *parts = low.split(".")
     words = _words(path)
+    if len(words) > 1 and words[-1] in endings:  # participants_tsv.txt
+        words.pop()
     if not words or low[:1] in ".~#" or low[-1:] in "~#" or PUT_ASIDE & {*words, *parts}:
         return False
     if parts and (parts[-1] not in endings or (len(words) > 1 and parts[-1] in NOTES)):
@@ -106,7 +153,13 @@ def _alike(word: str, stem: str) -> bool:
 
 def _words(path: Path) -> list[str]:
     """The words of a file's name before its first point, in small letters: "Participants (1).tsv" has one."""
-    return re.findall("[a-z]+", unicodedata.normalize("NFKC", path.name).casefold().split(".")[0])
+    return re.findall("[a-z]+", _plain(path.name).split(".")[0])
+
+
+def _plain(name: str) -> str:
+    """A name in small letters, without what says that the file is a copy: "Copy of a.tsv", "a.tsv.1"."""
+    low = COPY.sub("", unicodedata.normalize("NFKC", name).strip().casefold())
+    return NUMBERED.sub("", low) if low.count(".") > 1 else low
 
 
 def _is_yaml(path: Path) -> bool:

@@ -11,6 +11,7 @@ from lung4d.pipeline.door.likely import some
 
 DAYS_PER_YEAR = 365.25
 FIRST_CT = date(1973, 1, 1)  # before it nobody's chest was scanned: a date like 1900-01-01 or 1970-01-01 is none
+HALF_A_LIFE = 20  # years: CT of one patient are rarely that far apart
 ROUNDED = 0.11  # years by which years and dates of a table may differ: one decimal, twice
 DECIMALS = 3  # of years in the names of generated files
 
@@ -31,21 +32,23 @@ def settle_years(rows: list[dict[str, Any]], table: str, limits: Mapping[str, An
     for row, day in zip(rows, days, strict=True):
         place = row_place(table, row)
         if row.get("years") is not None:
-            if day is None and row.get("subject") in dated:
+            if day is None and row.get("subject") in dated and not row.get("exclude"):
                 errors.append(
                     f"{place}: years without a date, where the patient has dates alone; give all of them one way"
                 )
         elif isinstance(day, date):
             row["years"] = round((day - first[row.get("subject")]).days / DAYS_PER_YEAR, DECIMALS)
-            if not limits["minimum"] <= row["years"] <= limits["maximum"]:
+            if not limits["minimum"] <= row["years"] <= limits["maximum"] and not row.get("exclude"):
                 errors.append(f"{place}: date is {row['years']:.0f} years after the patient's first; mend one of them")
         elif day is None and place not in told and not row.get("exclude"):
             errors.append(f"{place}: years is empty; give a number of years since baseline, or a date")
-    return _same_times(rows, table)
+    there = [row for row in rows if row.get("subject") and row.get("years") is not None and not row.get("exclude")]
+    return _same_times(there, table) + _far_apart(there, table)
 
 
 def _day(row: dict[str, Any], table: str, errors: list[str]) -> date | str | None:
-    """The row's date, which is taken out; None where there is none, "refused" where it went to `errors`."""
+    """The row's date, which is taken out; "refused" where it went to `errors`, None where there is none, and where a
+    scan that is left out has a wrong one."""
     text = row.pop("date", None)
     if not text:
         return None
@@ -60,6 +63,8 @@ def _day(row: dict[str, Any], table: str, errors: list[str]) -> date | str | Non
         problem = "is from before chests were scanned, as dates are that stand for not known; give the true one"
     elif day > date.today() + timedelta(days=1):  # it may be tomorrow elsewhere
         problem = "is in the future; give the true one"
+    if problem and row.get("exclude"):
+        return None  # a scan may be left out because nobody knows when it was
     if problem:
         errors.append(f"{row_place(table, row)}: date {problem}")
     return "refused" if problem else day
@@ -82,11 +87,23 @@ def _contradictions(rows: list[dict[str, Any]], days: list[Any], table: str, err
 
 def _same_times(rows: list[dict[str, Any]], table: str) -> list[str]:
     """A notice where visits of a patient have one time, which tells nothing of change."""
-    there = [row for row in rows if row.get("subject") and row.get("years") is not None and not row.get("exclude")]
-    there.sort(key=lambda row: (row["subject"], row["years"]))
+    there = sorted(rows, key=lambda row: (row["subject"], row["years"]))
     found = []
     for (subject, _), visits in groupby(there, key=lambda row: (row["subject"], round(row["years"], DECIMALS))):
         sessions = [row.get("session") for row in visits]
         if len(sessions) > 1:
             found.append(f"patient {subject}, sessions {some(sessions)}")
     return [f"{table}: visits at one time, between which nothing can have changed: {some(found)}"] if found else []
+
+
+def _far_apart(rows: list[dict[str, Any]], table: str) -> list[str]:
+    """A notice where visits of a patient lie half a life apart, as months in place of years and made-up dates do."""
+    visits: dict[str, list[float]] = {}
+    for row in rows:
+        visits.setdefault(row["subject"], []).append(row["years"])
+    found = [f"patient {subject}, {max(years) - min(years):g} years" for subject, years in visits.items()
+             if max(years) - min(years) > HALF_A_LIFE]  # fmt: skip
+    told = (
+        f"{table}: visits more than {HALF_A_LIFE} years apart; are these years, and are the dates true? {some(found)}"
+    )
+    return [told] if found else []

@@ -14,8 +14,9 @@ from lung4d.pipeline.door.invalid import InvalidInput
 from lung4d.pipeline.door.yaml_file import NULLS, parse_yaml
 
 # A decimal number without zeros in front, which some read as octal; 20_000 is 20000.
-WHOLE = r"(?:0|[1-9][0-9]*(?:_[0-9]+)*)"
+WHOLE = r"(?:0|[1-9][0-9]*|[1-9][0-9]{0,2}(?:_[0-9]{3})+)"
 NUMBER = re.compile(rf"[-+]?(?:{WHOLE}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}\.[0-9]{3}")  # a whole number as some write it, 20.000 for 20,000
 WORDS = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(("false", "no", "off"), False)
 
 
@@ -78,12 +79,12 @@ def _is_section(schema: Mapping[str, Any] | None) -> bool:
 
 def _read(text: str, schema: Mapping[str, Any], kinds: set[str]) -> Any:
     word = text.strip()
-    if word in NULLS and kinds & {"null", "object"}:
+    if (word in NULLS or word.lower() == "none") and kinds & {"null", "object"}:
         return None
     if "boolean" in kinds and word not in schema.get("enum", []) and word.lower() in WORDS:
         return WORDS[word.lower()]
     if kinds & {"number", "integer"}:
-        number = number_in(word)
+        number = None if "number" not in kinds and THOUSANDS.fullmatch(word) else number_in(word)
         whole = isinstance(number, float) and "number" not in kinds and number.is_integer()
         return text if number is None else int(Decimal(word.replace("_", ""))) if whole else number
     if kinds & {"object", "array"} and word[:1] in ("{", "["):

@@ -7,13 +7,14 @@ from datetime import date, timedelta
 from itertools import pairwise, takewhile
 from typing import Any
 
-from lung4d.convert.patient_headers import odd_ones, years_between
+from lung4d.convert.patient_headers import DAYS_PER_YEAR, NO_BIRTH_DATES, odd_ones, years_between
 from lung4d.pipeline.tables.studies import Study
 
 Person = dict[str, str]
 FIRST_CT = date(1973, 1, 1)  # before it nobody's chest was scanned: such dates stand for "not known"
 AGE_APART = 2.0  # years by which the age in a header may differ from that by its dates
-NUMBERED = re.compile(r"(?i)(?:visit|ses|session|timepoint|time|tp|fu|follow.?up|year|month|wave|[tv])[ ._-]?(\d{1,3})")
+NUMBERED = re.compile(r"(?i)(visit|ses|session|timepoint|time|tp|fu|follow.?up|year|month|wave|[tv])[ ._-]?(\d{1,3})")
+LATEST_SHIFTED = date(1925, 1, 1)  # BIDS has dates that were shifted, for nobody to be known by, lie before it
 
 SAME_DATE = "all studies of the tree have one date"
 SAME_DAY = "two studies of the patient are on one day"
@@ -30,6 +31,8 @@ UNBORN = "the study date is before the birth date"
 AGES = "age, birth date and study date contradict each other"
 BACKWARD = "years run back: visits are numbered against their dates"
 AGES_BACK = "years run back: the patient is younger at a later date"
+AGES_STILL = "the ages of the patient contradict the study dates"
+MIXED = "some studies of the patient have a date, others years"
 
 
 def drop_impossible_dates(studies: Iterable[Study], today: date) -> None:
@@ -40,13 +43,20 @@ def drop_impossible_dates(studies: Iterable[Study], today: date) -> None:
             reason = "" if study.is_volume else NO_DATE
         elif study.day > today + timedelta(days=1):  # it may be tomorrow elsewhere
             reason = FUTURE
-        elif study.day < FIRST_CT:
+        elif study.day < FIRST_CT and not _is_shifted(study):
             reason = TOO_EARLY
         else:
             reason = UNBORN if birth and study.day < date.fromisoformat(birth) else ""
         if reason:
             study.day = None
             _doubt([study], reason)
+
+
+def _is_shifted(study: Study) -> bool:
+    """Whether a date of BIDS is one that was moved into the far past, all of a patient by as much."""
+    if study.day is None or not (study.is_volume and study.label):
+        return False
+    return study.day < LATEST_SHIFTED and study.day not in NO_BIRTH_DATES
 
 
 def find_doubts(
@@ -66,9 +76,11 @@ def find_doubts(
         if len({study.patient for study in group}) > 1 and re.fullmatch(r"[\d.]+", group[0].uid):
             _doubt(group, SAME_STUDY)
     for group in of_patient.values():
-        for same in _grouped([study for study in group if study.day], lambda study: study.day).values():
+        for same in _grouped([study for study in group if _time(study) is not None], _time).values():
             if len(same) > 1 and SAME_DATE not in same[0].doubts:
                 _doubt(same, SAME_DAY)
+        if any(study.day for study in group) and any(study.years is not None for study in group):
+            _doubt(group, MIXED)
         _doubt_order(group)
     return people
 
@@ -133,13 +145,17 @@ def _doubt_people(
 
 
 def _doubt_folders(studies: list[Study], of_patient: dict[str, list[Study]]) -> None:
-    """A study apart from the patient's others, in a folder that is otherwise that of one other patient."""
+    """A study apart from the patient's others, in a folder that is otherwise that of one other patient; not where the
+    folders are no patients', but years or sites, say: then they are fewer, or patients are in several."""
     folders = [study.folder.split("/") for study in studies]
     shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))))
     place = {id(study): "/".join(folder[shared : shared + 1]) for study, folder in zip(studies, folders, strict=True)}
     homes: dict[str, str] = {}
-    for patient, group in of_patient.items():
-        places = [place[id(study)] for study in group if id(study) in place]
+    grouped = [[place[id(study)] for study in group if id(study) in place] for group in of_patient.values()]
+    several = [places for places in grouped if len(places) > 1]
+    if len(set(place.values())) < len(of_patient) or 2 * sum(len(set(one)) > 1 for one in several) > len(several):
+        return
+    for patient, places in zip(of_patient, grouped, strict=True):
         most = max(sorted(set(places)), key=places.count, default="")
         if places.count(most) > max(1, len(places) / 2):
             homes[patient] = most
@@ -163,11 +179,18 @@ def _person_of(studies: list[Study]) -> dict[str, str]:
 
 def _doubt_order(group: list[Study]) -> None:
     """Visits that their folders or labels number, or that tell the patient's age, where the dates run the other way."""
-    numbers = [(number, _time(study)) for study in group if (number := _number(study)) is not None]
-    if len({number for number, _ in numbers}) == len(numbers) and _runs_back(numbers, 0.0):
-        _doubt(group, BACKWARD)
+    of_word: dict[str, list[tuple[int, float | None]]] = defaultdict(list)
+    for study in group:
+        if (found := _number(study)) is not None:
+            of_word[found[0]].append((found[1], _time(study)))
+    for numbers in of_word.values():
+        if len({number for number, _ in numbers}) == len(numbers) and _runs_back(numbers, 0.0):
+            _doubt(group, BACKWARD)
+    births = [study.day.toordinal() / DAYS_PER_YEAR - study.age for study in group if study.day and study.age]
     if _runs_back([(study.age, _time(study)) for study in group if study.age is not None], AGE_APART):
         _doubt(group, AGES_BACK)
+    elif births and max(births) - min(births) > AGE_APART:
+        _doubt([study for study in group if study.day and study.age], AGES_STILL)
     for study in group:
         if study.day is None or study.age is None or "birth" not in study.person:
             continue
@@ -182,12 +205,13 @@ def _runs_back(pairs: Sequence[tuple[float, float | None]], slack: float) -> boo
     return any(later[0] > earlier[0] and earlier[1] - later[1] > slack for earlier, later in pairwise(timed))
 
 
-def _number(study: Study) -> int | None:
+def _number(study: Study) -> tuple[str, int] | None:
+    """The number that a label or folder gives a visit, and its word: months are not compared with years."""
     if study.session_label:
-        found = re.fullmatch(r"\D*(\d{1,3})", study.session_label)
-        return int(found[1]) if found else None
-    numbers = [int(match[1]) for part in study.folder.split("/") if (match := NUMBERED.fullmatch(part))]
-    return numbers[-1] if numbers else None
+        found = re.fullmatch(r"(\D*)(\d{1,3})", study.session_label)
+        return (found[1].lower(), int(found[2])) if found else None
+    numbers = [match for part in study.folder.split("/") if (match := NUMBERED.fullmatch(part))]
+    return (numbers[-1][1].lower(), int(numbers[-1][2])) if numbers else None
 
 
 def _time(study: Study) -> float | None:

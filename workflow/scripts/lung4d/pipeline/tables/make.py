@@ -15,7 +15,7 @@ from lung4d.pipeline.tables.doubts import drop_impossible_dates, find_doubts
 from lung4d.pipeline.tables.pseudonyms import LETTERS, KnownVisit, Register
 from lung4d.pipeline.tables.rows import MASKS, participant_rows, scan_rows
 from lung4d.pipeline.tables.studies import Contents, Study, find_studies
-from lung4d.pipeline.tables.words import Found, all_lines, first_line, look_lines, text_of
+from lung4d.pipeline.tables.words import Found, all_lines, look_lines, nothing_words, text_of
 from lung4d.pipeline.tables.writing import Refused, write_tables
 
 SERIES_COLUMNS = [
@@ -37,12 +37,12 @@ def make_tables(
             private.finish(folder)
     if problems := private.private_problems(folder):
         raise Refused(problems[0])
-    files = walk_tree(tree)
+    files = walk_tree(tree, folder)
     headers = read_headers(tree, files.files, processes, progress)
-    times = read_visit_times(tree, headers.other)
-    found = Found(files, headers, find_studies(tree, headers, times, secrets.token_bytes(32), processes))
+    times = read_visit_times(tree, files.files)
+    found = Found(files, headers, times, find_studies(tree, headers, times, secrets.token_bytes(32), processes))
     if not found.contents.studies and not (folder / VISITS).is_file():
-        raise Refused(f"{first_line(found)} No table was made.")
+        raise Refused(nothing_words(found))
     private.make_private(folder)
     (folder / PRIVATE).chmod(0o700)
     with private.alone(folder):
@@ -53,8 +53,12 @@ def make_tables(
 
 
 def _check_places(tree: Path, folder: Path) -> None:
-    if not tree.is_dir():
-        what = "is a file: give the folder that it lies in" if tree.exists() else "is not there: give a folder"
+    try:
+        there, is_folder = tree.exists(), tree.is_dir()
+    except OSError as error:  # a folder above it that may not be entered, or a name that is too long
+        raise Refused(f"The tree cannot be reached: {os.strerror(error.errno or 0)}.") from None
+    if not is_folder:
+        what = "is a file: give the folder that it lies in" if there else "is not there: give a folder"
         raise Refused(f"The tree {what}, as --config tree=/path/to/tree.")
     if not os.access(tree, os.R_OK | os.X_OK):
         raise Refused("The tree cannot be read: ask its owner for the permission.")

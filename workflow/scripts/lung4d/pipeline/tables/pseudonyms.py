@@ -1,7 +1,7 @@
 """Who is who: pseudonyms of the patients and sessions of their studies, given once and kept in `private/`."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -71,14 +71,15 @@ class Register:
         """The day of the patient's first study that gave a row."""
         return min((visit.day for visit in self.visits_of(subject) if visit.day), default=None)
 
-    def has_moved(self, subject: str) -> bool:
-        """Whether a study that is not in the table yet is older than all that are."""
-        visits = [visit for visit in self.visits_of(subject) if visit.day]
-        in_table = [visit.day for visit in visits if visit.in_table and visit.day]
-        return bool(in_table) and self.zero(subject) != min(in_table)
+    def has_moved(self, subject: str, without_years: Container[tuple[str, str]]) -> bool:
+        """Whether a study whose years are not in the table yet is older than all whose years are: it was not there,
+        or is one of `without_years` (subject, session)."""
+        told = [visit for visit in self.visits_of(subject) if (subject, visit.session) not in without_years]
+        days = [visit.day for visit in told if visit.in_table and visit.day]
+        return bool(days) and self.zero(subject) != min(days)
 
     def name(self, studies: Iterable[Study]) -> None:
-        """Give new patients pseudonyms and new studies sessions; what has a name keeps it."""
+        """Give new patients pseudonyms and new studies sessions; what has a name keeps it, and may get its date."""
         of_patient: dict[str, list[Study]] = {}
         for study in studies:
             of_patient.setdefault(study.patient, []).append(study)
@@ -118,6 +119,9 @@ class Register:
         new = [study for study in studies if (subject, study.uid) not in self.visits]
         secrets.SystemRandom().shuffle(new)
         new.sort(key=lambda study: (study.day or date.max, study.years or 0.0))
+        for study in studies:
+            if (known := self.visits.get((subject, study.uid))) is not None:
+                known.day = known.day or study.day
         taken = {visit.session for visit in self.visits_of(subject)}
         labels = [study.session_label for study in studies]
         for study in new:

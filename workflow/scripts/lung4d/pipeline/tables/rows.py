@@ -4,7 +4,7 @@ from datetime import date
 
 from lung4d.convert.patient_headers import years_between
 from lung4d.pipeline.private import PRIVATE, SCANS
-from lung4d.pipeline.tables.pseudonyms import KnownPatient, Register
+from lung4d.pipeline.tables.pseudonyms import KnownPatient, KnownVisit, Register
 from lung4d.pipeline.tables.studies import Study
 
 MASKS = PRIVATE / "masks"
@@ -19,15 +19,12 @@ def scan_rows(studies: list[Study], register: Register) -> list[Row]:
     rows = []
     for study in studies:
         visit = register.visit_of(study)
-        years, zero = study.years, register.zero(visit.subject)
-        if study.day and zero:
-            years = years_between(zero, study.day)
         name = f"sub-{visit.subject}/ses-{visit.session}"
         rows.append(
             {
                 "subject": visit.subject,
                 "session": visit.session,
-                "years": "" if years is None else _number(years, 3),
+                "years": years_of(visit, register) or ("" if study.years is None else _number(study.years, 3)),
                 "kernel": study.kernel,
                 "path": (SCANS / name).as_posix(),
                 "mask": (MASKS / name / study.mask_name).as_posix() if study.mask else "",
@@ -35,6 +32,12 @@ def scan_rows(studies: list[Study], register: Register) -> list[Row]:
             }
         )
     return sorted(rows, key=_name)
+
+
+def years_of(visit: KnownVisit, register: Register) -> str:
+    """Years since the patient's first study, "" where the visit has no date."""
+    zero = register.zero(visit.subject)
+    return _number(years_between(zero, visit.day), 3) if zero and visit.day else ""
 
 
 def participant_rows(studies: list[Study], register: Register) -> list[Row]:
@@ -45,7 +48,7 @@ def participant_rows(studies: list[Study], register: Register) -> list[Row]:
     rows = []
     for key, patient in register.patients.items():
         age = _age(patient, of_patient.get(key, []), register.zero(patient.subject))
-        row = {"subject": patient.subject, "age": "" if age is None else _number(age, 1)}
+        row = {"subject": patient.subject, "age": "" if age is None else _age_text(age)}
         rows.append(row | {"sex": patient.person.get("sex", "")})
     return sorted(rows, key=lambda row: row["subject"])
 
@@ -62,6 +65,12 @@ def _age(patient: KnownPatient, studies: list[Study], zero: date | None) -> floa
         return at_zero[0] if at_zero else max(0.0, ages[0]) if ages else None
     by_dates = years_between(date.fromisoformat(birth), zero)
     return next((age for age in at_zero if age is not None and abs(age - by_dates) <= AGE_APART), by_dates)
+
+
+def _age_text(age: float) -> str:
+    """An age in years, of infants to hundredths; nothing on the day of birth, because 0 stands for not known."""
+    text = _number(age, 1 if age >= 1 else 2)
+    return "" if text == "0" else text
 
 
 def _number(value: float, decimals: int) -> str:

@@ -114,12 +114,15 @@ def printable(text: str) -> str:
 
 
 def _by_study(images: list[Image]) -> dict[tuple[str, str], list[Image]]:
-    """Images by (patient, study). Where an export gave nearly each image a study of its own, by patient and date."""
+    """Images by (patient, study). Without a UID, and where an export gave nearly each image a study of its own, a study
+    is a date."""
     people: dict[int, dict[str, str]] = {}
     studies: dict[tuple[str, str], list[Image]] = defaultdict(list)
     for image in images:
         person = people.setdefault(id(image.shared), person_of(image.shared))
-        studies[_patient_of(image, person), str(image.shared.get("StudyInstanceUID", ""))].append(image)
+        day = image.shared.get("StudyDate")
+        uid = image.shared.get("StudyInstanceUID") or (f"date {day}" if day else "")
+        studies[_patient_of(image, person), str(uid)].append(image)
     days: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for study, found in studies.items():
         days[study[0], str(found[0].shared.get("StudyDate", ""))].append(study)
@@ -202,10 +205,14 @@ def _day_of(images: list[Image], chosen: list[Image]) -> tuple[date | None, list
     headers = {id(image.shared): image.shared for image in images}.values()
     first = chosen[0].shared
     days = [day for name in DATES if (day := day_of(first.get(name)))]
-    texts = [*(header.get("StudyDate") for header in headers), *map(first.get, DATES[:2])]
-    told = [day for text in texts if (day := day_of(text))]
-    apart = (max(told) - min(told)).days if told else 0
-    return days[0] if days else None, [TWO_DATES] if apart > MOST_DAYS_APART else []
+    of_studies = [day for header in headers if (day := day_of(header.get("StudyDate")))]
+    told = [*of_studies, *(day for name in DATES[:2] if (day := day_of(first.get(name))))]
+    two = _days_apart(of_studies) > 1 or _days_apart(told) > MOST_DAYS_APART  # a study may last over midnight
+    return days[0] if days else None, [TWO_DATES] if two else []
+
+
+def _days_apart(days: list[date]) -> int:
+    return (max(days) - min(days)).days if days else 0
 
 
 def _kernel(shared: dict[str, Any]) -> str:
@@ -267,9 +274,10 @@ def _add_scan(contents: Contents, root: Path, study: tuple[str, str], scan: Tree
     contents.keys.add((patient, uid))
     contents.note_series([scan.path], (patient, uid), "taken: a scan", True)
     found = Study(patient, uid, str(PurePosixPath(scan.path).parent), label, session, mask=scan.mask)
-    time = times.of(scan.path, label, session)
+    place = patient.removeprefix("label ")
+    time = times.of(scan.path, place, session)
     found.day, found.years = (time, None) if isinstance(time, date) else (None, time)
-    age, sex = times.people.get(f"sub-{label}", ("", ""))
+    age, sex = times.people.get(place, ("", ""))
     found.age = float(age) if re.fullmatch(r"\d{1,3}(\.\d+)?", age) else None
     if (letter := sex.strip().upper()[:1]) in ("M", "F"):
         found.person["sex"] = letter

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lung4d.convert.tree.files import TreeFiles
 from lung4d.convert.tree.headers import TreeHeaders
+from lung4d.convert.tree.years import VisitTimes
 from lung4d.pipeline.private import TABLE
 from lung4d.pipeline.tables.pseudonyms import KnownVisit, Register
 from lung4d.pipeline.tables.rows import Row
@@ -22,6 +23,7 @@ class Found:
 
     files: TreeFiles
     headers: TreeHeaders
+    times: VisitTimes
     contents: Contents
 
 
@@ -48,19 +50,38 @@ def first_line(found: Found) -> str:
     return f"{line} {_count(single, 'patient')} {'has' if single == 1 else 'have'} one visit." if single else line
 
 
+def nothing_words(found: Found) -> str:
+    """Why no table was made: what the series are, by reason, and what was not read."""
+    reasons = Counter(series["why"].rstrip(".") for series in found.contents.series)
+    told = [f"{count} series: {why}" for why, count in reasons.most_common(MOST_NAMED)]
+    volumes = set(found.contents.notes)
+    notes = [words for words, _ in _notes(found) if words.partition(": ")[2] not in volumes]
+    return " ".join([f"{first_line(found)} No table was made.", *(f"{one}." for one in [*told, *notes[:MOST_NAMED]])])
+
+
 def all_lines(found: Found, rows: list[Row], written: Written, look: list[Look]) -> list[str]:
     """All lines, at most MOST_LINES."""
     lines = [first_line(found), *_written_lines(written)]
+    names = [(row["subject"], row["session"]) for row in rows]
+    doubtful = [" ".join(name) for name, row in zip(names, rows, strict=True) if row["exclude"]]
+    rows = [written.standing[name] for name in names if name in written.standing]
+    used = {" ".join((row["subject"], row["session"])) for row in rows if not row.get("exclude")}
+    in_use = [name for name in doubtful if name in used]
     rows = rows if written.new or written.below or written.beside else []
-    if without := sum(not row["years"] and not row["exclude"] for row in rows):
+    if without := sum(not row.get("years") and not row.get("exclude") for row in rows):
         lines.append(
             f"{_count(without, 'scan')} {'has' if without == 1 else 'have'} no years: fill in the column in {TABLE}; "
             "private/visits.tsv says which scan is which."
         )
-    if excluded := sum(bool(row["exclude"]) for row in rows):
+    if excluded := sum(bool(row.get("exclude")) for row in rows):
         lines.append(
             f"{_count(excluded, 'scan')} to be looked at {'is' if excluded == 1 else 'are'} left out; clear the cell "
             "`exclude` of each that you find in order."
+        )
+    if in_use:
+        lines.append(
+            f"{_count(len(in_use), 'scan')} to be looked at {'is' if len(in_use) == 1 else 'are'} in use, as "
+            f"{'its row stands' if len(in_use) == 1 else 'their rows stand'} in {TABLE}{_named(in_use)}."
         )
     room = MOST_LINES - len(lines) - 2
     lines += [f"Look at: {one.words}{_named(one.scans)}." for one in look[:room]]
@@ -87,6 +108,9 @@ def look_lines(found: Found, register: Register, grown: list[KnownVisit]) -> lis
             names[register.subject_of(study.patient)].add(study.person["name"])
     if renamed := sorted(subject for subject, spelled in names.items() if len(spelled) > 1):
         lines.append(Look("patients with two names, each taken for one patient", renamed, []))
+    in_folders = [study for study in found.contents.studies if study.is_volume and study.patient.startswith("folder ")]
+    if len(in_folders) > 1 and len({study.patient for study in in_folders}) == 1:
+        lines.append(Look("all volume files lie in one folder of the tree, taken for that of one patient", [], []))
     if grown:
         named = sorted(f"{visit.subject} {visit.session}" for visit in grown)
         lines.append(
@@ -107,7 +131,7 @@ def text_of(look: list[Look]) -> str:
 
 def _notes(found: Found) -> list[tuple[str, list[str]]]:
     """What of the tree was not read, or twice."""
-    files, headers = found.files, found.headers
+    files, headers, times = found.files, found.headers, found.times
     cut = sorted({image.path for image in headers.images if image.cut})
     kinds = [
         (files.unreadable, "{} cannot be read", "folder"),
@@ -119,6 +143,8 @@ def _notes(found: Found) -> list[tuple[str, list[str]]]:
         (files.around, "{} that holds the tree, not entered", "linked folder"),
         (files.dead_links, "{} to nowhere", "link"),
         (files.hidden, "{} not entered", "hidden folder"),
+        (times.unjoined, "{} of years.tsv without years or a date, or of nothing in the tree", "row"),
+        (times.misnamed, "{} called nearly as years.tsv, which is a table with tabs, and not read", "file"),
         (sorted(found.contents.copies), "{} there under several names, and taken once", "image"),
     ]
     notes = [(words.format(_count(len(places), what)), places) for places, words, what in kinds if places]
