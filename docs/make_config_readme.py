@@ -44,8 +44,8 @@ that run back. Clear the cell where all is well. A second run keeps every name, 
 into `scans.new.tsv` where you have edited the table, and never changes an old row. A study older than the patient's
 first one changes all years: the patient's rows go to `scans.new.tsv` too, and the age to `participants.new.tsv`; move
 them by hand. Volume files have no dates: give years in `years.tsv` at the top of the tree (`path`, and `years` or
-`date`), in `sub-*_sessions.tsv` of BIDS, or in `scans.tsv`. A mask beside a scan is taken for that of its lungs where
-it has the scan's grid and says lung in its name.
+`date`), in `_sessions.tsv` or `_scans.tsv` of BIDS, or in `scans.tsv`. A mask beside a scan is taken for that of its
+lungs where it has the scan's grid and says lung in its name.
 
 `private/` holds a key as well, made before the first job of any run on your tables. With it `convert` leaves hashes of
 PatientID, name, birth date and sex there, and the column `identity` of `results/qc/qc.tsv` says whether a patient's
