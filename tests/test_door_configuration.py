@@ -264,7 +264,8 @@ def test_processes_share_out_a_step(environment, words):
 def test_what_is_said_twice_is_said_alike(module, theirs, ours):
     """Read and not imported: the stages need more than the door."""
     tree = ast.parse((ROOT / f"workflow/scripts/lung4d/{module}.py").read_text())
-    named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    named = {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
     of_times = vars(forecast_times)
     assert ast.literal_eval(named[theirs]) == (of_times[ours] if ours in of_times else getattr(contradictions, ours))
 
