@@ -31,7 +31,7 @@ CUT_ABOVE, CUT_BELOW = 2000.0, -990.0  # HU: no scanner ends its scale between t
 JUMP = 600.0  # HU between the means of neighbouring slices
 DARKEST = -1500.0  # HU: no noise in air goes below
 LONGEST_BLANK = 3  # slices
-SHOWN = 0.01  # of a slice's voxels that differ from its corner, where it shows anything
+SHOWN = 0.01  # of a slice's voxels that differ from the others, where it shows anything
 AROUND, UNIFORM = 200.0, 80.0  # HU: from 0, and between the quartiles of what lies around an inverted body
 LEAST_BODY = 0.15  # of the voxels
 PICTURE_VALUES, PICTURE_VOXELS, PICTURE_RANGE = (64, 256), 100_000, 1000.0  # of 8 bits stretched to HU
@@ -196,7 +196,7 @@ def _check(census: Census, values: np.ndarray) -> None:
 def _blank_slices(values: np.ndarray) -> list[str]:
     """A flag where slices between others hold one value, but for a few voxels; raises UnusableScan where many do one
     after another."""
-    shown = np.flatnonzero([np.count_nonzero(plane != plane[0, 0]) > SHOWN * plane.size for plane in values])
+    shown = np.flatnonzero([np.mean(plane != np.median(plane)) > SHOWN for plane in values])
     gaps = np.diff(shown) - 1
     if not gaps.any():
         return []
