@@ -1,3 +1,4 @@
+# make install   .venv and nothing else
 # make demo      the whole workflow on the built-in cohort, 2 cores, no GPU, no data
 # make test      unit tests and a tiny workflow
 # make test-all  the slow tests; as root on Debian also those on a SLURM cluster, whose packages they install
@@ -12,11 +13,12 @@ BIN := .venv/bin
 PYTEST = PYTHONDONTWRITEBYTECODE=1 GOMP_SPINCOUNT=10000 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
     --durations=25
 
-.PHONY: demo test test-all lint docs equivalents pythons lock clean
+.PHONY: install demo test test-all lint docs equivalents pythons lock clean
+
+install: .venv/.ready
 
 demo: .venv/.ready
-	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --quiet rules reason
-	@echo "Report: $(CURDIR)/results/report/index.html"
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 
 test: .venv/.ready
 	$(PYTEST) --numprocesses $(CORES) -m "not slow"
@@ -42,11 +44,14 @@ equivalents: .venv/.ready
 pythons:
 	$(PYTHON) tools/pythons.py
 
-# torch first and alone: a later package that asks for any torch is then satisfied by the pinned one.
-.venv/.ready: requirements-torch.txt requirements.txt
+# torch first and alone: a later package that asks for any torch is then satisfied by the pinned one. The logger is the
+# repository's own, without a hash; what an earlier build of it left would be installed with it.
+.venv/.ready: requirements-torch.txt requirements.txt $(wildcard tools/logger/*.toml tools/logger/*/*.py)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements-torch.txt
 	$(BIN)/pip install --quiet --requirement requirements.txt
+	rm -rf tools/logger/build
+	$(BIN)/pip install --quiet --force-reinstall --no-deps --no-build-isolation ./tools/logger
 	touch $@
 
 # Pins that still fit stay; one is moved by `make lock MOVE=--upgrade-package=numpy==2.4.7`.

@@ -27,7 +27,7 @@ from lung4d.ode.options import ODETraining
 from lung4d.ode.step import train_step
 from lung4d.ode.training import start_member, start_training
 from lung4d.ode.validation import validate
-from lung4d.pipeline.configuration import load_yaml
+from lung4d.pipeline.door.configuration import load_yaml
 from lung4d.training.device import has_bf16
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.scans import EncodedScan

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from lung4d.pipeline.configuration import load_yaml
+from lung4d.pipeline.door.configuration import load_yaml
 from lung4d.training.device import has_bf16
 from lung4d.vqgan.discriminators import Discriminators
 from lung4d.vqgan.memory import Plan

@@ -7,6 +7,16 @@ ROOT = Path(__file__).parent.parent
 HEADER = """\
 # Inputs that are not as they should be
 
+## Kinds of trouble
+
+What goes wrong comes in kinds; each is mended wherever it can occur. Inputs: so many different ones the tests try.
+
+| kind | what is done about it | inputs |
+| --- | --- | ---: |
+"""
+SCANS = """
+## Scans
+
 What `convert` does with each; the tests try every row. A scan that is refused stops no other: its sentence stands in
 the report and in `results/split/unusable.tsv`. Flags stand in the report too.
 
@@ -17,9 +27,10 @@ the report and in `results/split/unusable.tsv`. Flags stand in the report too.
 
 def render() -> str:
     sys.path.insert(0, str(ROOT / "tests"))
-    from helpers.bad_inputs import CASES
+    from helpers.kinds import CASES, KINDS
 
-    return HEADER + "".join(f"| {case.words} | {outcome(case)} |\n" for case in CASES)
+    kinds = "".join(f"| {kind.words} | {kind.done} | {kind.count} |\n" for kind in KINDS)
+    return HEADER + kinds + SCANS + "".join(f"| {case.words} | {outcome(case)} |\n" for case in CASES)
 
 
 def outcome(case) -> str:

@@ -7,6 +7,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
     os.environ.setdefault(name, "1")
 # Compiled kernels are kept between runs of the tests, outside the source tree.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "numba"))
+# The tests read what Snakemake itself says of a run.
+os.environ.setdefault("LUNG4D_TERMINAL", "snakemake")
 
 import pytest
 from filelock import FileLock

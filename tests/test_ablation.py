@@ -7,7 +7,7 @@ from helpers.running import ROOT, jobs_of, snakemake
 from helpers.variant_cases import compare
 from lung4d.evaluate.comparison_tables import ablation, ablation_page
 from lung4d.evaluate.comparisons import ABLATION
-from lung4d.pipeline.configuration import load_yaml
+from lung4d.pipeline.door.configuration import load_yaml
 
 TINY = str(ROOT / "tests/tiny.yaml")
 

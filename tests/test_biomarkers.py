@@ -10,9 +10,10 @@ import pytest
 
 from helpers.scripts import run_job
 from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
-from lung4d.biomarkers.table import DENSITIES, READOUTS, biomarker_table, code_columns, readout_table
+from lung4d.biomarkers.table import DENSITIES, OTHERWISE, READOUTS, biomarker_table, code_columns, readout_table
 from lung4d.io.latents import Latents, save_codes, save_latents
 from lung4d.io.names import forecast_stem
+from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table, write_table
 
 
@@ -123,6 +124,8 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
             smaller = mask.copy()
             smaller[: visit - 1] = 0  # on its own grid the lung shrinks from visit to visit
             _nifti(smaller, folder / f"segment/sub-{subject}/{stem}_desc-lung_mask.nii.gz")
+            taken = Status(True, "register", metrics={"differs_in": "kernel; contrast" if visit == 3 else ""})
+            write_status(taken, folder / f"register/sub-{subject}/{stem}_status.json")
             split.append({"subject": subject, "session": f"{visit:02d}", "years": visit - 1.0, "split": "train"})
         stem = forecast_stem(subject, ["01", "02"], 2.0)
         _nifti(volume + np.int16(50), generated / f"{stem}_desc-generated_ct.nii.gz")
@@ -136,7 +139,7 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
 
 def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
     output = SimpleNamespace(table=folder / "biomarkers.tsv", readouts=folder / "readouts.tsv")
-    stages = ("segment", "resample", "extract_latents", "generate_trajectories")
+    stages = ("segment", "register", "resample", "extract_latents", "generate_trajectories")
     params = SimpleNamespace(folders={stage: folder / stage for stage in stages})
     run_job("biomarkers", input=inputs, output=output, params=params, log=[folder / "log.txt"])
     assert output.table.with_suffix(".parquet").exists()
@@ -176,11 +179,12 @@ def test_bands_stand_beside_the_generated_scan_that_they_are_of():
 def test_readouts_for_clinicians(tmp_path):
     _run(make_files(tmp_path, ["001", "002"]), tmp_path)
     table = read_table(tmp_path / "readouts.tsv")
-    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS, *BANDS]
+    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS, OTHERWISE, *BANDS]
     assert table[BANDS].isna().all(axis=None)  # the model that drew these had none
     assert table["kind"].tolist() == ["generated", "real", "real", "real"] * 2
     one = table[table["subject"] == "001"]
     assert one["given"].tolist() == ["01+02", "", "", ""]
+    assert one[OTHERWISE].tolist() == ["", "", "", "kernel; contrast"]
     # 8 x 8 x 8 voxels of 1 mm^3, a slice less a visit; the generated scan lies in the baseline's lung
     np.testing.assert_allclose(one["lung_volume_ml"], [0.512, 0.512, 0.448, 0.384])
     assert one[["skewness", "kurtosis"]].isna().all(axis=None)  # a lung of one density

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.pipeline.cohort import read_cohort
-from lung4d.pipeline.configuration import InvalidInput, load_yaml
+from lung4d.pipeline.door.cohort import read_cohort
+from lung4d.pipeline.door.configuration import InvalidInput, load_yaml
 
 SCHEMAS = {
     name: load_yaml(Path(__file__).parent.parent / f"workflow/schemas/{name}.schema.yaml")

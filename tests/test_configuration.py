@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lung4d.pipeline.configuration import InvalidInput, check_config, load_yaml, overlaid
+from lung4d.pipeline.door.configuration import InvalidInput, check_config, load_yaml, overlaid
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = load_yaml(ROOT / "workflow/schemas/config.schema.yaml")

@@ -17,8 +17,9 @@ from helpers.ct_files import AXIAL, IDENTIFIERS, OBLIQUE, same, volume, write_se
 from helpers.scripts import run_script
 from lung4d.convert import read
 from lung4d.convert.archives import unpack
-from lung4d.convert.dicom_choice import choose_series
-from lung4d.convert.dicom_headers import Slice
+from lung4d.convert.dicom.choice import choose_series
+from lung4d.convert.dicom.headers import Slice
+from lung4d.convert.volumes.names import companions
 from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan, read_status
 
@@ -185,6 +186,23 @@ def test_gantry_tilt_is_undone(tmp_path):
         assert scan.image[scan.image.TransformPhysicalPointToIndex(point)] == pytest.approx(10 * point[1], abs=8)
 
 
+def test_what_a_sidecar_says_of_the_acquisition_is_told_as_in_dicom(tmp_path):
+    sitk.WriteImage(volume(), str(tmp_path / "ct.nii.gz"))
+    told = {"SliceThickness": 2.5, "ConvolutionKernel": ["B70f", "2"], "PatientPosition": "FFP", "PatientName": "P"}
+    (tmp_path / "ct.json").write_text(json.dumps(told))
+    facts = read.read_scan(tmp_path / "ct.nii.gz").facts
+    assert (facts["slice_thickness_mm"], facts["kernel"], facts["patient_position"]) == (2.5, "B70f 2", "FFP")
+    assert "P" not in facts.values()
+
+
+def test_a_changed_sidecar_or_file_of_voxels_makes_convert_due(tmp_path):
+    sitk.WriteImage(volume(), str(tmp_path / "ct.mhd"))
+    (tmp_path / "ct.json").write_text("{}")
+    (tmp_path / "other.json").write_text("{}")
+    assert companions(str(tmp_path / "ct.mhd")) == [str(tmp_path / "ct.json"), str(tmp_path / "ct.raw")]
+    assert companions(str(tmp_path)) == companions(str(tmp_path / "gone.nii.gz")) == []
+
+
 def test_a_scan_that_is_gone_is_no_fault_of_the_scan(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         read.read_scan(tmp_path / "absent.nii")
@@ -221,9 +239,10 @@ def test_no_identifier_survives(tmp_path):
         assert read_status(out / "status.json").ok
 
 
-def run_convert(source: Path, out: Path, series=None) -> None:
+def run_convert(source: Path, out: Path, series=None, kernel=None) -> None:
     output = {"ct": out / "ct.nii.gz", "sidecar": out / "ct.json", "status": out / "status.json"}
-    run_script("convert", {"source": source}, output, {"path": str(source), "series": series}, out / "convert.log")
+    params = {"path": str(source), "series": series, "kernel": kernel}
+    run_script("convert", {"source": source}, output, params, out / "convert.log")
 
 
 def test_script_hands_on_a_bad_scan(tmp_path):
@@ -237,7 +256,7 @@ def test_script_hands_on_a_bad_scan(tmp_path):
 def test_script_writes_what_viewers_open(tmp_path):
     image = volume(direction=OBLIQUE)
     sitk.WriteImage(image, str(tmp_path / "ct.mha"))
-    run_convert(tmp_path / "ct.mha", tmp_path / "out")
+    run_convert(tmp_path / "ct.mha", tmp_path / "out", kernel="very sharp")
     same(sitk.ReadImage(str(tmp_path / "out" / "ct.nii.gz")), image)
     file = nib.load(tmp_path / "out" / "ct.nii.gz")
     point = np.diag([-1, -1, 1, 1]) @ file.affine @ [10, 20, 5, 1]
@@ -245,6 +264,8 @@ def test_script_writes_what_viewers_open(tmp_path):
     assert file.get_data_dtype() == np.int16
     facts = json.loads((tmp_path / "out" / "ct.json").read_text())
     assert facts["format"] == "MetaImage" and facts["size"] == [40, 36, 24]
+    assert facts["kernel_in_table"] == "very sharp" and "contrast" not in facts
+    assert read_status(tmp_path / "out" / "status.json").metrics["kernel"] == "very sharp"
 
 
 ORIENTATIONS = ("LPS", "RAS", "LAS", "RPI", "PSR", "AIL", "SRA", "oblique", "oblique RAS", "double oblique PIR")

@@ -33,7 +33,11 @@ PACKAGES = {
 
 def scripts_of(stage: str) -> list[str]:
     """The scripts that run in an environment: the stage's own, as a rule."""
-    return {"simulate": ["simulate", "simulate_tables"], "snakemake": sorted(CALL_SNAKEMAKE)}.get(stage, [stage])
+    several = {
+        "convert": ["convert", "tables"],
+        "simulate": ["simulate", "simulate_tables"],
+    }
+    return {**several, "snakemake": sorted(CALL_SNAKEMAKE)}.get(stage, [stage])
 
 
 def packages_of(stage: str) -> set[str]:

@@ -19,7 +19,8 @@ from lung4d.evaluate.forecasters import REMEMBERED, CachedDecoder, decoder_of, f
 from lung4d.evaluate.trends import Trend
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import Latents, pool_mask, save_latents
-from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.io.names import LATENTS, LUNG_MASK, STATUS, VOLUME, scan_file
+from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.io.volumes import to_unit
 from lung4d.ode.decoding import MODES, decode_forecast
@@ -86,6 +87,8 @@ def write_scan(folder, vqgan, subject, session, hu):
         mask=pool_mask(lung(), 4),
     )
     save_latents(latents, scan_file(folder / "extract_latents", subject, session, LATENTS))
+    taken = Status(True, "register", metrics={"differs_in": "breath; kernel" if session == "03" else ""})
+    write_status(taken, scan_file(folder / "register", subject, session, STATUS))
 
 
 def write_truth(folder, subject, session, year):
@@ -122,10 +125,10 @@ def prepare(folder, visits=VISITS, truth=True):
         vqgan=folder / "vqgan.pt",
         ode=folder / "ode.pt",
     )
-    stages = ["resample", "extract_latents"]
+    stages = ["register", "resample", "extract_latents"]
     names = ["reconstruction", "forecast", "summary", "differences", "coverage", "codes"]
     if truth:
-        stages += ["simulate", "segment", "register"]
+        stages += ["simulate", "segment"]
         names += ["segmentation", "registration"]
     output = Given({name: folder / f"evaluate/{name}.tsv" for name in names}, words=folder / "evaluate/summary.json")
     return SimpleNamespace(
@@ -201,6 +204,7 @@ def test_the_summary_in_words(done):
         "1 training patient with two visits",
         "mean Dice 1.000",
         "1.00 mm before, 1.00 mm after",
+        "Set test: of 5 withheld visits 2 are taken otherwise than the baseline (breath 2, kernel 2)",
     ):
         assert part in said
     assert str(done.words.parent) not in said

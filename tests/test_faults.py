@@ -27,7 +27,7 @@ from lung4d.io.tables import read_table, write_table
 from lung4d.io.volumes import open_mask, open_volume, read_affine, write_like
 from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.pipeline.job import remedy_for
-from lung4d.segment.masks import read_mask
+from lung4d.segment.given_mask import read_mask
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, save_vqgan
 
@@ -211,7 +211,7 @@ def test_a_mask_of_the_users_that_is_cut_short_is_no_mask(tmp_path):
     write_image(image(), tmp_path / "mask.nii.gz")
     content = (tmp_path / "mask.nii.gz").read_bytes()
     (tmp_path / "mask.nii.gz").write_bytes(content[:-5000])
-    with pytest.raises(Exception, match=r"The mask given is cut short; copy it again\."):
+    with pytest.raises(Exception, match=r"The mask given is cut short or damaged; copy it again\."):
         read_mask(tmp_path / "mask.nii.gz")
 
 
@@ -232,12 +232,12 @@ def test_statuses_of_other_versions(tmp_path):
 # Modules that read or write with the libraries' own functions: those that check what they read, and readers of what is
 # none of the workflow's results.
 OWN = {
-    "ReadImage": {"nifti", "read", "dicom_volume", "masks"},
+    "ReadImage": {"nifti", "files", "volume", "given_mask"},
     "WriteImage": {"nifti"},
-    "nib.load": {"volumes", "read", "provenance"},
+    "nib.load": {"volumes", "files", "provenance"},
     "np.load": {"latents"},
     "read_parquet": {"tables"},
-    "read_csv": {"tables", "cohort"},
+    "read_csv": {"tables", "ending"},
 }
 
 

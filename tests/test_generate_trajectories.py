@@ -341,12 +341,13 @@ FORECAST = ForecastOrigin("P7", ("01", "02"), (0.0, 1.0), 2.5, "residual", (-100
 
 
 def oblique_volume(folder):
-    """A NIfTI on a turned grid with three different spacings, through the whole range of HU."""
+    """A NIfTI on a turned grid with three different spacings, to both ends of the range of HU."""
     turn = Rotation.from_euler("xyz", (20, -15, 35), degrees=True).as_matrix()
     affine = np.eye(4)
     affine[:3, :3] = np.diag([-1, -1, 1]) @ turn * (0.7331, 0.9123456789, 2.4)
     affine[:3, 3] = (-151.123456, 87.5, -1203.0625)
-    values = np.random.default_rng(0).integers(-1024, 3072, (12, 34, 45)).astype(np.int16)
+    values = np.random.default_rng(0).normal(-400, 450, (12, 34, 45)).clip(-1024, 3071).astype(np.int16)
+    values[0, 0, :2] = -1024, 3071
     nib.save(nib.Nifti1Image(values.T, affine), folder / "like.nii")
     return Placed("sub-P7_given-01+02_years-2.500", values, folder / "like.nii", "01")
 

@@ -17,7 +17,7 @@ from lung4d.ode import dynamics
 from lung4d.ode.convgru import ConvGRU, ConvGRUCell
 from lung4d.ode.convolution import Conv3d
 from lung4d.ode.decoding import decode_forecast
-from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, integrate
+from lung4d.ode.dynamics import ADAPTIVE, FIXED, Dynamics, Solver, TooFar, integrate, named
 from lung4d.ode.ensemble import Ensemble, fold_of, load_ode
 from lung4d.ode.features import STEP, change_per_year, latent_features, trend_per_year
 from lung4d.ode.losses import image_losses, latent_losses, rising_weights
@@ -168,6 +168,45 @@ def test_hard_weights_give_finite_answers(monkeypatch):
             parameter.mul_(60)
     answer = ode.forecast(given_of(1e3 * z, [0.0, 1e-5], mask), [-10.0, 0.0, 50.0])
     assert all(torch.isfinite(part).all() for part in answer if part is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "years"),
+    [
+        ("rk4", 0.02, 1597.0),  # 7,985 years, of a date 9999-12-31
+        ("rk4", 1e-4, 0.6),
+        ("midpoint", 1e-5, 1.0),
+        ("euler", 0.02, 1e6),
+        ("dopri5", 0.02, 1597.0),
+        ("dopri8", 0.02, -1597.0),
+        ("bosh3", 0.02, 1e9),
+        ("adaptive_heun", 0.02, 1e9),
+    ],
+)
+def test_years_that_no_patient_has_are_refused_before_they_are_solved(name, step, years):
+    f = Dynamics(4, time=False)
+    solver = Solver(name, rtol=1e-3, atol=1e-4, step=step)
+    with (
+        pytest.raises(TooFar, match=r"patient 012: the years asked for lie so far .* correct the patient's years"),
+        named("012"),
+    ):
+        integrate(f, torch.rand(1, 4, 3, 4, 4), 0.0, np.array([years]), solver)
+    assert f.evaluations == 0
+
+
+def test_the_work_of_an_adaptive_solver_is_bounded(monkeypatch):
+    monkeypatch.setattr(dynamics, "MOST_EVALUATIONS", 30)
+    tight = Solver("dopri5", rtol=1e-9, atol=1e-9, step=0.01)
+    with pytest.raises(TooFar, match="dopri5 would take more than 30 evaluations"):
+        integrate(Exponential(-3.0), torch.tensor([[1.0]]), 0.0, np.array([5.0]), tight)
+
+
+def test_sixty_years_are_solved_by_every_solver():
+    """The longest that scans.tsv may have, with the settings of config.yaml."""
+    for name in (*ADAPTIVE, *FIXED):
+        solver = Solver(name, rtol=1e-3, atol=1e-4, step=0.02)
+        solved = integrate(Exponential(-0.2), torch.tensor([[1.0]]), 0.0, np.array([12.0]), solver)
+        assert solved.item() == pytest.approx(math.exp(-2.4), rel=0.02)
 
 
 def test_unknown_solver_is_named():

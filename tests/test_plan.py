@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from helpers.running import ROOT
 from lung4d.pipeline import disk_use, dry_run, preflight
+from lung4d.pipeline.shards import STAGES
 
 DRY_RUN = """
 [Fri Nov 27 18:41:10 2026]
@@ -52,7 +54,7 @@ def test_a_dry_run_is_read():
     assert works["train_vqgan"].reason == (
         "Params have changed since last execution; Input files updated by another job: a, b and 2 more"
     )
-    assert dry_run.due_stages(works) == {"simulate", "convert", "segment", "register", "resample", "train_vqgan"}
+    assert dry_run.due_stages(works) == {*STAGES["shard_scans"], "train_vqgan"}
     cpu, gpu = dry_run.requests(works.values())
     assert cpu == {"partition": "cpu", "memory": "64000", "runtime": "480", "threads": "8"}
     assert (gpu["gres"], gpu["account"]) == ("gpu:a100:1", "lung")
@@ -117,11 +119,32 @@ def test_processes_that_cannot_share_a_training():
     assert "table3_train: 3 processes cannot be spread evenly over 2 nodes" in spread
 
 
-def test_weights_that_are_not_there_or_others(tmp_path):
+def test_weights_that_are_others(tmp_path):
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     assert preflight.check_weights(config) == []
     config["segment"]["weights"] = str(tmp_path / "r231.pth")
-    assert "no file" in preflight.check_weights(config)[0]
+    assert preflight.check_weights(config) == []  # said by the rules of the configuration
     (tmp_path / "r231.pth").write_bytes(b"weights")
     config["segment"]["weights_sha256"] = "0" * 64
     assert "another SHA-256" in preflight.check_weights(config)[0]
+    config["segment"]["weights_sha256"] = sha256(b"weights").hexdigest().upper()
+    assert preflight.check_weights(config) == []
+
+
+def test_event_files_without_their_package():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config["train_ode"]["tensorboard"] = True
+    assert preflight.check_tensorboard(config, there=True) == []
+    assert preflight.check_tensorboard(config, there=False)[0].startswith("train_ode.tensorboard is true, but")
+
+
+def test_a_folder_of_links_takes_what_they_lead_to(tmp_path):
+    archive, visit = tmp_path / "archive", tmp_path / "visit"
+    archive.mkdir(), visit.mkdir()
+    (archive / "a.dcm").write_bytes(b"1" * 1000)
+    (visit / "a.dcm").symlink_to(archive / "a.dcm")
+    (visit / "gone.dcm").symlink_to(archive / "gone.dcm")
+    assert disk_use.folder_bytes(visit) == 1000
+    (visit / "series").symlink_to(archive)
+    (archive / "circle").symlink_to(archive)
+    assert disk_use.folder_bytes(visit) == 2000 and disk_use.folder_bytes(archive) == 1000

@@ -85,7 +85,9 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
 
 
 def test_several_gpus_are_asked_for_by_the_training_alone(tmp_path, monkeypatch):
-    resources = dry_run(tmp_path, monkeypatch, LUNG4D_TRAIN_GRES="gpu:a100:4", LUNG4D_PROCESSES="8", LUNG4D_NODES="2")
+    shares = ("--config", "shard=8", "train_vqgan={accumulation: 8}")
+    sites = {"LUNG4D_TRAIN_GRES": "gpu:a100:4", "LUNG4D_PROCESSES": "8", "LUNG4D_NODES": "2"}
+    resources = dry_run(tmp_path, monkeypatch, *shares, **sites)
     for rule in ("train_vqgan", "table3_train"):
         assert resources[rule]["gres"] == "gpu:a100:4" and resources[rule]["processes"] == "8"
         assert resources[rule]["nodes"] == "2"

@@ -6,8 +6,9 @@ import pandas as pd
 
 from helpers.scripts import run_script
 from lung4d.io.status import Status, write_status
-from lung4d.io.tables import read_table
+from lung4d.io.tables import read_table, write_table
 from lung4d.qc import Thresholds, flatten
+from lung4d.visits.copies import SAME, Copies, copies_table
 
 LIMITS = Thresholds(max_volume_change=0.4, min_dice_after=0.9)
 
@@ -47,6 +48,24 @@ def test_flags_name_the_change_against_the_baseline_in_time():
     assert "Dice 0.85, below 0.9" in frame.loc["a", "flags"]
 
 
+def test_the_baseline_is_the_first_visit_with_lungs():
+    cut = [Status(False, "convert", "The file is empty.")] * 4
+    follow_ups = {("001", "02"): went_through(4000.0, 1.0), ("001", "03"): went_through(2000.0, 0.85)}
+    frame = table({("001", "01"): cut, **follow_ups}).set_index("session")
+    assert frame.loc["02", "flags"] == "" and "50 % smaller than at the baseline" in frame.loc["03", "flags"]
+    assert frame.loc["01", "flags"] == "" and not frame.loc["01", "ok"]
+
+
+def test_a_copy_that_is_left_out_is_not_usable_and_one_that_is_not_is_flagged():
+    scans = {scan: went_through(4000.0, 1.0) for scan in (("001", "01"), ("001", "02"), ("002", "01"))}
+    found = copies_table([Copies(SAME, (("001", "01"), ("001", "02"))), Copies(SAME, (("001", "01"), ("002", "01")))])
+    frame = table(scans, copies=found).set_index(["subject", "session"])
+    assert frame["ok"].tolist() == [True, False, True]
+    assert frame.loc[("001", "02"), "stage"] == "split" and "scan of visit 01" in frame.loc[("001", "02"), "reason"]
+    assert "visit 02 of the same patient" in frame.loc[("001", "01"), "flags"]
+    assert "patient 001, visit 01" in frame.loc[("002", "01"), "flags"]
+
+
 def test_within_the_thresholds_nothing_is_flagged():
     scans = {("001", "01"): went_through(4000.0, 1.0), ("001", "02"): went_through(2401.0, 0.9)}
     assert (table(scans)["flags"] == "").all()
@@ -74,10 +93,14 @@ def test_script_writes_both_twins(tmp_path):
     scans = [{"subject": "001", "session": s, "years": y} for s, y in (("01", 0.0), ("02", 1.0))]
     params = {"max_volume_change": 0.4, "min_dice_after": 0.9, "scans": scans}
     params["folders"] = {stage: str(tmp_path / stage) for stage in stages}
-    run_script("qc", {}, {"table": str(tmp_path / "qc.tsv")}, params, tmp_path / "qc.log")
+    found = [Copies(SAME, (("001", "01"), ("002", "01")))]
+    write_table(copies_table(found), tmp_path / "copies.tsv")
+    outputs = {"table": str(tmp_path / "qc.tsv")}
+    run_script("qc", {"copies": tmp_path / "copies.tsv"}, outputs, params, tmp_path / "qc.log")
     for name in ("qc.tsv", "qc.parquet"):
         frame = read_table(tmp_path / name)
         assert frame["subject"].tolist() == ["001", "001"]
         assert frame["session"].tolist() == ["01", "02"]
         assert frame["ok"].tolist() == [True, False]
+        assert "voxel for voxel the scan of patient 002, visit 01" in frame["flags"][0]
     assert pd.read_parquet(tmp_path / "qc.parquet")["reason"].tolist() == ["", "The file is empty."]

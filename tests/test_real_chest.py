@@ -9,7 +9,7 @@ from helpers import real_data
 from helpers.thorax_phantom import thorax
 from lung4d.io.status import UnusableScan
 from lung4d.io.tables import read_table
-from lung4d.pipeline.cohort import make_cohort
+from lung4d.pipeline.door.cohort import make_cohort
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, real_chest, scene
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
 from lung4d.simulate.grids import Grid, regrid, sample_at

@@ -15,6 +15,8 @@ from helpers.registration_phantom import ORIGIN, SHAPE, error_in_lung, image_of,
 from helpers.running import ROOT
 from helpers.scripts import Named, run_job
 from lung4d import resample
+from lung4d.io.atomic import write_json
+from lung4d.io.names import CT, LUNG_MASK, SIDECAR, STATUS, scan_file
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, UnusableScan, read_status, write_status
 from lung4d.register import grid, quality, registration, replacement
@@ -297,13 +299,23 @@ def register_phantom(folder: Path, chest, is_baseline=False, broken=None) -> tup
         images |= {"ct": images["baseline_ct"], "mask": images["baseline_mask"]}
     if broken == "mask":
         images["mask"] = images["mask"] * 0
-    paths = {name: str(folder / f"{name}.nii.gz") for name in images}
+    first, session = "01", "01" if is_baseline else "02"
+    paths = {
+        "baseline_ct": scan_file(folder / "convert", "001", first, CT),
+        "baseline_mask": scan_file(folder / "segment", "001", first, LUNG_MASK),
+        **{name: folder / f"{name}.nii.gz" for name in ("ct", "mask")},
+    }
     for name, image in images.items():
-        sitk.WriteImage(image, paths[name])
-    for name in ("baseline_status", "status"):
-        paths[name] = str(folder / f"in_{name}.json")
-        ok = not (broken == "status" and name == "status")
-        write_status(Status(ok, "segment", "" if ok else "no lungs were found"), paths[name])
+        write_image(image, paths[name])
+    paths |= {name: folder / f"in_{name}.json" for name in ("status", "facts")}
+    ok = broken != "status"
+    write_status(Status(ok, "segment", "" if ok else "no lungs were found"), paths["status"])
+    statuses = [paths.pop("status")]
+    if not is_baseline:
+        statuses.insert(0, scan_file(folder / "segment", "001", first, STATUS))
+        write_status(Status(True, "segment"), statuses[0])
+    write_json({"pose": "prone", "kernel": "B60f"}, paths["facts"])
+    write_json({"pose": "supine", "kernel": "B30f"}, scan_file(folder / "convert", "001", first, SIDECAR))
     output = Named(
         warped=str(folder / "out/warped_ct.nii.gz"),
         field=str(folder / "out/field_xfm.nii.gz"),
@@ -311,8 +323,11 @@ def register_phantom(folder: Path, chest, is_baseline=False, broken=None) -> tup
         log_jacobian=str(folder / "out/logjacobian_map.nii.gz"),
         status=str(folder / "out/status.json"),
     )
-    params = SimpleNamespace(**vars(SETTINGS), is_baseline=is_baseline, code="digest")
-    run_job("register", input=Named(paths), output=output, params=params, log=[str(folder / "log.txt")])
+    folders = {stage: folder / stage for stage in ("convert", "segment")}
+    sessions = [first, session][-len(statuses) :]
+    params = SimpleNamespace(**vars(SETTINGS), folders=folders, sessions=sessions, code="digest")
+    named = {"wildcards": Named(subject="001", session=session), "log": [str(folder / "log.txt")]}
+    run_job("register", input=Named(paths | {"statuses": statuses}), output=output, params=params, **named)
     return output, read_status(output.status)
 
 
@@ -320,6 +335,12 @@ def test_script_registers_a_follow_up(chest, tmp_path):
     output, status = register_phantom(tmp_path, chest)
     assert status.ok and status.stage == "register" and status.metrics["keypoints"] > 50
     assert status.metrics["lung_volume_ml"] == pytest.approx((chest[1] > 0).sum() * 0.027, rel=0.03)
+    assert status.metrics["differs_in"] == "pose; kernel"
+    assert status.flags[-2:] == [
+        "Prone, the baseline supine: what changed between them is not disease alone.",
+        "Kernel B60f, at the baseline B30f.",
+    ]
+    assert status.metrics["differences"] == " ".join(status.flags[-2:])
     error = np.linalg.norm(error_in_lung(sitk.ReadImage(output.field), chest[1], translation()), axis=1)
     assert error.mean() < 0.8
     warped = sitk.GetArrayFromImage(sitk.ReadImage(output.warped))
@@ -331,6 +352,7 @@ def test_script_registers_a_follow_up(chest, tmp_path):
 def test_script_leaves_the_baseline_where_it_is(chest, tmp_path):
     output, status = register_phantom(tmp_path, chest, is_baseline=True)
     assert status.ok and status.metrics["dice_after"] == 1.0
+    assert status.metrics["differs_in"] == status.metrics["differences"] == "" and status.flags == []
     assert not sitk.GetArrayFromImage(sitk.ReadImage(output.field)).any()
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(output.warped)), np.rint(chest[0]))
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from helpers.fake_results import PICTURED, make, table, write_report
 from lung4d.figures.charts import risk_times
+from lung4d.io.tables import read_table
 from lung4d.report import formatting, methods_text
 from lung4d.report.chapters.overview import unusable_scans
 from lung4d.report.deviations import DEVIATIONS
@@ -88,9 +89,21 @@ def said(outline):
 def test_every_unusable_flagged_excluded_and_single_scan_is_named(outline):
     text = said(outline)
     assert "002 09 finding the lungs No lungs" in re.sub(r"\s+", " ", text)
-    assert "45% smaller than at the baseline" in text
+    assert "Only one lung was found. The lung volume is 45% smaller than at the baseline visit." in text
     assert "contrast agent" in text
     assert "1 patient has one usable visit: 007." in text
+
+
+def test_follow_ups_taken_otherwise_are_counted_and_do_not_drown_the_flagged_scans(made, outline):
+    qc = read_table(made[1].inputs["qc"])
+    follow_ups = int((qc["years"] > 0).sum())
+    text = said(outline)
+    assert f"{follow_ups} follow-ups taken otherwise than the baseline (kernel {follow_ups}): see Attention." in text
+    assert f"Otherwise than at the baseline Follow-ups Kernel {follow_ups}" in text
+    assert f"{follow_ups} follow-ups, one by one" in text
+    assert "1 scan went through all the same." in text
+    assert "Set test: of 12 withheld visits 3 are taken otherwise than the baseline (breath 1, kernel 2)" in text
+    assert re.search(r"Taken otherwise than the patient's baseline: .*\(kernel\)", text)
 
 
 def test_nothing_is_loaded_from_anywhere(html, outline):
@@ -261,3 +274,9 @@ def test_deviations_name_settings_that_exist(made):
 
 def test_report_of_empty_results_needs_no_files():
     Outline(report(Results("Title", 4, False, {}, [], [], Tables(), Images())))
+
+
+def test_what_the_tables_leave_open_is_told():
+    told = "participants.tsv: 1 of 2 rows are of patients of scans.tsv, 1 of nobody there (077)."
+    results = Results("Title", 4, False, {}, [], [], Tables(), Images(), notices=[told])
+    assert told in "".join(Outline(report(results)).text)

@@ -8,6 +8,8 @@ import SimpleITK as sitk
 from helpers.scripts import run_script
 from lung4d import resample
 from lung4d.io import volumes
+from lung4d.io.names import CT, LUNG_MASK, scan_file
+from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, read_status, write_status
 
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
@@ -173,16 +175,16 @@ def scripted(folder, direction, ok=True):
     scan, mask = noise_scan(direction=direction), box_mask(direction=direction)
     for name, image in {"ct": scan, "mask": mask, "field": field_of((0, 0, 0), scan)}.items():
         sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
-    write_status(Status(ok, "register", "" if ok else "No lungs found."), folder / "registered.json")
+    status = Status(ok, "register", "" if ok else "No lungs found.", metrics={"baseline": "01"})
+    write_status(status, folder / "registered.json")
     inputs = {name: folder / f"{name}.nii.gz" for name in ("ct", "field")}
-    inputs |= {
-        "status": folder / "registered.json",
-        "baseline_ct": inputs["ct"],
-        "baseline_mask": folder / "mask.nii.gz",
-    }
+    inputs |= {"status": folder / "registered.json"}
+    folders = {"convert": folder / "convert", "segment": folder / "segment"}
+    for name, image, ending in (("convert", scan, CT), ("segment", mask, LUNG_MASK)):
+        write_image(image, scan_file(folders[name], "001", "01", ending))
     outputs = {"volume": folder / "v.nii", "mask": folder / "m.nii.gz", "status": folder / "s.json"}
-    params = {"shape": [16, 20, 24], "field_of_view": "lung", "margin": 5.0}
-    run_script("resample", inputs, outputs, params, folder / "log")
+    params = {"shape": [16, 20, 24], "field_of_view": "lung", "margin": 5.0, "folders": folders}
+    run_script("resample", inputs, outputs, params, folder / "log", subject="001", session="02")
     return mask, outputs
 
 

@@ -18,8 +18,8 @@ from helpers.ct_files import volume
 from helpers.running import ROOT, snakemake
 from lung4d.io.atomic import DamagedFile
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.pipeline.cohort import read_cohort
-from lung4d.pipeline.configuration import InvalidInput, load_yaml
+from lung4d.pipeline.door.cohort import read_cohort
+from lung4d.pipeline.door.configuration import InvalidInput, load_yaml
 from lung4d.segment import network
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.vqgan.model import load_vqgan
@@ -234,19 +234,18 @@ def test_names_in_the_other_tables_are_refused_too(tmp_path):
 
 NASTY = [
     "$(touch was-run)", "; touch was-run; ", "`touch was-run`", "a \"b\" 'c'", "-x *?[a]", "& echo | cat > x <y",
-    "ä\\n", "%s ~ #",
+    "ä\\n", "%s ~ #", "{subject} {0}", "{{a}",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("column", ["path", "mask"])
-@pytest.mark.parametrize("name", ["{subject}.nii", "{0}.nii", "a}.nii", "a\nb.nii", "a\x1bb.nii"])
+@pytest.mark.parametrize("name", ["a\nb.nii", "a\x1bb.nii"])
 def test_paths_that_snakemake_would_not_take_as_they_are_are_refused(tmp_path, column, name):
-    """It fills in what stands in braces, so that another file would be read."""
     row = {"subject": "01", "session": "02", "years": "0", "path": "a.nii", "mask": "", column: name}
     for file in ("a.nii", name):
         (tmp_path / file).touch()
     pd.DataFrame([row]).to_csv(tmp_path / "scans.tsv", sep="\t", index=False)
-    with pytest.raises(InvalidInput, match=rf"row 2, patient 01: {column} (holds a brace or|is 'a\\nb)"):
+    with pytest.raises(InvalidInput, match=rf"row 2, patient 01: {column} (holds a control character|is 'a\\nb)"):
         read_cohort(tmp_path, SCHEMAS, tmp_path)
 
 

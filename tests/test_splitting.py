@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from helpers.scripts import run_script
+from lung4d.io.fingerprint import Fingerprint, packed
+from lung4d.io.names import STATUS, scan_file
 from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table
 from lung4d.visits.split import one_set_each, split_patients, split_scans
@@ -106,7 +108,9 @@ def test_script(tmp_path, bad):
         failed = subject in bad
         status = Status(not failed, "convert" if failed else "resample", "The file is empty." if failed else "")
         write_status(status, tmp_path / f"sub-{subject}" / f"sub-{subject}_ses-01_status.json")
-    outputs = {"split": tmp_path / "split.tsv", "unusable": tmp_path / "unusable.tsv"}
+        content = packed(Fingerprint(subject, (), None))
+        write_status(Status(True, "convert", content=content), scan_file(tmp_path / "convert", subject, "01", STATUS))
+    outputs = {name: tmp_path / f"{name}.tsv" for name in ("split", "unusable", "copies")}
     scans = [{"subject": subject, "session": "01", "years": 0.0} for subject in subjects]
     params = {
         "scans": scans,
@@ -115,7 +119,7 @@ def test_script(tmp_path, bad):
         "seed": 1,
         "val": 0.16,
         "test": 0.2,
-        "folders": {"resample": tmp_path},
+        "folders": {"convert": tmp_path / "convert", "resample": tmp_path},
     }
     run_script("split", {}, outputs, params, tmp_path / "log")
     usable, unusable = read_table(outputs["split"]), read_table(outputs["unusable"])
@@ -124,5 +128,6 @@ def test_script(tmp_path, bad):
     assert list(usable.columns) == ["subject", "session", "years", "split", "site", "digest"]
     assert list(usable["site"]) == ["north" if subject == "01" else "" for subject in usable["subject"]]
     pd.testing.assert_frame_equal(read_table(tmp_path / "unusable.parquet"), unusable, check_dtype=False)
+    assert read_table(outputs["copies"]).empty
     if "01" not in bad:
         assert usable["split"][0] == "train"

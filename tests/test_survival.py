@@ -14,7 +14,7 @@ from lung4d.survival import concordance, covariates, cox, fast_cox, kaplan_meier
 from lung4d.survival.analysis import CINDEX, RISK, analyse
 from lung4d.survival.findings import summary
 from lung4d.survival.fitting import SurvivalSettings
-from lung4d.survival.landmark import landmark, landmark_samples, outcome_table
+from lung4d.survival.landmark import landmark, landmark_samples, outcome_table, taken_otherwise
 
 SETTINGS = SurvivalSettings(
     seed=1, top_codes=5, covariates=["age", "sex", "smoking"], ridge=0.1, min_events=5, bootstrap=200, resamples=6
@@ -198,8 +198,12 @@ def test_covariates_are_imputed_and_encoded_in_words():
     assert "age is missing in 1 of 3 training and 0 of 1 other patients; the median" in words
     assert "bmi is not known" in words
     assert "absent is not known" in words
-    # a level that training never saw is the reference
-    assert covariates.encode(encoder, table.assign(smoking="pipe"))[["smoking_ex", "smoking_current"]].sum().sum() == 0
+    # of a level that training never saw nothing is known
+    assert (
+        covariates.encode(encoder, table.assign(smoking="pipe"))[["smoking_ex", "smoking_current"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_gap_index_by_hand():
@@ -231,8 +235,8 @@ def test_clock_starts_at_the_landmark_and_leaves_out_who_is_gone():
     assert clock.loc["01", "event"]
     assert excluded == {
         "no outcome": 1,
-        "died before the clock starts": 1,
-        "censored before the clock starts": 2,
+        "died on the day the clock starts or before": 1,
+        "last seen on the day the clock starts or before": 2,
     }
 
 
@@ -459,9 +463,36 @@ def test_missing_covariates_do_not_stop():
     assert any("Age is not known of any training patient" in sentence for sentence in words["sentences"])
 
 
+def test_scans_taken_otherwise_are_counted():
+    keys = [("1", "real", ""), ("1", "real", "kernel"), ("1", "real", "pose; kernel"), ("1", "generated", None)]
+    table = pd.DataFrame(keys, columns=["subject", "kind", "differs_in"])
+    assert taken_otherwise(table).startswith(
+        "2 of 2 real scans after the first are taken otherwise than the baseline (pose 1, kernel 2)"
+    )
+    assert taken_otherwise(table[:1]) == taken_otherwise(table.drop(columns="differs_in")) == ""
+
+
+def test_held_out_patients_with_a_level_of_their_own_are_left_out_and_said():
+    own = {f"{index:04d}" for index in range(5)}
+    results, words = poor(lambda b, s, p: (b, s, [r | ({"smoking": "pipe"} if r["subject"] in own else {}) for r in p]))
+    clock = results.samples[0].clock
+    held_out = set(clock.index[clock["set"] == "test"])
+    assert c_of(results, "first scan", "codes", "real")["patients"] == len(held_out - own) < len(held_out)
+    assert not own & set(results.risk["subject"])
+    assert any(sentence.startswith("Smoking is pipe in 5 of") for sentence in words["sentences"])
+
+
+def test_a_lung_function_of_held_out_patients_alone_makes_no_model_of_its_name():
+    results, _ = poor(lambda b, s, p: (b, s, [r | ({"fvc_pct": 70.0} if r["subject"] < "0010" else {}) for r in p]))
+    row = c_of(results, "first scan", "FVC", "none")
+    assert row["reason"] == "fvc_pct is not known of any training patient with an outcome"
+    assert np.isfinite(c_of(results, "first scan", "covariates only", "none")["c_index"])
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_script(tmp_path, empty):
     biomarkers, split, participants = cohort(50, 6, 0.8, seed=13)
+    biomarkers["differs_in"] = np.where(biomarkers["session"] == "03", "breath", "")
     write_table(biomarkers, tmp_path / "biomarkers.tsv")
     write_table(split, tmp_path / "split.tsv")
     output = {name: tmp_path / f"{name}.tsv" for name in ("cindex", "selection", "risk", "kaplan_meier")}
@@ -478,4 +509,5 @@ def test_script(tmp_path, empty):
     assert set(read_table(output["risk"])["split"]) == (set() if empty else {"train", "val", "test"})
     for name in ("cindex", "selection", "risk", "kaplan_meier"):
         assert len(read_table(output[name].with_suffix(".parquet"))) == len(read_table(output[name]))
-    assert json.loads(output["summary"].read_text())["sentences"]
+    said = json.loads(output["summary"].read_text())["sentences"]
+    assert any("50 of 100 real scans after the first" in sentence for sentence in said)

@@ -15,7 +15,7 @@ from lung4d.evaluate.comparisons import TABLE3
 from lung4d.evaluate.reconstruction import score_autoencoder
 from lung4d.io.tables import read_table
 from lung4d.io.volumes import to_unit
-from lung4d.pipeline.configuration import load_yaml
+from lung4d.pipeline.door.configuration import load_yaml
 from lung4d.visits.scans import PreparedScan
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan
 

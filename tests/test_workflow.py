@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from helpers.running import ROOT, faulty_scans, jobs_of, snakemake, times
+from lung4d.io.names import parse_name
+from lung4d.pipeline.door import name_lengths
 
 TINY = ("--cores", "2", "--configfile", str(ROOT / "tests/tiny.yaml"))
 
@@ -71,6 +73,17 @@ def test_the_split_and_the_unusable_scans_are_the_whole_cohort(tiny_run):
     keys = [set(zip(table["subject"], table["session"], strict=True)) for table in (made, used, unusable)]
     assert keys[0] == keys[1] | keys[2]
     assert not keys[1] & keys[2]
+
+
+def test_no_name_is_longer_than_the_tables_are_checked_for(tiny_run):
+    made = pd.read_csv(tiny_run / "results/simulate/scans.tsv", sep="\t", dtype={"subject": str, "session": str})
+    sessions = made.groupby("subject")["session"].agg(list)
+    names = [path.name for path in (tiny_run / "results").rglob("sub-*_*")]
+    assert len(names) > 100
+    for name in names:
+        subject = parse_name(name)["sub"]
+        longest = max(map(len, name_lengths.longest_names(subject, sessions[subject])))
+        assert len(name_lengths.BEING_WRITTEN + name) <= longest, name
 
 
 def test_only_what_judges_reads_the_truth():

@@ -24,15 +24,18 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from helpers import acquisition_cases
 from helpers.ct_files import compress, volume, write_enhanced, write_series
 
+HEADER_NUMBERS = "header numbers before geometry"
 COPY = "it is cut short or damaged; copy it again."
 
 
 @dataclass(frozen=True)
 class Case:
     """`words` for the table, `write` makes the input in a folder and returns its path; `handled` says how, or `refused`
-    is the sentence. `series` is the column of scans.tsv. Of `resampled` values other tests know more."""
+    is the sentence. `series` is the column of scans.tsv. Of `resampled` values other tests know more. `kind` names what
+    goes wrong, where it goes wrong in many ways."""
 
     words: str
     write: Callable[[Path], Path]
@@ -41,6 +44,7 @@ class Case:
     flags: tuple[str, ...] = ()
     series: str | None = None
     resampled: bool = False
+    kind: str = ""
 
 
 CASES: list[Case] = []
@@ -250,6 +254,7 @@ def padded_raw(folder):
     "three slices twice, under other names",
     handled="read, copies dropped, and flagged",
     flags=("3 slices were in the series twice.",),
+    kind=HEADER_NUMBERS,
 )
 def copies(folder):
     for path in files_of(write_series(folder / "in", volume()))[:3]:
@@ -260,6 +265,7 @@ def copies(folder):
 @case(
     "two different images at each position",
     refused="The series holds different images at the same position (two phases?); export each as a series of its own.",
+    kind=HEADER_NUMBERS,
 )
 def two_phases(folder):
     tags = {"SeriesInstanceUID": "1.2.3"}
@@ -268,7 +274,12 @@ def two_phases(folder):
     return folder / "in"
 
 
-@case("two acquisitions in one series, the second shorter", handled="read, the longer one")
+@case(
+    "two acquisitions in one series, the second shorter",
+    handled="read, the longer one, and flagged",
+    flags=("20 slices of another acquisition were left out.",),
+    kind=HEADER_NUMBERS,
+)
 def two_acquisitions(folder):
     tags = {"SeriesInstanceUID": "1.2.3"}
     write_series(folder / "in" / "a", volume(), tags=tags | {"AcquisitionNumber": 1})
@@ -333,7 +344,8 @@ def four_slices(folder):
 
 @case(
     "colour pictures (secondary captures)",
-    refused="No axial CT series of at least 10 slices among 24 DICOM images; export the thin slices of the chest.",
+    refused="The 24 DICOM images are in colour (screenshots?), not CT values; export the original slices.",
+    kind=HEADER_NUMBERS,
 )
 def colours(folder):
     return write_series(folder / "in", volume(), tags={"SamplesPerPixel": 3})
@@ -368,7 +380,12 @@ def two_visits(folder):
     return folder / "in"
 
 
-@case("an axial and a coronal stack under one series UID", handled="read, the axial stack")
+@case(
+    "an axial and a coronal stack under one series UID",
+    handled="read, the axial stack, and flagged",
+    flags=("34 slices of the series with another orientation were left out.",),
+    kind=HEADER_NUMBERS,
+)
 def mixed_orientations(folder):
     coronal = volume(size=(40, 36, 34), direction=(1, 0, 0, 0, 0, 1, 0, -1, 0))
     write_series(folder / "in" / "coronal", coronal, tags={"SeriesInstanceUID": "1.2.3"})
@@ -376,7 +393,12 @@ def mixed_orientations(folder):
     return folder / "in"
 
 
-@case("two voxel sizes under one series UID", handled="read, the stack with the larger span")
+@case(
+    "two voxel sizes under one series UID",
+    handled="read, the stack with the larger span, and flagged",
+    flags=("12 slices of the series with another pixel size were left out.",),
+    kind=HEADER_NUMBERS,
+)
 def mixed_spacings(folder):
     write_series(
         folder / "in" / "a", volume(spacing=(1.2, 1.2, 2.5)), tags={"SeriesInstanceUID": "1.2.3"}, keep=range(12)
@@ -385,7 +407,11 @@ def mixed_spacings(folder):
     return folder / "in"
 
 
-@case("numbers in the header that are none (decimal comma in the slice thickness)", handled="read, without them")
+@case(
+    "numbers in the header that are none (decimal comma in the slice thickness)",
+    handled="read, without them",
+    kind=HEADER_NUMBERS,
+)
 def decimal_comma(folder):
     for path in files_of(write_series(folder / "in", volume(), tags={"SliceThickness": "1.25"})):
         path.write_bytes(path.read_bytes().replace(b"DS\x04\x001.25", b"DS\x04\x001,25"))
@@ -394,11 +420,71 @@ def decimal_comma(folder):
 
 @case(
     "slices without pixel spacing",
-    refused="The DICOM files (24) hold no image with a position and a pixel size "
-    "(reports, dose sheets, screenshots?); export the original slices.",
+    refused="The DICOM images (24) do not say where they lie (they have no PixelSpacing); export the original slices.",
 )
 def no_pixel_spacing(folder):
     return write_series(folder / "in", volume(), tags={"PixelSpacing": None})
+
+
+# DICOM: how the patient lay, breathed and was given contrast medium
+
+
+def taken(folder, **tags):
+    return write_series(folder / "in", volume(), tags=tags)
+
+
+@case(
+    "DICOM, only an expiration there, named so in any of seven languages (“torace espirazione”)",
+    handled="read, and flagged",
+    flags=(acquisition_cases.EXPIRED,),
+)
+def expiration_alone(folder):
+    return taken(folder, SeriesDescription="torace espirazione 1.0")
+
+
+@case(
+    "DICOM, an inspiration (“Lunge Inspir”) and an expiration (“Lunge Exspir”) with the lower number",
+    handled="the inspiration is read",
+)
+def expiration_beside(folder):
+    write_series(folder / "in" / "3", volume(), tags={"SeriesNumber": 3, "SeriesDescription": "Lunge Exspir"})
+    write_series(folder / "in" / "5", volume(), tags={"SeriesNumber": 5, "SeriesDescription": "Lunge Inspir"})
+    return folder / "in"
+
+
+@case("DICOM, “Thorax export 1.0”, which is no expiration", handled="read")
+def export(folder):
+    return taken(folder, SeriesDescription="Thorax export 1.0")
+
+
+@case(
+    "DICOM, only a prone series there, by the header or named “Bauchlage”",
+    handled="read, and flagged",
+    flags=(acquisition_cases.LIES.format("prone"),),
+)
+def prone_alone(folder):
+    return taken(folder, PatientPosition="HFP", SeriesDescription="Thorax Bauchlage")
+
+
+@case(
+    "DICOM, supine by the header, prone by the name of the series",
+    handled="read, taken as prone, and flagged",
+    flags=(
+        "The header says that the patient lies supine, the name of the series says prone.",
+        acquisition_cases.LIES.format("prone"),
+    ),
+)
+def pose_contradicted(folder):
+    return taken(folder, PatientPosition="HFS", SeriesDescription="Thorax procubitus")
+
+
+@case(
+    "DICOM, a contrast agent in the header, “nativ” in the name of the series",
+    handled="read, contrast taken as unknown, and flagged",
+    flags=("The header names a contrast agent, the name of the series says no contrast.",),
+)
+def contrast_contradicted(folder):
+    return taken(folder, ContrastBolusAgent="Ultravist 370", SeriesDescription="Thorax nativ")
 
 
 # DICOM: folders
@@ -611,7 +697,10 @@ def cut_nrrd(folder):
     return cut(save(volume(), folder / "ct.nrrd", compressed=True), 100)
 
 
-@case("MHD without its raw file", refused=f"The file cannot be read as MetaImage: {COPY}")
+@case(
+    "MHD without its raw file",
+    refused="The file of the voxels that the MetaImage header names is not there; copy both files.",
+)
 def no_raw(folder):
     save(volume(), folder / "ct.mhd")
     (folder / "ct.raw").unlink()

@@ -44,7 +44,8 @@ def main(job_file, scripts):
     for name in job["imports"]:  # those that this job may not come to, too
         importlib.import_module(name)
     lists = ("input", "output", "params", "log", "wildcards", "resources")
-    snakemake = SimpleNamespace(**{name: Named(**job[name]) for name in lists}, threads=job["threads"])
+    plain = {"threads": job["threads"], "config": job.get("config", {})}
+    snakemake = SimpleNamespace(**{name: Named(**job[name]) for name in lists}, **plain)
     runpy.run_path(str(Path(scripts) / f"{job['script']}.py"), init_globals={"snakemake": snakemake})
     assert not strangers(scripts), strangers(scripts)
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TypeVar
 
 from helpers.running import ROOT
-from lung4d.pipeline.configuration import load_yaml
+from lung4d.pipeline.door.configuration import load_yaml
 from lung4d.training.settings import SettingsSection
 
 Made = TypeVar("Made", bound=SettingsSection)

@@ -17,7 +17,7 @@ from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
 from lung4d.evaluate.forecasting import COLUMNS
 from lung4d.evaluate.methods import ORACLE, of_kind
-from lung4d.evaluate.records import Choice, EvaluateFindings, Learned
+from lung4d.evaluate.records import Choice, EvaluateFindings, Learned, TakenOtherwise, VisitsJudged
 from lung4d.evaluate.summary import compare, summarise
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.io.atomic import write_json
@@ -178,8 +178,12 @@ def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:
     frame["register_dice_after"] = np.where(frame["years"] == 0, 1.0, rng.uniform(0.95, 0.99, len(frame)))
     frame["register_displacement_p95_mm"] = rng.uniform(4, 16, len(frame))
     frame["register_folded_percent"] = 0.0
-    if len(frame) > 1:
-        frame.loc[1, "flags"] = "The lung volume is 45% smaller than at the baseline visit."
+    frame = frame.assign(register_differs_in="", register_differences="")
+    sharp, smaller = "Kernel B60f, at the baseline B30f.", "The lung volume is 45% smaller than at the baseline visit."
+    for row, visit in enumerate(frame.index[frame["years"] > 0]):
+        frame.loc[visit, ["register_differs_in", "register_differences", "flags"]] = ["kernel", sharp, sharp]
+        if row == 0:
+            frame.loc[visit, "flags"] = f"Only one lung was found. {sharp} {smaller}"
     return pd.concat([frame, unusable.assign(ok=False, flags="")], ignore_index=True)
 
 
@@ -251,6 +255,7 @@ def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> Evalu
         rivals=findings.find_rivals(tables["differences"]),
         better=findings.find_better(tables["differences"], ["test"]),
         bands=findings.find_bands(tables["coverage"]),
+        judged=(VisitsJudged("test", 12, 3, (TakenOtherwise("breath", 1), TakenOtherwise("kernel", 2))),),
         masks=findings.find_masks(tables["segmentation"]),
         fields=findings.find_fields(tables["registration"]),
     )

@@ -38,6 +38,8 @@ rule codebook:
 # The rows of Table 3: the run's own `train_vqgan` with a row's settings. The row that has the run's own settings
 # is the run's own model.
 ROWS_OF_TABLE3 = params_of_rows(TABLE3, "train_vqgan")
+if "table3" in sys.argv:
+    check_rows_of_table3()
 
 
 use rule train_vqgan as table3_train with:

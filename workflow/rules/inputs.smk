@@ -51,5 +51,6 @@ rule convert:
         **stage_params("convert"),
         path=scan_path,
         series=scan_series,
+        kernel=scan_kernel,
     script:
         "../scripts/convert.py"

@@ -24,7 +24,7 @@ rule evaluate:
     threads: 8
     params:
         **stage_params("evaluate"),
-        folders=folders("resample", "extract_latents", *if_simulated(["simulate", "segment", "register"])),
+        folders=folders("register", "resample", "extract_latents", *if_simulated(["simulate", "segment"])),
     script:
         "../scripts/evaluate.py"
 
@@ -42,7 +42,7 @@ rule biomarkers:
         "../envs/biomarkers.yaml"
     params:
         **stage_params("biomarkers"),
-        folders=folders("segment", "resample", "extract_latents", "generate_trajectories"),
+        folders=folders("segment", "register", "resample", "extract_latents", "generate_trajectories"),
     script:
         "../scripts/biomarkers.py"
 

@@ -6,6 +6,7 @@
 rule qc:
     input:
         SCANS,
+        copies="results/split/copies.tsv",
     output:
         table="results/qc/qc.tsv",
     log:
@@ -33,12 +34,17 @@ if workflow.modifier.is_main_snakefile():
         container:
             None
         params:
-            arguments=sys.argv[1:],
-            started_in=str(workflow.rundir),
+            arguments=as_it_is(sys.argv[1:]),
+            started_in=as_it_is(str(workflow.rundir)),
             config=config,
             patients=len(SUBJECTS),
             scans=len(COHORT.scans),
-            sources=[] if SIMULATED else list(COHORT.scans["path"]),
+            notices=as_it_is(list(COHORT.notices)),
+            cores=workflow.resource_settings.cores,
+            visits={subject: len(COHORT.sessions(subject)) for subject in SUBJECTS},
+            participants=participant_records(),
+            assigned=assigned_splits(),
+            sources=as_it_is([] if SIMULATED else list(COHORT.scans["path"])),
         script:
             "../scripts/preflight.py"
 
@@ -76,5 +82,6 @@ rule report:
         simulated=SIMULATED,
         participants=participant_records(),
         excluded=excluded_records(),
+        notices=list(COHORT.notices),
     script:
         "../scripts/report.py"

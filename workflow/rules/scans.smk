@@ -1,7 +1,7 @@
 # From CT in HU to volumes on one grid, aligned to each patient's baseline.
 # Needs: results/convert. Leaves: results/segment, register, resample (one set of files per scan), results/split.
-# Steps: segment the lungs; register every follow-up to the baseline; resample the original once, through the field;
-# split the patients that have usable scans.
+# Steps: segment the lungs; take each patient's first usable visit for the baseline; register every follow-up to it;
+# resample the original once, through the field; look for copies, and split the patients that have usable scans.
 
 
 rule segment:
@@ -23,14 +23,16 @@ rule segment:
         "../scripts/segment.py"
 
 
+# The baseline is the first visit up to this one that can be used, which the script finds out: a checkpoint would hide
+# every job after it from a dry run.
 rule register:
     input:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
-        status="results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-        baseline_ct=of_baseline("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
-        baseline_mask=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
-        baseline_status=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_status.json"),
+        facts="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.json",
+        statuses=segmented_until,
+        first_ct=of_first("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
+        first_mask=of_first("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         warped="results/register/sub-{subject}/sub-{subject}_ses-{session}_space-baseline_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
@@ -43,7 +45,8 @@ rule register:
         "../envs/register.yaml"
     params:
         **stage_params("register"),
-        is_baseline=is_baseline,
+        sessions=visits_until,
+        folders=folders("convert", "segment"),
     script:
         "../scripts/register.py"
 
@@ -53,8 +56,8 @@ rule resample:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
-        baseline_ct=of_baseline("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
-        baseline_mask=of_baseline("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        first_ct=of_first("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
+        first_mask=of_first("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         volume="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii",
         mask="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
@@ -65,6 +68,7 @@ rule resample:
         "../envs/resample.yaml"
     params:
         **stage_params("resample"),
+        folders=folders("convert", "segment"),
     script:
         "../scripts/resample.py"
 
@@ -75,6 +79,7 @@ rule split:
     output:
         split="results/split/split.tsv",
         unusable="results/split/unusable.tsv",
+        copies="results/split/copies.tsv",
     log:
         "results/logs/split/split.log",
     conda:
@@ -82,7 +87,7 @@ rule split:
     params:
         **stage_params("split"),
         scans=scan_records(),
-        folders=folders("resample"),
+        folders=folders("convert", "resample"),
         assigned=assigned_splits(),
         sites=participant_sites(),
     script:

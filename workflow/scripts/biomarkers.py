@@ -6,8 +6,9 @@ import pandas as pd
 
 from lung4d import logs
 from lung4d.biomarkers.measures import file_lung_volume, measure_scan
-from lung4d.biomarkers.table import biomarker_table, code_columns, readout_table
-from lung4d.io.names import LUNG_MASK, patient_folders, scan_file
+from lung4d.biomarkers.table import OTHERWISE, biomarker_table, code_columns, readout_table
+from lung4d.io.names import LUNG_MASK, STATUS, patient_folders, scan_file
+from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.pipeline import job
 from lung4d.visits.scans import baselines, encoded_scans, in_time_order
@@ -22,8 +23,9 @@ scans = encoded_scans(in_time_order(split), folders["resample"], folders["extrac
 for scan in logs.progress(scans, len(scans), "scans"):
     keys = {"subject": scan.subject, "kind": "real", "session": scan.session, "given": "", "years": scan.years}
     lung_ml[scan.key] = file_lung_volume(scan_file(folders["segment"], *scan.key, LUNG_MASK))
-    measured = measure_scan(scan.latents, scan.volume, scan.mask)
-    rows.append(keys | {"lung_volume_ml": lung_ml[scan.key]} | measured)
+    registered = read_status(scan_file(folders["register"], *scan.key, STATUS)).metrics
+    keys |= {"lung_volume_ml": lung_ml[scan.key], OTHERWISE: registered.get("differs_in", "")}
+    rows.append(keys | measure_scan(scan.latents, scan.volume, scan.mask))
 
 baseline_of = baselines(scans)
 patients = patient_folders(folders["generate_trajectories"], split["subject"])

@@ -14,8 +14,9 @@ from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
 from lung4d.io.atomic import write_json
-from lung4d.io.names import LUNG_MASK, scan_files
+from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
 from lung4d.io.records import as_data
+from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
@@ -62,6 +63,8 @@ forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
+registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
+differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {
     output.reconstruction: scored,
@@ -80,6 +83,7 @@ found = EvaluateFindings(
     rivals=findings.find_rivals(differences),
     better=findings.find_better(differences, unchanged),
     bands=findings.find_bands(coverage),
+    judged=findings.find_judged(forecasts, differs_in),
 )
 
 if output.get("segmentation"):  # a cohort with a truth to score against

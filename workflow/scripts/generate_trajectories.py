@@ -7,6 +7,7 @@ import pandas as pd
 from lung4d.io.names import scan_of
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
+from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.ode.observed import observe
 from lung4d.pipeline import job
@@ -51,11 +52,12 @@ else:
         natives = {s: read_visit(*(of[s] for of in originals.values())) for s in visits_named(params.native, sessions)}
         grids = Grids(baseline.volume, baseline.session, patient.region, patient.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
-        for scan in generate(models, visits, given, years, params.decoding, params.mix):
-            forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
-            file = write_scan(scan, forecast, grids, folder, params.dicom)
-            keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
-            rows.append((*keys, *band_columns(scan.bands).values()))
+        with named(subject):
+            for scan in generate(models, visits, given, years, params.decoding, params.mix):
+                forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
+                file = write_scan(scan, forecast, grids, folder, params.dicom)
+                keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
+                rows.append((*keys, *band_columns(scan.bands).values()))
 
 columns = ["subject", "given", "years", "decoding", "file", *band_columns()]
 table = pd.DataFrame(rows, columns=columns)

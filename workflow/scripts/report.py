@@ -45,6 +45,7 @@ results = Results(
     config=params.config,
     participants=[dict(row) for row in params.participants],
     excluded=[dict(row) for row in params.get("excluded", [])],
+    notices=list(params.get("notices", [])),
     tables=Tables(**tables),
     images=Images(
         cts=by_scan("convert", CT),

@@ -1,8 +1,9 @@
 """resample: the original scan, sampled once through its displacement field, on the patient's grid."""
 
 from lung4d.io.atomic import leave_empty
+from lung4d.io.names import CT, LUNG_MASK, scan_file
 from lung4d.io.nifti import read_image, write_image
-from lung4d.io.status import Status, first_failure, write_status
+from lung4d.io.status import Status, first_failure, read_status, write_status
 from lung4d.pipeline import job
 from lung4d.resample import resample_visit
 
@@ -14,7 +15,10 @@ if status is not None:
     logger.warning("unusable since %s: %s", status.stage, status.reason)
     leave_empty(snakemake.output.volume, snakemake.output.mask)
 else:
-    scan, baseline, baseline_mask = map(read_image, (source.ct, source.baseline_ct, source.baseline_mask))
+    named = snakemake.wildcards.subject, read_status(source.status).metrics["baseline"]
+    baseline = read_image(scan_file(params.folders["convert"], *named, CT))
+    baseline_mask = read_image(scan_file(params.folders["segment"], *named, LUNG_MASK))
+    scan = read_image(source.ct)
     margin = params.margin if params.field_of_view == "lung" else None
     result = resample_visit(scan, read_image(source.field), baseline, baseline_mask, params.shape, margin)
     write_image(result.volume, snakemake.output.volume, compress=False)

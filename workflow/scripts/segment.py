@@ -14,7 +14,7 @@ params, given = snakemake.params, snakemake.input.get("mask")
 
 def segment(scan: sitk.Image) -> masks.Segmentation:
     if given:
-        return masks.take_mask(masks.read_mask(given), scan)
+        return masks.use_mask(given, scan)
     if params.method == "lungmask":
         return network.segment_by_network(scan, params.weights, params.weights_sha256)
     return masks.segment_by_intensity(scan)

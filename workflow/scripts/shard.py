@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,15 +36,23 @@ def command(settings: Path) -> list[str]:
     return [*words, "--", *params.targets]
 
 
+def pass_on(number: int, _: object) -> None:
+    """Tell all processes of this job: Snakemake alone would wait until its own jobs have come to their end."""
+    for process in job.descendants(os.getpid()):
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
 environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
+environment["LUNG4D_TERMINAL"] = "snakemake"  # in full: it goes to a file
 said.parent.mkdir(parents=True, exist_ok=True)
 with TemporaryDirectory() as temporary, said.open("wb") as output:
     settings = Path(temporary) / "config.json"
     write_json(params.config, settings)
-    process = subprocess.Popen(command(settings), stdout=output, stderr=output, env=environment)
+    inside = subprocess.Popen(command(settings), stdout=output, stderr=output, env=environment)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signal_number, _: process.send_signal(signal_number))
-    status = process.wait()
+        signal.signal(number, pass_on)
+    status = inside.wait()
 if status:
     missing = [target for target in params.targets if not Path(target).exists()]
     logger.error("could not be made: %s", ", ".join(missing) or "no result is missing, but one is out of date")

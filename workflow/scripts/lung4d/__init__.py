@@ -3,4 +3,4 @@
 All logic lives here, on arrays, tensors and tables. Nothing in it knows Snakemake or the layout of `results/`.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -1,6 +1,7 @@
 """One log per job: everything a script says, and its traceback when it fails."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,8 @@ T = TypeVar("T")
 def start(path: str | Path, level: str = "INFO", append: bool = False) -> logging.Logger:
     """Log to the file at `path`, warnings to the terminal too; an uncaught error leaves its traceback in the file.
 
-    Processes that work on one job together `append` to one file, all but the first of them from WARNING on.
+    Where LUNG4D_QUIET_JOBS is set, what started the job reads its log, and nothing goes to the terminal. Processes that
+    work on one job together `append` to one file, all but the first of them from WARNING on.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="a" if append else "w", encoding="utf-8")
@@ -23,7 +25,7 @@ def start(path: str | Path, level: str = "INFO", append: bool = False) -> loggin
         level=level,
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
-        handlers=[to_file, to_terminal],
+        handlers=[to_file] if os.environ.get("LUNG4D_QUIET_JOBS") else [to_file, to_terminal],
         force=True,
     )
     logging.captureWarnings(True)

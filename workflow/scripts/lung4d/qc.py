@@ -27,25 +27,44 @@ def flatten(
     statuses: Iterable[tuple[str, str, Status]],
     thresholds: Thresholds,
     years: dict[tuple[str, str], float] | None = None,
+    copies: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row a scan: subject, session, years, ok, stage, reason, flags, and every metric as `<stage>_<metric>`.
 
-    `statuses` are (subject, session, status) of all stages in any order; `years` since baseline tell which visit is
-    the baseline (without them, the first session by name). A scan is ok when all its statuses are; `stage` and
-    `reason` are those of the first stage that failed, empty for scans that went through. `flags` joins the stages' own
-    sentences and those of the thresholds with spaces.
+    `statuses` are (subject, session, status) of all stages in any order; `years` since baseline tell which visit comes
+    first (without them, the first session by name); the baseline is the first with lungs. `copies` is the table of
+    stage split. A scan is ok when all its statuses are and no copy of it is used instead; `stage` and `reason` are
+    those of the first stage that failed, empty for scans that went through. `flags` joins the stages' own sentences,
+    those on copies and those of the thresholds with spaces.
     """
     scans: dict[tuple[str, str], list[Status]] = {}
     for subject, session, status in statuses:
         scans.setdefault((subject, session), []).append(status)
     years = years or {}
     rows = [_row(scan, scans[scan], years.get(scan)) for scan in sorted(scans)]
+    if copies is not None:
+        _add_copies({(row["subject"], row["session"]): row for row in rows}, copies)
+    baselines: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=_in_time):
+        if row["stage"] not in ("convert", "segment"):
+            baselines.setdefault(row["subject"], row)
     for row in rows:
-        baseline = min((other for other in rows if other["subject"] == row["subject"]), key=_in_time)
-        row["flags"] = " ".join(row["flags"] + threshold_flags(row, baseline, thresholds))
+        row["flags"] = " ".join(row["flags"] + threshold_flags(row, baselines.get(row["subject"], row), thresholds))
     columns = list(dict.fromkeys(key for row in rows for key in row))
     head = ["subject", "session", "years", "ok", "stage", "reason", "flags"]
     return pd.DataFrame(rows, columns=head + [column for column in columns if column not in head])
+
+
+def _add_copies(rows: dict[tuple[str, str], dict[str, Any]], copies: pd.DataFrame) -> None:
+    """Put what the table says of copies into the rows of `rows`, which are by scan."""
+    for copy in copies.itertuples():
+        row = rows.get((copy.subject, copy.session))
+        if row is None:
+            continue
+        if copy.left_out:
+            row |= {"ok": False, "stage": "split", "reason": copy.flag}
+        else:
+            row["flags"].append(copy.flag)
 
 
 def threshold_flags(row: dict[str, Any], baseline: dict[str, Any], thresholds: Thresholds) -> list[str]:

@@ -8,13 +8,15 @@ import pandas as pd
 KEYS = ["subject", "kind", "session", "given", "years"]
 DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
 READOUTS = [*DENSITIES, "skewness", "kurtosis", "lung_volume_ml"]
+OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline
 
 
 def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """One row per scan: keys, read-outs, then `code_000`... up to the highest code that any scan uses.
+    """One row per scan: keys, read-outs, OTHERWISE, then `code_000`... up to the highest code that any scan uses.
 
-    `rows` are the dictionaries of `biomarkers.measure` with the five keys and `lung_volume_ml` added; `frequencies` may
-    differ in length: codes above the highest of a scan are zero. Columns exist even where there is no row.
+    `rows` are the dictionaries of `biomarkers.measure` with the five keys and `lung_volume_ml` added, and OTHERWISE
+    where it is known; `frequencies` may differ in length: codes above the highest of a scan are zero. Columns exist
+    even where there is no row.
     """
     rows = list(rows)
     frequencies = [np.asarray(row["frequencies"]) for row in rows]
@@ -26,6 +28,7 @@ def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     names = [f"code_{code:03d}" for code in range(codes)]
     keys = pd.DataFrame([{key: row[key] for key in KEYS + READOUTS} for row in rows], columns=KEYS + READOUTS)
     keys = keys.astype({"years": float} | dict.fromkeys(READOUTS, float))
+    keys[OTHERWISE] = pd.Series([row.get(OTHERWISE, "") for row in rows], dtype=object)
     return pd.concat([keys, pd.DataFrame(padded, columns=names)], axis=1)
 
 
@@ -38,7 +41,8 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
     bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
     bands["years"] = bands["years"].astype(float)
-    readouts = table[KEYS + READOUTS].merge(bands, how="left", on=["subject", "kind", "given", "years"])
+    readouts = table.reindex(columns=[*KEYS, *READOUTS, OTHERWISE])
+    readouts = readouts.merge(bands, how="left", on=["subject", "kind", "given", "years"])
     return readouts.sort_values(["subject", "kind", "given", "years"], ignore_index=True)
 
 

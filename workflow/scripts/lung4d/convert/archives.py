@@ -1,6 +1,7 @@
-"""Unpack a zip from a stranger: no path leaves the folder, no bomb fills the disk."""
+"""What strangers put files in: zips, of which no path leaves the folder and no bomb fills the disk, and folders."""
 
 import errno
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -40,7 +41,7 @@ def _check(entry: zipfile.ZipInfo, folder: Path) -> None:
     if name.startswith("/") or ":" in name.split("/")[0] or not target.is_relative_to(folder.resolve()):
         raise UnusableScan("The zip holds a path that leads out of its folder; it was not unpacked.")
     if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-        raise UnusableScan("The zip holds a symbolic link; it was not unpacked.")
+        raise UnusableScan("The zip holds a symbolic link; zip the files that it leads to.")
     if entry.flag_bits & 0x1:
         raise UnusableScan("The zip is encrypted; unpack it first.")
 
@@ -56,3 +57,28 @@ def _extract(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left
                 raise UnusableScan("The zip unpacks to more than its limit; give a folder instead.")
             sink.write(chunk)
     return left
+
+
+def files_below(folder: Path) -> tuple[list[Path], int]:
+    """All files below `folder` by name, and how many links lead nowhere.
+
+    Links to files and folders are followed, except back into a folder that was entered or that holds `folder`. A file
+    that is reached in two ways counts once. Raises OSError where a folder cannot be read.
+    """
+    root = Path(os.path.realpath(folder))  # Path.resolve() raises where a link leads to itself
+    entered, waiting = {root}, [(folder, root)]
+    files: dict[Path, Path] = {}
+    dead = 0
+    while waiting:
+        place, real_place = waiting.pop()
+        for path in sorted(place.iterdir()):
+            real = Path(os.path.realpath(path)) if path.is_symlink() else real_place / path.name
+            if path.is_dir():
+                if real not in entered and not root.is_relative_to(real):
+                    entered.add(real)
+                    waiting.append((path, real))
+            elif path.is_file():
+                files.setdefault(real, path)
+            elif not path.exists():
+                dead += 1
+    return sorted(files.values()), dead

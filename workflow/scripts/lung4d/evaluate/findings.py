@@ -30,9 +30,12 @@ from lung4d.evaluate.records import (
     Rivals,
     ScanQuality,
     Spread,
+    TakenOtherwise,
     TaskScores,
     Verdict,
+    VisitsJudged,
 )
+from lung4d.register.acquisition import count_kinds
 
 ENOUGH = 5  # patients; with fewer, even a difference of one sign in all of them can be chance
 
@@ -147,6 +150,19 @@ def find_bands(coverage: pd.DataFrame) -> tuple[BandHeld, ...]:
     """From coverage.tsv."""
     columns = list(BandHeld.__dataclass_fields__)
     return tuple(BandHeld(*row) for row in coverage[columns].itertuples(index=False))
+
+
+def find_judged(forecasts: pd.DataFrame, differs_in: Mapping[tuple[str, str], str]) -> tuple[VisitsJudged, ...]:
+    """From forecast.tsv; `differs_in` says of each scan (subject, session) in what it was taken otherwise than its
+    baseline, as `lung4d.register.acquisition.joined` writes it."""
+    visits = forecasts[["set", "subject", "session"]].drop_duplicates()
+    found = []
+    for name in sets_in_order(visits["set"].unique()):
+        own = visits.loc[visits["set"] == name, ["subject", "session"]].itertuples(index=False, name=None)
+        cells = [differs_in.get(scan, "") for scan in own]
+        kinds = tuple(TakenOtherwise(what, number) for what, number in count_kinds(cells).items())
+        found.append(VisitsJudged(name, len(cells), sum(map(bool, cells)), kinds))
+    return tuple(found)
 
 
 def find_masks(segmentation: pd.DataFrame) -> MasksScored | None:

@@ -10,6 +10,7 @@ import torch
 from lung4d.evaluate.forecasting import Forecaster
 from lung4d.evaluate.reconstruction import Decode
 from lung4d.ode.decoding import MODES, SHARES, decode_forecast
+from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.observed import observe
 from lung4d.visits.patient import PatientVisits
@@ -70,7 +71,8 @@ def forecaster_of(vqgan: VQGAN | CachedDecoder, ode: Ensemble, decodings: Sequen
 
     def forecast(given: PatientVisits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
         visits = observe(given, ode.settings.latents)
-        made = ode.forecast(visits, years)
+        with named(given.subject):
+            made = ode.forecast(visits, years)
         return {
             mode: decode_forecast(vqgan, made, visits, years, mode, mix or 0.0).numpy()
             for mode in modes

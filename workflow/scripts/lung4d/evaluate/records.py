@@ -168,6 +168,24 @@ class BandHeld:
 
 
 @dataclass(frozen=True)
+class TakenOtherwise:
+    """Of the visits judged in a set, how many were taken otherwise than their baseline, in how many in `what`."""
+
+    what: str
+    visits: int
+
+
+@dataclass(frozen=True)
+class VisitsJudged:
+    """The withheld visits of a set, how many of them were taken otherwise than their baseline, and in what."""
+
+    set: str
+    visits: int
+    otherwise: int
+    kinds: tuple[TakenOtherwise, ...]
+
+
+@dataclass(frozen=True)
 class MasksScored:
     """Dice of the lung masks with the simulated truth."""
 
@@ -199,6 +217,7 @@ class EvaluateFindings:
     rivals: tuple[Rivals, ...] = ()
     better: tuple[BetterThanBlur, ...] = ()
     bands: tuple[BandHeld, ...] = ()
+    judged: tuple[VisitsJudged, ...] = ()
     masks: MasksScored | None = None
     fields: FieldsScored | None = None
 

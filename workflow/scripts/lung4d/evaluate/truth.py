@@ -37,9 +37,22 @@ ScanKey = tuple[str, str]  # subject, session
 
 
 def truth_folders(simulated: str | Path | None, patients: Iterable[PatientVisits]) -> list[Path]:
-    """The patients' truth folders below that of stage simulate; none where the cohort is not simulated (None)."""
-    subjects = [patient.subject for patient in patients]
-    return patient_folders(Path(simulated) / "truth", subjects) if simulated else []
+    """The patients' truth folders below that of stage simulate; none where the cohort is not simulated (None).
+
+    Without those of patients whose baseline is not the visit that their truth starts from: it lies in another breath.
+    """
+    if not simulated:
+        return []
+    starts = {patient.subject: patient.baseline.session for patient in patients}
+    folders = patient_folders(Path(simulated) / "truth", starts)
+    sessions = starts.values()
+    return [folder for folder, own in zip(folders, sessions, strict=True) if _first_session(folder) in ("", own)]
+
+
+def _first_session(folder: Path) -> str:
+    """The visit that a patient's truth starts from, "" where that is not told."""
+    told = folder / f"{folder.name}_truth.json"
+    return str(read_json(told)["visits"][0]["session"]) if told.is_file() else ""
 
 
 def truth_files(folders: Iterable[str | Path], kind: str) -> dict[ScanKey, Path]:

@@ -23,6 +23,7 @@ from lung4d.evaluate.records import (
     Rivals,
     TaskScores,
     TrendChoice,
+    VisitsJudged,
 )
 
 CLAIMS = {
@@ -43,6 +44,7 @@ def sentences(found: EvaluateFindings) -> list[str]:
     said += [_rivals_words(rivals) for rivals in found.rivals]
     said += [better_words(better) for better in found.better]
     said += [band_words(band) for band in found.bands]
+    said += [judged_words(judged) for judged in found.judged]
     said += [_masks_words(found.masks)] if found.masks else []
     return said + ([fields_words(found.fields)] if found.fields else [])
 
@@ -187,6 +189,18 @@ def band_words(found: BandHeld) -> str:
         f"{_count(found.visits, 'visit')} of {_count(found.patients, 'patient')} lie in the 90 % band of "
         f"{BANDS[found.measure].said}, which is {found.width:.3g} wide; around the last scan carried forward "
         f"{found.carried_width:.3g}, holding {100 * found.carried_coverage:.0f} %."
+    )
+
+
+def judged_words(found: VisitsJudged) -> str:
+    """How many of the visits judged in a set were taken otherwise than their baseline."""
+    said = f"Set {found.set}: of {_count(found.visits, 'withheld visit')}"
+    if not found.otherwise:
+        return f"{said} none is known to be taken otherwise than the baseline."
+    kinds = ", ".join(f"{one.what} {one.visits}" for one in found.kinds)
+    return (
+        f"{said} {found.otherwise} {'is' if found.otherwise == 1 else 'are'} taken otherwise than the baseline "
+        f"({kinds}): what changed there is not disease alone."
     )
 
 

@@ -3,6 +3,7 @@
 atomic        whole files or none, JSON, and what is said of a damaged one
 status        what became of a scan in a stage
 names         file names in the style of BIDS
+fingerprint   what a scan shows, by which copies of it are found
 tables        tables as parquet with a TSV twin
 records       frozen dataclasses as JSON and back
 nifti         images on their own grids

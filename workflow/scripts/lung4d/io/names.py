@@ -8,6 +8,7 @@ import pandas as pd
 
 # How the files of a scan end that others than the next stage read.
 CT = "ct.nii.gz"  # of convert
+SIDECAR = "ct.json"  # of convert: facts of the acquisition
 LUNG_MASK = "desc-lung_mask.nii.gz"  # of segment, and on the patient's grid of resample
 VOLUME = "desc-preproc_ct.nii"  # of resample
 LATENTS = "latents.npz"  # of extract_latents

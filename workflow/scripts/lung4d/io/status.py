@@ -19,7 +19,8 @@ class Status:
 
     `stage` is where it failed, or the stage that wrote a good status. `metrics` holds the stage's quality numbers
     (plain floats, ints, strings or None) and `flags` the sentences a person should read although the scan goes on.
-    `digest` stands for the content of all files that this stage and those before it left of the scan.
+    `digest` stands for the content of all files that this stage and those before it left of the scan, `content` is what
+    the scan shows, as stage convert packs it (lung4d.io.fingerprint).
     """
 
     ok: bool
@@ -28,6 +29,7 @@ class Status:
     metrics: dict[str, Any] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     digest: str = ""
+    content: dict[str, Any] = field(default_factory=dict)
 
 
 def write_status(
@@ -40,7 +42,10 @@ def write_status(
             digest.update(digest_of_file(file).encode())
     for earlier in before:
         digest.update(read_status(earlier).digest.encode())
-    write_json(asdict(replace(status, digest=digest.hexdigest()[:16])), path)
+    written = asdict(replace(status, digest=digest.hexdigest()[:16]))
+    if not status.content:
+        del written["content"]
+    write_json(written, path)
 
 
 def read_status(path: str | Path) -> Status:

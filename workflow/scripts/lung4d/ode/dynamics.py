@@ -8,6 +8,8 @@ solver gives up on the farthest time, the whole side is solved with fixed steps,
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +25,30 @@ FALLBACK = "rk4"
 FIRST_STEP = 0.4  # tried first, in the solver's time; the error control takes it back where it is too long
 LONGEST_STEP = 1.0  # in the solver's time: outputs are interpolated within a step, which long ones do less well
 MAX_STEPS = 1000  # of an adaptive solver between two outputs; more is taken as stiff
+STAGES = {"euler": 1, "midpoint": 2, "rk4": 4}  # evaluations of f in a step of a fixed-step solver
+MOST_EVALUATIONS = 20_000  # of f on one side of an anchor; years of a lifetime need a tenth of it
 
 logger = logging.getLogger("lung4d")
+
+
+class TooFar(ValueError):
+    """Years so far from the visits that the solver would not come to an end within MOST_EVALUATIONS."""
+
+    def __init__(self, method: str):
+        super().__init__(
+            f"the years asked for lie so far from the visits that {method} would take more than {MOST_EVALUATIONS:,} "
+            "evaluations; correct the patient's years or dates, or give a longer train_ode.solver_step"
+        )
+
+
+@contextmanager
+def named(subject: str) -> Iterator[None]:
+    """Let a TooFar of the block say which patient's years they are."""
+    try:
+        yield
+    except TooFar as error:
+        error.args = (f"patient {subject}: {error}",)
+        raise
 
 
 @dataclass(frozen=True)
@@ -93,11 +117,19 @@ def _solve(dynamics: nn.Module, state: torch.Tensor, anchor: float, times: np.nd
         return state[:0]
     if solver.method in FIXED:
         return _solve_fixed(dynamics, state, anchor, times, solver.method, solver.step)
+    if np.abs(np.diff(times, prepend=anchor)).max() > MAX_STEPS * LONGEST_STEP:
+        raise TooFar(solver.method)
     outputs = torch.tensor([anchor, *times], dtype=torch.float64, device=state.device)
     options = {"first_step": FIRST_STEP, "max_step": LONGEST_STEP, "max_num_steps": MAX_STEPS}
     try:
         states = odeint(
-            dynamics, state, outputs, rtol=solver.rtol, atol=solver.atol, method=solver.method, options=options
+            _Bounded(dynamics, solver.method),
+            state,
+            outputs,
+            rtol=solver.rtol,
+            atol=solver.atol,
+            method=solver.method,
+            options=options,
         )
         trouble = "" if torch.isfinite(states).all() else "values that are not finite"
     except AssertionError as error:  # torchdiffeq's word for a step underflow or too many steps
@@ -108,11 +140,27 @@ def _solve(dynamics: nn.Module, state: torch.Tensor, anchor: float, times: np.nd
     return _solve_fixed(dynamics, state, anchor, times, FALLBACK, solver.step)
 
 
+class _Bounded(nn.Module):
+    """f, which may be evaluated MOST_EVALUATIONS times."""
+
+    def __init__(self, dynamics: nn.Module, method: str):
+        super().__init__()
+        self.dynamics, self.method, self.evaluations = dynamics, method, 0
+
+    def forward(self, t: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        self.evaluations += 1
+        if self.evaluations > MOST_EVALUATIONS:
+            raise TooFar(self.method)
+        return self.dynamics(t, state)
+
+
 def _solve_fixed(
     dynamics: nn.Module, state: torch.Tensor, anchor: float, times: np.ndarray, method: str, step: float
 ) -> torch.Tensor:
     """A fixed-step solver on the grid anchor, anchor +- step, ...; outputs between grid points by cubic Hermite."""
     count = math.ceil(abs(times[-1] - anchor) / step - 1e-9)
+    if count * STAGES[method] > MOST_EVALUATIONS:
+        raise TooFar(method)
     nodes = anchor + np.sign(times[-1] - anchor) * step * np.arange(max(count, 1) + 1)
     if abs(nodes[-1] - times[-1]) < 1e-9 * step:
         nodes[-1] = times[-1]  # the same time but for rounding; strictly monotone times need one of the two

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lung4d.ode.dynamics import named
 from lung4d.ode.losses import image_losses, latent_losses
 from lung4d.ode.model import LatentODE
 from lung4d.ode.options import ODETraining
@@ -70,7 +71,8 @@ def train_step(run: MemberState) -> dict[str, float]:
 def _forward(run: MemberState, sample: Sample) -> dict[str, torch.Tensor]:
     """Loss and its terms of one sample; scans are drawn only of withheld visits, which alone tell a forecast."""
     visits, withheld = sample.visits.to(run.device), sample.withheld
-    forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)
+    with named(sample.subject):
+        forecast = run.model(visits.take(sample.given), visits.years, draw=withheld)
     terms = latent_losses(forecast, visits.z, visits.mask, run.model.scale)
     if forecast.expected is not None and len(withheld):
         terms |= image_losses(forecast, visits.scans[withheld], visits.region)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from lung4d.ode.dynamics import named
 from lung4d.ode.features import STEP
 from lung4d.ode.losses import masked_error
 from lung4d.ode.model import Forecast, LatentODE
@@ -37,7 +38,8 @@ def validate(
         box = crop_box(patients[number], crop, np.random.default_rng(number))
         visits = patients[number].observe(box).merged().to(sums.device)
         tasks = held_out_tasks(len(visits))
-        sums += sum(_errors(model, visits, task) for task in tasks) / len(tasks)
+        with named(patients[number].subject):
+            sums += sum(_errors(model, visits, task) for task in tasks) / len(tasks)
     ranks.add([sums])
     means = (sums / len(patients)).tolist() if patients else [math.nan] * len(NAMES)
     return {name: value for name, value in zip(NAMES, means, strict=True) if model.drawing or "image" not in name}

@@ -17,17 +17,22 @@ LOG_JACOBIAN = 0.25
 
 
 def folder_bytes(path: str | Path) -> int:
-    """Bytes of all files below a folder, or of a file; 0 where there is nothing."""
+    """Bytes of all files below a folder, or of a file, also those that links lead to; 0 where there is nothing."""
     path = Path(path)
     if not path.is_dir():
         return path.stat().st_size if path.exists() else 0
-    total = 0
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                total += folder_bytes(entry.path)
-            else:
-                total += entry.stat(follow_symlinks=False).st_size
+    total, folders, seen = 0, [str(path)], set()
+    while folders:
+        folder = folders.pop()
+        if (real := os.path.realpath(folder)) in seen:  # links in a circle
+            continue
+        seen.add(real)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    total += entry.stat().st_size
     return total
 
 
@@ -50,7 +55,7 @@ def predicted(sources: float, scans: int, patients: int, config: Mapping[str, An
     voxels, compression = math.prod(config["resample"]["shape"]), config["train_vqgan"]["compression"]
     latent = voxels / compression**3
     volume = 2 * voxels
-    forecasts = _forecasts(config["generate_trajectories"], scans / max(patients, 1))
+    volumes = forecasts(config["generate_trajectories"], scans / max(patients, 1))
     return {
         "convert": sources * COMPRESSED,
         "segment": 0.5e6 * scans,
@@ -59,11 +64,11 @@ def predicted(sources: float, scans: int, patients: int, config: Mapping[str, An
         # codes (2 bytes), embeddings before and after quantisation (4 each), mask; the reconstruction
         "extract_latents": (latent * (2 + 8 * config["train_vqgan"]["embedding"] + 1) + COMPRESSED * volume) * scans,
         # a forecast: its volume and its spread, compressed, and its codes
-        "generate_trajectories": (2 * COMPRESSED * volume + 3 * latent) * forecasts * patients,
+        "generate_trajectories": (2 * COMPRESSED * volume + 3 * latent) * volumes * patients,
     }
 
 
-def _forecasts(settings: Mapping[str, Any], visits: float) -> float:
+def forecasts(settings: Mapping[str, Any], visits: float) -> float:
     """Scans that are generated of a patient: at every year asked for, from all visits and from the first two."""
     if settings["years"] is not None:
         times = len(settings["years"])

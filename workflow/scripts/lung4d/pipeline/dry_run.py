@@ -113,19 +113,32 @@ def training_seconds(checkpoints: Path) -> tuple[int, float] | None:
 
 
 def plan_lines(
-    works: Mapping[str, Work], seconds: Mapping[str, float], trained: Mapping[str, tuple[int, float]]
+    works: Mapping[str, Work],
+    seconds: Mapping[str, float],
+    trained: Mapping[str, tuple[int, float]],
+    estimated: Mapping[str, float] | None = None,
 ) -> list[str]:
-    """What will run, a line a rule; and a sentence for every training that starts again or for the first time."""
+    """What will run, a line a rule; and a sentence for every training that starts again or for the first time.
+
+    A job's time is that of earlier ones (`seconds`), else an estimate (`lung4d.pipeline.estimate`).
+    """
     if not works:
         return ["Nothing will run: all results are there and up to date."]
     lines = [f"{sum(work.jobs for work in works.values())} jobs will run:"]
     for rule, work in works.items():
-        took = f"about {duration_in_words(work.jobs * seconds[rule])} of work" if rule in seconds else "not timed yet"
-        lines.append(f"  {work.jobs:6d}  {rule:<22} {took}")
+        lines.append(f"  {work.jobs:6d}  {rule:<22} {_took(rule, work.jobs, seconds, estimated or {})}")
     for rule, name in TRAININGS.items():
         if rule in works:
             lines.append(_announce(rule, name, works[rule], trained.get(rule)))
     return lines
+
+
+def _took(rule: str, jobs: int, seconds: Mapping[str, float], estimated: Mapping[str, float]) -> str:
+    if rule in seconds:
+        return f"about {duration_in_words(jobs * seconds[rule])} of work"
+    if rule in estimated:
+        return f"about {duration_in_words(jobs * estimated[rule])} of work, estimated"
+    return "not timed yet"
 
 
 def _announce(rule: str, name: str, work: Work, trained: tuple[int, float] | None) -> str:

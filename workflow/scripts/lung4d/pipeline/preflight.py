@@ -15,17 +15,22 @@ RUN: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
 
 
 def check_weights(config: Mapping[str, Any]) -> list[str]:
-    """Files of weights that the configuration names: there, and what their checksums say."""
+    """Files of weights that the configuration names and that have another checksum than it says."""
     problems = []
     for stage, key, checksum in WEIGHTS:
         path, expected = config[stage][key], config[stage][checksum]
-        if path is None:
-            continue
-        if not Path(path).is_file():
-            problems.append(f"{stage}.{key} is {path}, which is no file; get it as resources/README.md says")
-        elif expected and digest_of_file(path) != expected.lower():
+        if path and expected and Path(path).is_file() and digest_of_file(path) != expected.lower():
             problems.append(f"{stage}.{key}: {path} has another SHA-256 than {checksum}; get it again or correct it")
     return problems
+
+
+def check_tensorboard(config: Mapping[str, Any], there: bool) -> list[str]:
+    """Trainings that are to write event files without the package for it."""
+    return [
+        f"{section}.tensorboard is true, but the package is missing; pip install tensorboard, or say false"
+        for section in ("train_vqgan", "train_ode")
+        if config[section]["tensorboard"] and not there
+    ]
 
 
 def check_processes(asked: Mapping[str, Mapping[str, str]], config: Mapping[str, Any]) -> list[str]:

@@ -17,5 +17,9 @@ fields          warp, compose, invert, Jacobian, mended folds
 surface         distance to the surface of a region
 refine          the field tuned on intensities inside the lung
 replacement     the follow-up on the baseline's grid, non-lung from the baseline
+acquisition     how a visit was taken otherwise than its baseline
 quality         how well two scans were registered, in numbers and sentences
+surroundings    bones and airways around the lungs, compared block by block
+pair_score      evidence and score that a follow-up is another person, or lies the wrong way
+pair_check      the check of a registered pair, and which other signs of its axes would fit
 """

@@ -40,6 +40,18 @@ class Tables:
 
 
 @dataclass(frozen=True)
+class FlaggedScan:
+    """A scan with flags: `otherwise` says how it was taken otherwise than its baseline, in the kinds of `differs_in` as
+    qc.tsv has them; `flags` is all the rest. Any of the three may be ""."""
+
+    subject: str
+    session: str
+    flags: str
+    otherwise: str
+    differs_in: str
+
+
+@dataclass(frozen=True)
 class Images:
     """Files to be shown, by scan or by patient; only those that are there and not empty.
 
@@ -61,7 +73,8 @@ class Images:
 @dataclass(frozen=True)
 class Results:
     """`config`: the resolved configuration. `participants`: a record a patient. `excluded`: records of scans that the
-    user's table leaves out (subject, session, reason). `shown`: how many patients to show with pictures.
+    user's table leaves out (subject, session, reason). `notices`: what is to be said of the user's tables. `shown`: how
+    many patients to show with pictures.
 
     Verdicts, and numbers over patients, are those of the findings: the page computes none.
     """
@@ -78,6 +91,7 @@ class Results:
     prognosis: SurvivalFindings = field(default_factory=SurvivalFindings)
     prognosis_method: str = ""
     quality: ScanQuality = field(default_factory=ScanQuality)
+    notices: list[str] = field(default_factory=list)
 
     def setting(self, stage: str, key: str, default: Any = None) -> Any:
         return (self.config.get(stage) or {}).get(key, default)
@@ -86,6 +100,18 @@ class Results:
         """The root of a mean square error on intensities from 0 to 1, in HU."""
         low, high = self.setting("train_vqgan", "window", (-1000, 500))
         return fixed(None if missing(mse) else float(mse) ** 0.5 * (float(high) - float(low)), 0)
+
+
+def flagged_scans(qc: pd.DataFrame | None) -> list[FlaggedScan]:
+    """The rows of qc.tsv that have a flag, in its order."""
+    found = []
+    for row in [] if qc is None else qc.to_dict("records"):
+        texts = (row.get(name) for name in ("flags", "register_differences", "register_differs_in"))
+        flags, otherwise, differs_in = ("" if missing(text) else str(text) for text in texts)
+        if flags:  # a stage's flags stand together, so that its sentences are one piece of all
+            rest = " ".join((flags.replace(otherwise, " ") if otherwise else flags).split())
+            found.append(FlaggedScan(str(row["subject"]), str(row["session"]), rest, otherwise, differs_in))
+    return found
 
 
 def visits_of(split: pd.DataFrame | None) -> dict[str, list[tuple[str, float]]]:

@@ -10,9 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from lung4d.io import masks as mm
-from lung4d.io.nifti import is_whole
 from lung4d.io.status import UnusableScan
-from lung4d.segment import intensity, left_right
+from lung4d.segment import given_mask, intensity, left_right
 from lung4d.segment.grid import SPACING, segmentation_grid
 
 RIGHT, LEFT = 1, 2
@@ -34,37 +33,53 @@ def segment_by_intensity(scan: sitk.Image) -> Segmentation:
     return Segmentation(_to_scan(found, coarse, scan), [] if found.sure_of_side else [GUESSED_SIDE])
 
 
-def read_mask(path: str | Path) -> sitk.Image:
-    """A user's mask file; raises UnusableScan where it cannot be read as one volume."""
-    try:
-        mask = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise UnusableScan("The mask given cannot be read; give NIfTI, MHA or NRRD.") from None
-    if Path(path).name.lower().endswith((".nii", ".nii.gz")) and not is_whole(Path(path)):
-        raise UnusableScan("The mask given is cut short; copy it again.")
-    if mask.GetDimension() != 3 or mask.GetNumberOfComponentsPerPixel() != 1:
-        raise UnusableScan("The mask given is not one volume of labels.")
-    return mask
+def use_mask(path: str | Path, scan: sitk.Image) -> Segmentation:
+    """The user's mask at `path` on the grid of `scan`, as `take_mask` makes it."""
+    mask, flags = given_mask.read_mask(path)
+    found = take_mask(mask, scan)
+    return Segmentation(found.mask, [*flags, *found.flags])
 
 
 def take_mask(given: sitk.Image, scan: sitk.Image) -> Segmentation:
     """A user's mask on the grid of `scan` (nearest neighbour), whatever its labels, divided into right and left.
 
-    Raises UnusableScan where it is empty or does not meet the scan.
+    Raises UnusableScan where it is empty, does not meet the scan, or cannot be its lungs; where it fits badly and has
+    the scan's number of voxels in another place, for that.
     """
-    given = sitk.Cast(given != 0, sitk.sitkUInt8)
-    if not sitk.GetArrayViewFromImage(given).any():
-        raise UnusableScan("The mask given is empty; give one whose lungs are not 0, or none.")
-    whole = sitk.GetArrayFromImage(sitk.Resample(given, scan, sitk.Transform(), sitk.sitkNearestNeighbor, 0)) > 0
+    labels = given_mask.labels_of(given)
+    elsewhere = given_mask.other_place(given, scan)
+    whole = sitk.GetArrayFromImage(sitk.Resample(labels.image, scan, sitk.Transform(), sitk.sitkNearestNeighbor, 0)) > 0
     if not whole.any():
-        raise UnusableScan("The mask given does not overlap the scan.")
+        where = f": it has {elsewhere}; correct its header" if elsewhere else ""
+        raise UnusableScan(f"The mask given does not overlap the scan{where}.")
+    lost = UnusableScan(f"The mask given does not fit the scan and its voxels, as many, lie otherwise: {elsewhere}.")
+    try:
+        mask, flags, other = _divided(labels.image, whole, scan)
+    except UnusableScan as reason:
+        raise (lost if elsewhere else reason) from None
+    if other and elsewhere:
+        raise lost
+    told = [other] if other else [given_mask.MOVED.format(elsewhere)] if elsewhere else []
+    return Segmentation(mask, [*labels.flags, *told, *flags])
+
+
+def _divided(labels: sitk.Image, whole: np.ndarray, scan: sitk.Image) -> tuple[sitk.Image, list[str], str]:
+    """The mask of `whole` (z, y, x on the scan's grid) divided into right and left, flags of its place, and one where
+    they are not the lungs found by intensity. Raises UnusableScan where it cannot be lungs."""
     coarse = segmentation_grid(scan)
-    outside = intensity.outside_air(sitk.GetArrayFromImage(coarse))
+    hu, x_of_column = sitk.GetArrayFromImage(coarse), _x_of_column(coarse)
+    outside = intensity.outside_air(hu)
     region = _on(coarse, _like(whole.astype(np.float32), scan), sitk.sitkLinear) > 0.5
-    labels, sure = left_right.divide(region, left_right.body_middle(outside), _x_of_column(coarse))
-    nearest = left_right.nearest_side(left_right.with_pockets(labels, None))
-    sides = _on(scan, _like(nearest, coarse), sitk.sitkNearestNeighbor)
-    return Segmentation(_like(np.where(whole, sides, 0).astype(np.uint8), scan), [] if sure else [GUESSED_SIDE])
+    numbers = sitk.GetArrayFromImage(sitk.Resample(labels, coarse, sitk.Transform(), sitk.sitkNearestNeighbor, 0))
+    flags = given_mask.check_place(numbers * region, hu, outside)
+    try:
+        parts, sure = left_right.divide(region, left_right.body_middle(outside), x_of_column)
+    except UnusableScan:
+        raise UnusableScan("The mask given has no part as large as a lung; give the lungs.") from None
+    lungs = left_right.with_pockets(parts, None)
+    sides = _on(scan, _like(left_right.nearest_side(lungs), coarse), sitk.sitkNearestNeighbor)
+    mask = _like(np.where(whole, sides, 0).astype(np.uint8), scan)
+    return mask, flags if sure else [*flags, GUESSED_SIDE], given_mask.other_lungs(lungs, hu, x_of_column)
 
 
 def _x_of_column(grid: sitk.Image) -> np.ndarray:

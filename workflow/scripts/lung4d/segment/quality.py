@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from lung4d.io.status import UnusableScan
 from lung4d.segment.masks import LEFT, RIGHT
+from lung4d.segment.posture import FRONT_DENSER, back_minus_front
+from lung4d.segment.trachea import BOWED, trachea_bow
 
 RATIO_LIMITS = (0.5, 1.6)  # left to right volume; 0.8 to 0.95 in health
 TOUCH_PERCENT = 1.0  # of the lung's voxels on the scan's edge, beyond which the lung is cut
@@ -17,14 +19,16 @@ DENSE_MEDIAN = -400.0  # HU
 
 def quality(scan: sitk.Image, mask: sitk.Image) -> dict[str, Any]:
     """Volume (ml) per side and their ratio, how far the left lung's middle lies to the patient's left of the
-    right one's (mm), parts of at least 5 ml, share of lung voxels on the scan's edge (%), and the 5th, 50th and 95th
-    percentile of HU in the lungs. `mask`: 1 right, 2 left, on the grid of `scan`."""
+    right one's (mm), parts of at least 5 ml, share of lung voxels on the scan's edge (%), the 5th, 50th and 95th
+    percentile of HU in the lungs, and what the pixels tell of breath and pose (`trachea`, `posture`). `mask`: 1 right,
+    2 left, on the grid of `scan`."""
     labels = sitk.GetArrayViewFromImage(mask)
     ml = float(np.prod(mask.GetSpacing())) / 1000
     right, left = (float((labels == side).sum() * ml) for side in (RIGHT, LEFT))
     lung = labels > 0
     values = sitk.GetArrayViewFromImage(scan)[lung]
     percentiles = np.percentile(values, [5, 50, 95]) if values.size else [None] * 3
+    bow, hanging = (trachea_bow(scan, mask), back_minus_front(scan, mask)) if values.size else (None, None)
     return {
         "volume_right_ml": round(right, 1),
         "volume_left_ml": round(left, 1),
@@ -34,6 +38,10 @@ def quality(scan: sitk.Image, mask: sitk.Image) -> dict[str, Any]:
         "parts": _parts(lung, ml),
         "border_percent": round(100 * _on_border(lung) / max(values.size, 1), 3),
         **{f"hu_p{p:02d}": None if v is None else float(v) for p, v in zip((5, 50, 95), percentiles, strict=True)},
+        "trachea_bow_mm": bow,
+        "back_minus_front_hu": hanging,
+        "may_be_expiration": None if bow is None else bow >= BOWED,
+        "may_be_prone": None if hanging is None else hanging <= FRONT_DENSER,
     }
 
 
@@ -60,6 +68,15 @@ def check(numbers: dict[str, Any], min_ml: float, max_ml: float) -> list[str]:
         flags.append(f"The lung mask falls into {numbers['parts']} parts.")
     if numbers["hu_p50"] > DENSE_MEDIAN:
         flags.append(f"Half of the lung is denser than {numbers['hu_p50']:.0f} HU.")
+    if numbers["may_be_expiration"]:
+        flags.append(
+            f"The back wall of the trachea bows {numbers['trachea_bow_mm']:.1f} mm inward: it may be an expiration."
+        )
+    if numbers["may_be_prone"]:
+        flags.append(
+            f"The front of the lungs is {-numbers['back_minus_front_hu']:.0f} HU denser than the back: the patient may "
+            "lie prone, or front and back are swapped."
+        )
     return flags
 
 

@@ -93,7 +93,7 @@ def vessel_points(anatomy: Anatomy, tissue: Tissue, rng: np.random.Generator) ->
 def read_chest(scan: str, mask: str) -> Chest:
     """The CT at `scan`, denoised, and its lungs from the file `mask`, or segmented by intensity where it is empty."""
     image = read.read_scan(scan).image
-    found = masks.take_mask(masks.read_mask(mask), image) if mask else masks.segment_by_intensity(image)
+    found = masks.use_mask(mask, image) if mask else masks.segment_by_intensity(image)
     labels = sitk.GetArrayFromImage(found.mask)
     box = bounding_box(labels > 0)
     spacing = image.GetSpacing()[::-1]

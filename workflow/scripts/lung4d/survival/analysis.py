@@ -9,7 +9,7 @@ import pandas as pd
 from lung4d.biomarkers.table import DENSITIES, code_columns
 from lung4d.survival import concordance, cox, kaplan_meier
 from lung4d.survival.fitting import Frozen, SurvivalSettings, development, freeze, select
-from lung4d.survival.landmark import LandmarkSample, landmark_samples, outcome_table
+from lung4d.survival.landmark import LandmarkSample, landmark_samples, outcome_table, taken_otherwise
 from lung4d.survival.models import Candidate, Design, candidates, design
 from lung4d.survival.optimism import Resamples
 
@@ -31,6 +31,7 @@ class SurvivalResults:
     """Tables to write (columns above, in `selection` and in `groups`), and what `words` tells of.
 
     `hazards`: p values of the proportional-hazards test. `selection_reason`: why no code was selected, or "".
+    `otherwise`: how many scans were taken otherwise than their baseline, or "".
     """
 
     cindex: pd.DataFrame
@@ -42,6 +43,7 @@ class SurvivalResults:
     participants: pd.DataFrame
     plan: Design
     selection_reason: str
+    otherwise: str
 
 
 def analyse(
@@ -87,6 +89,7 @@ def analyse(
         participants=outcomes,
         plan=plan,
         selection_reason=reason,
+        otherwise=taken_otherwise(biomarkers),
     )
 
 
@@ -148,7 +151,8 @@ def _words(score: concordance.Concordance, table: pd.DataFrame, sample: Landmark
     if scan == "generated" and sample.features["generated"].empty:
         return "no volume was generated from the first two scans for the third scan's year", ""
     if not patients:
-        return "no held-out patient with such a scan and a known outcome is followed after it", ""
+        known = "a known outcome and covariates that training patients have too"
+        return f"no held-out patient with such a scan, {known} is followed after it", ""
     if not score.pairs:
         return f"no two of the {patients} held-out patients can be compared ({events} events)", ""
     if score.pairs < concordance.MIN_PAIRS:

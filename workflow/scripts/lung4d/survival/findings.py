@@ -58,7 +58,7 @@ def find(results: SurvivalResults) -> SurvivalFindings:
         headline=find_headline(results.cindex),
         followed=tuple(map(_followed, results.samples)),
         selection=_selection(results.selection, results.selection_reason),
-        remarks=(*results.plan.covariates.words, *results.plan.lung_function.words),
+        remarks=(*results.plan.covariates.words, *results.plan.lung_function.words, *filter(None, [results.otherwise])),
         hazards=_changing(results.hazards),
         unscored=find_unscored(results.cindex),
     )

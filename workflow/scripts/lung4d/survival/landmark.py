@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lung4d.biomarkers.table import OTHERWISE
+from lung4d.register.acquisition import count_kinds
 from lung4d.visits.scans import in_time_order
 
 YEARS_TOLERANCE = 0.002  # names and tables of generated volumes hold three decimals
@@ -31,7 +33,7 @@ class LandmarkSample:
 
 
 def outcome_table(participants: list[dict]) -> pd.DataFrame:
-    """Participants as a table with index subject; only those with a follow-up time (years, > 0) and event (0/1).
+    """Participants as a table with index subject; only those with a follow-up time (years, from 0) and event (0/1).
 
     Empty, with the columns followup_years and event, where nobody has both.
     """
@@ -42,13 +44,14 @@ def outcome_table(participants: list[dict]) -> pd.DataFrame:
     table = table.astype({"subject": str}).drop_duplicates("subject").set_index("subject")
     for column in ("followup_years", "event"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
-    known = (table["followup_years"] > 0) & table["event"].isin([0, 1])
+    known = (table["followup_years"] >= 0) & table["event"].isin([0, 1])
     return table[known].astype({"followup_years": float, "event": bool})
 
 
 def landmark(outcomes: pd.DataFrame, sets: pd.Series, start: pd.Series) -> tuple[pd.DataFrame, dict[str, int]]:
     """Start each patient's clock at `start` (years since baseline, index subject) and drop who is no longer followed.
 
+    A death on the very day has no time at risk, but it is an outcome, and is counted as one that came too early.
     `outcomes` from `outcome_table`, `sets` the set of each subject. Returns the clock of `Sample` and the excluded.
     """
     candidates = start.index
@@ -59,8 +62,8 @@ def landmark(outcomes: pd.DataFrame, sets: pd.Series, start: pd.Series) -> tuple
     followed = clock["time"] > 1e-9
     excluded = {
         "no outcome": len(candidates) - len(known),
-        "died before the clock starts": int((~followed & clock["event"]).sum()),
-        "censored before the clock starts": int((~followed & ~clock["event"]).sum()),
+        "died on the day the clock starts or before": int((~followed & clock["event"]).sum()),
+        "last seen on the day the clock starts or before": int((~followed & ~clock["event"]).sum()),
     }
     return clock[followed], excluded
 
@@ -71,6 +74,20 @@ def visits(biomarkers: pd.DataFrame, measures: list[str]) -> dict[int, pd.DataFr
     real = in_time_order(real)
     order = real.groupby("subject").cumcount() + 1
     return {visit: real[order == visit].set_index("subject")[["session", "years", *measures]] for visit in (1, 2, 3)}
+
+
+def taken_otherwise(biomarkers: pd.DataFrame) -> str:
+    """How many real scans were taken otherwise than their baseline, in words; "" where none is known to be."""
+    real = biomarkers[biomarkers["kind"] == "real"]
+    cells = [cell for cell in real.get(OTHERWISE, []) if isinstance(cell, str) and cell]
+    if not cells:
+        return ""
+    kinds = ", ".join(f"{kind} {number}" for kind, number in count_kinds(cells).items())
+    follow_ups = len(real) - real["subject"].nunique()
+    return (
+        f"{len(cells)} of {follow_ups} real scans after the first are taken otherwise than the baseline ({kinds}): "
+        "their change per year is not disease alone"
+    )
 
 
 def generated_third(biomarkers: pd.DataFrame, by_visit: dict[int, pd.DataFrame], measures: list[str]) -> pd.DataFrame:

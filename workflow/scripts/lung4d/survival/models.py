@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lung4d.survival.covariates import CovariateEncoder, encode, gap_points, learn_encoder
+from lung4d.survival.cox import CannotFit
 from lung4d.survival.landmark import LandmarkSample
 
 LUNG_FUNCTION = {"FVC": "fvc_pct", "DLCO": "dlco_pct"}
@@ -53,18 +54,22 @@ class Design:
     lung_function: CovariateEncoder
 
     def variables(self, model: Candidate, sample: LandmarkSample, scan: str) -> pd.DataFrame:
-        """Covariates and the model's biomarkers of `scan`, floats, index: the sample's patients that have that scan.
+        """Covariates and the model's biomarkers of `scan`, floats, index: the sample's patients that have that scan,
+        without those with a covariate of which nothing was learnt.
 
-        Age is that at the start of the clock; lung function is the baseline's.
+        Age is that at the start of the clock; lung function is the baseline's. Raises CannotFit where no training
+        patient has the model's lung function: without it the model would be another one.
         """
         table = self.covariate_table(sample)
         if model.per_scan:
             return table.join(sample.features[scan][list(model.biomarkers)], how="inner")
         measured = encode(self.lung_function, self.participants.reindex(table.index))
-        return table.join(measured[[name for name in model.biomarkers if name in measured]])
+        if unknown := [name for name in model.biomarkers if name not in measured and name not in table]:
+            raise CannotFit(f"{', '.join(unknown)} is not known of any training patient with an outcome")
+        return table.join(measured[[name for name in model.biomarkers if name in measured]]).dropna()
 
     def covariate_table(self, sample: LandmarkSample) -> pd.DataFrame:
-        table = encode(self.covariates, self.participants.reindex(sample.clock.index))
+        table = encode(self.covariates, self.participants.reindex(sample.clock.index)).dropna()
         if "age" in table:
             table["age"] += sample.clock["start"]
         return table

@@ -115,7 +115,7 @@ class Unscored:
 
 @dataclass(frozen=True)
 class SurvivalFindings:
-    """All that the stage found; nothing, where it has not run. `remarks`: on the covariates."""
+    """All that the stage found; nothing, where it has not run. `remarks`: on covariates and scans."""
 
     outcomes: bool = True
     headline: Headline | None = None

@@ -82,18 +82,22 @@ def _shares(count: int, sizes: list[int]) -> list[int]:
 
 def split_scans(
     scans: pd.DataFrame, failures: dict[tuple[str, str], tuple[str, str]], assigned: dict[str, str],
-    seed: int, val: float, test: float,
+    seed: int, val: float, test: float, together: dict[str, str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Tables of usable scans (subject, session, years, split) and unusable ones (subject, session, stage, reason).
 
     `scans` has one row per scan (subject, session, years since baseline); `failures` gives stage and reason of the
-    scans that cannot be used. Rows are in order of subject and years.
+    scans that cannot be used; `together` names the patient whose set another one is in too. Rows are in order of
+    subject and years.
     """
     scans = in_time_order(scans).reset_index(drop=True)
     failed = [(row.subject, row.session) in failures for row in scans.itertuples()]
     usable = scans.loc[[not bad for bad in failed], ["subject", "session", "years"]].reset_index(drop=True)
     visits = {str(subject): int(count) for subject, count in usable.groupby("subject", sort=True).size().items()}
-    sets = split_patients(visits, assigned, seed, val, test)
+    followers = {subject: lead for subject, lead in (together or {}).items() if subject in visits}
+    leads = {subject: count for subject, count in visits.items() if subject not in followers}
+    sets = split_patients(leads, assigned, seed, val, test)
+    sets |= {subject: sets[lead] for subject, lead in followers.items()}
     usable["split"] = usable["subject"].map(sets).astype(str)
     rows = [(row.subject, row.session, *failures[row.subject, row.session]) for row in scans.loc[failed].itertuples()]
     return usable, pd.DataFrame(rows, columns=["subject", "session", "stage", "reason"], dtype=str)

@@ -28,7 +28,7 @@ from lung4d.evaluate.records import (
     ModelScores,
     TaskScores,
 )
-from lung4d.evaluate.wording import sentences
+from lung4d.evaluate.wording import judged_words, sentences
 from lung4d.figures.charts import Bar, interval_bars
 from lung4d.report.chapters.training import training_reportlet
 from lung4d.report.formatting import count, fixed, interval
@@ -86,16 +86,15 @@ def section(results: Results) -> Section:
             reportlets.append(Reportlet(title, "", (Words((words,), tone="note"),)))
         else:
             reportlets.append(_task_reportlet(table, task, title, results))
+    judged = tuple(map(judged_words, results.evaluation.judged))
+    reportlets += [Reportlet("How the withheld visits were taken", "", (Words(judged),))] if judged else []
     coverage = results.tables.rows("coverage")
-    if coverage is not None:
-        reportlets.append(_bands_reportlet(coverage))
+    reportlets += [] if coverage is None else [_bands_reportlet(coverage)]
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
     if results.evaluation != EvaluateFindings():
-        said = sentences(results.evaluation)
         caption = "What the evaluation step itself wrote down, every decoding against every reference."
-        reportlets.append(
-            Reportlet("In the evaluation's own words", caption, (Fold("Show all", (Words(tuple(said)),)),))
-        )
+        said = Fold("Show all", (Words(tuple(sentences(results.evaluation))),))
+        reportlets.append(Reportlet("In the evaluation's own words", caption, (said,)))
     reportlets.append(training_reportlet(results.tables.ode_history, "Training of the disease model"))
     lead = (
         "A forecast is worth something only if it tells more than the scan already in hand. Every number here is from "

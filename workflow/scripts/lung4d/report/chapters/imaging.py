@@ -8,7 +8,7 @@ from lung4d.figures.mosaic import css_width
 from lung4d.figures.scans import flicker_pair, mask_mosaic, registration_figure
 from lung4d.report.formatting import count, fixed, missing, whole
 from lung4d.report.page import Flicker, Fold, Picture, Reportlet, Section, Table, Words
-from lung4d.report.results import ReportedScan, Results, choose_patients, visits_of
+from lung4d.report.results import ReportedScan, Results, choose_patients, flagged_scans, visits_of
 
 MOST_FLAGGED = 8  # scans shown because of a flag
 # column of qc.tsv -> (title, decimals)
@@ -56,13 +56,11 @@ def _mask_pictures(results: Results) -> Reportlet:
 
 
 def _flagged_pictures(results: Results) -> list[Reportlet]:
-    """Masks of the flagged scans that are not shown anyway, so that a person can decide about them."""
-    qc = results.tables.rows("qc")
-    if qc is None:
-        return []
+    """Masks of the flagged scans that are not shown anyway, so that a person can decide about them; a picture does not
+    show that a scan was taken otherwise than its baseline."""
     shown = choose_patients(results.tables.split, results.shown)
-    marked = qc[(qc["flags"].fillna("").astype(str) != "") & ~qc["subject"].isin(shown)]
-    scans = list(zip(marked["subject"].astype(str), marked["session"].astype(str), strict=True))
+    marked = [scan for scan in flagged_scans(results.tables.qc) if scan.flags and scan.subject not in shown]
+    scans = [(scan.subject, scan.session) for scan in marked]
     rows = _mask_rows(results, scans[:MOST_FLAGGED])
     if not rows:
         return []

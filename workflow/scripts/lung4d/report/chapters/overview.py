@@ -2,17 +2,19 @@
 
 import pandas as pd
 
+from lung4d.register.acquisition import count_kinds
 from lung4d.report.chapters.forecasting import headline as forecast_headline
 from lung4d.report.chapters.survival import headline as survival_headline
 from lung4d.report.formatting import count, fixed, listing, missing, whole
 from lung4d.report.page import Finding, Findings, Fold, Reportlet, Section, Table, Words
-from lung4d.report.results import Results, visits_of
+from lung4d.report.results import FlaggedScan, Results, flagged_scans, visits_of
 
 STAGE_WORDS = {
     "convert": "reading the scan",
     "segment": "finding the lungs",
     "register": "aligning it to the baseline",
     "resample": "resampling",
+    "split": "comparing it with the other scans",
 }
 SETS = {"train": "training", "val": "validation", "test": "test", "external": "external"}
 
@@ -59,6 +61,10 @@ def _scans_words(results: Results) -> Finding:
         return Finding("Scans", "No scan could be used, so nothing after their preparation was done.", done=False)
     went = f"{count(usable, 'scan')} of {count(len(visits), 'patient')} went through segmentation, registration and "
     end = f"{count(lost, 'scan')} could not be used and can be found below." if lost else "None was lost."
+    if others := _otherwise(results):
+        counts = count_kinds(scan.differs_in for scan in others)
+        kinds = ", ".join(f"{kind} {number}" for kind, number in counts.items())
+        end += f" {count(len(others), 'follow-up')} taken otherwise than the baseline ({kinds}): see Attention."
     return Finding("Scans", f"{went}resampling. {end}")
 
 
@@ -94,8 +100,10 @@ def _reconstruction_words(results: Results) -> Finding:
 
 
 def attention_section(results: Results) -> Section:
-    """Every scan that could not be used, every flagged one, every patient with one visit."""
-    reportlets = [_unusable(results), _flagged(results), _single_visits(results)]
+    """Every scan that could not be used, every flagged one, every one taken otherwise, every patient with one visit."""
+    reportlets = [_unusable(results), _flagged(results), *_taken_otherwise(results), _single_visits(results)]
+    if results.notices:
+        reportlets.append(Reportlet("What your tables leave open", "", (Words(tuple(results.notices)),)))
     if results.excluded:
         rows = tuple((str(r["subject"]), str(r["session"]), str(r.get("reason") or "")) for r in results.excluded)
         body = Table(("Patient", "Visit", "Reason given"), rows)
@@ -127,11 +135,9 @@ def _unusable(results: Results) -> Reportlet:
 
 
 def _flagged(results: Results) -> Reportlet:
-    table = _rows(results.tables.qc)
-    flagged = table[table["ok"].astype(bool) & (table["flags"].fillna("") != "")] if len(table) else table
-    if flagged.empty:
+    rows = tuple((scan.subject, scan.session, scan.flags) for scan in _usable_flagged(results) if scan.flags)
+    if not rows:
         return Reportlet("Flagged scans", "", (Words(("No scan was flagged.",)),))
-    rows = tuple((str(row.subject), str(row.session), str(row.flags)) for row in flagged.itertuples())
     caption = (
         f"{count(len(rows), 'scan')} went through all the same. Look at the pictures; a row in config/qc.tsv (subject, "
         "session, reason) leaves a scan out of the next run."
@@ -140,6 +146,35 @@ def _flagged(results: Results) -> Reportlet:
     # a flag on many scans is a matter of the cohort, not of a scan: it must not push the report out of sight
     bodies = (body,) if len(rows) <= 15 else (Fold(f"All {len(rows)} flagged scans", (body,)),)
     return Reportlet("Flagged scans", caption, bodies)
+
+
+def _taken_otherwise(results: Results) -> list[Reportlet]:
+    """How many follow-ups were taken otherwise than their baseline, and in what; each of them folded away."""
+    scans = _otherwise(results)
+    if not scans:
+        return []
+    caption = (
+        "Pose, breath, kernel, slice thickness and contrast medium change a lung's density or shape as disease does, "
+        "and registration does not undo it: what changed at these visits is not disease alone."
+    )
+    counts = count_kinds(scan.differs_in for scan in scans)
+    kinds = Table(
+        ("Otherwise than at the baseline", "Follow-ups"),
+        tuple((kind.capitalize(), str(number)) for kind, number in counts.items()),
+        numeric=frozenset({1}),
+    )
+    every = Table(("Patient", "Visit", "How"), tuple((scan.subject, scan.session, scan.otherwise) for scan in scans))
+    bodies = (kinds, Fold(f"{count(len(scans), 'follow-up')}, one by one", (every,)))
+    return [Reportlet("Follow-ups taken otherwise than their baseline", caption, bodies)]
+
+
+def _otherwise(results: Results) -> list[FlaggedScan]:
+    return [scan for scan in _usable_flagged(results) if scan.otherwise]
+
+
+def _usable_flagged(results: Results) -> list[FlaggedScan]:
+    table = _rows(results.tables.qc)
+    return flagged_scans(table[table["ok"].astype(bool)]) if len(table) else []
 
 
 def _single_visits(results: Results) -> Reportlet:

@@ -1,10 +1,13 @@
 """What a clinician reads off the lung, scan by scan: measured on real scans and on generated ones."""
 
+from collections.abc import Iterable
+
 from lung4d.figures.readouts import readout_curves
 from lung4d.report.chapters.trajectories import generated_table
 from lung4d.report.folder_map import place
+from lung4d.report.formatting import listing
 from lung4d.report.page import Charts, Reportlet, Section, Words
-from lung4d.report.results import Results, choose_patients
+from lung4d.report.results import Results, choose_patients, flagged_scans
 from lung4d.trajectories.strips import forecast_to_show
 
 
@@ -28,9 +31,15 @@ def section(results: Results) -> Section:
     )
     alt = f"Five measures of the lung over the years for the patients {', '.join(given)}, real and generated"
     chart = readout_curves(table, given)
-    return Section(
-        "readouts", "Clinical read-outs", lead, (Reportlet("Real and generated", caption, (Charts(((chart, alt),)),)),)
-    )
+    bodies = (Charts(((chart, alt),)), *_taken_otherwise(results, given))
+    return Section("readouts", "Clinical read-outs", lead, (Reportlet("Real and generated", caption, bodies),))
+
+
+def _taken_otherwise(results: Results, shown: Iterable[str]) -> list[Words]:
+    """Those of the circles that are not comparable with the patient's first one."""
+    others = [scan for scan in flagged_scans(results.tables.qc) if scan.otherwise and scan.subject in shown]
+    said = listing([f"{scan.subject} visit {scan.session} ({scan.differs_in})" for scan in others])
+    return [Words((f"Taken otherwise than the patient's baseline: {said}.",), tone="note")] if others else []
 
 
 def _given(results: Results) -> dict[str, list[str]]:

@@ -1,12 +1,19 @@
 """A DICOM series as a volume in HU: its slices decoded, put in order and stacked on orthogonal axes."""
 
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from lung4d.convert.dicom_headers import FEWEST_SLICES, Slice, number_of
+from lung4d.convert.acquisition_words import acquisition_facts
+from lung4d.convert.dicom.headers import FEWEST_SLICES, Slice, number_of
+from lung4d.convert.dicom.passes import one_scan
+from lung4d.convert.dicom.sentences import header_contradictions
 from lung4d.io.hounsfield import AIR
 from lung4d.io.status import UnusableScan
 
@@ -29,52 +36,80 @@ NUMBER_FACTS = {
 
 
 def read_series(slices: list[Slice]) -> tuple[sitk.Image, dict[str, Any], list[str]]:
-    """Stack sorted slices to a volume (HU), with facts and flags; tilt, copies and gaps are mended or refused.
+    """Stack sorted slices to a volume (HU), with facts and flags; tilt, copies, passes and gaps are mended or refused.
 
     Raises UnusableScan for slices that cannot be read, old multi-frame files, a missing rescale, two different images
     at one position, or gaps of more than 3 slices or 10 mm.
     """
-    header = slices[0].header
-    if (header.get("NumberOfFrames") or 1) != 1:
+    if any(item.header.get("PhotometricInterpretation") == "MONOCHROME1" for item in slices):
+        raise UnusableScan(
+            "The DICOM images are marked as inverted (MONOCHROME1), which no CT is; export the original series."
+        )
+    if any((item.header.get("NumberOfFrames") or 1) != 1 for item in slices):
         raise UnusableScan("The DICOM file holds many frames without their places; export single slices or NIfTI.")
-    flags: list[str] = []
-    if header.get("LossyImageCompression") == "01":
+    if len({item.path for item in slices}) < len(slices):
+        _check_one_rescale(slices)
+    slices, flags = one_scan(slices, partial(_digests, slices))
+    if any(item.header.get("LossyImageCompression") == "01" for item in slices):
         flags.append("The images were compressed with loss: fine texture is not that of the scanner.")
-    values = _read_pixels(slices)
-    slices, values = _drop_copies(slices, values, flags)
     if len(slices) < FEWEST_SLICES:
         raise UnusableScan(
             f"Only {len(slices)} slices at different positions; at least {FEWEST_SLICES} are needed: "
             "export the whole chest."
         )
+    values = np.stack([*_planes(slices, range(len(slices)))])
+    flags += header_contradictions(slices)
     values, step = _even_spacing(np.array([item.depth for item in slices]), values, flags)
     image = _untilted(slices, values, step, flags)
-    return image, _facts(header), flags
+    acquired, warnings = acquisition_facts(slices[0].header)
+    return image, _facts(slices[0].header) | acquired, flags + warnings
 
 
-def _read_pixels(slices: list[Slice]) -> np.ndarray:
-    """(slices, rows, columns) in HU, rescale applied slice by slice, padding turned to air."""
-    if len({item.path for item in slices}) < len(slices):
-        _check_one_rescale(slices)
-    planes, path, stack = [], None, np.empty(0)
-    for count, item in enumerate(slices, start=1):
+def _digests(slices: list[Slice], indices: Sequence[int]) -> dict[int, str]:
+    """What stands for the values (HU) of the slices at `indices`, file by file."""
+    order = sorted(indices, key=lambda index: (slices[index].path, slices[index].frame))
+    planes = (plane.astype(np.float32).tobytes() for plane in _planes(slices, order))
+    return {index: hashlib.sha256(plane).hexdigest() for index, plane in zip(order, planes, strict=True)}
+
+
+def _planes(slices: list[Slice], indices: Sequence[int]) -> Iterator[np.ndarray]:
+    """(rows, columns) in HU of the slices at `indices`, rescale applied slice by slice, padding turned to air."""
+    path, stack = None, np.empty(0)
+    for index in indices:
+        item = slices[index]
         damaged = UnusableScan(
-            f"DICOM slice {count} of {len(slices)} is damaged or cannot be decoded; export the series again."
+            f"DICOM slice {index + 1} of {len(slices)} is damaged or cannot be decoded; export the series again."
         )
         try:
             if item.path != path:  # frames of one file follow each other
-                path, stack = item.path, sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
+                path, stack = item.path, _decoded(item)
         except RuntimeError:
             raise damaged from None
         if item.frame >= len(stack) or stack[item.frame].shape != (item.header.get("Rows"), item.header.get("Columns")):
             raise damaged
         if number_of(item.header.get("RescaleIntercept")) is None and stack[item.frame].min() >= 0:
-            raise UnusableScan(
-                "The DICOM files carry no rescale intercept, so the values are not Hounsfield units; "
-                "export the original series."
-            )
-        planes.append(_padding_to_air(stack[item.frame], item.header))
-    return np.stack(planes)
+            raise _no_rescale(slices)
+        yield _padding_to_air(stack[item.frame], item.header)
+
+
+def _decoded(item: Slice) -> np.ndarray:
+    """(frames, rows, columns) of a file; raises RuntimeError where it cannot be decoded."""
+    if number_of(item.header.get("SpacingBetweenSlices")) != 0:
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(item.path), imageIO="GDCMImageIO"))
+    whole = pydicom.dcmread(item.path, force=True)
+    del whole.SpacingBetweenSlices  # GDCM reads nothing where it is 0
+    with tempfile.NamedTemporaryFile(prefix="lung4d-", suffix=".dcm") as file:
+        whole.save_as(file.name)
+        return sitk.GetArrayFromImage(sitk.ReadImage(file.name, imageIO="GDCMImageIO"))
+
+
+def _no_rescale(slices: list[Slice]) -> UnusableScan:
+    without = sum(number_of(item.header.get("RescaleIntercept")) is None for item in slices)
+    which = "The DICOM files" if without == len(slices) else f"{without} of the {len(slices)} DICOM slices"
+    verb = "carries" if without == 1 else "carry"
+    return UnusableScan(
+        f"{which} {verb} no rescale intercept, so the values are not Hounsfield units; export the original series."
+    )
 
 
 def _check_one_rescale(slices: list[Slice]) -> None:
@@ -109,21 +144,6 @@ def _stored_value(value: Any, header: pydicom.Dataset) -> int:
     return unsigned - 2**16 if header.get("PixelRepresentation") == 1 and unsigned >= 2**15 else unsigned
 
 
-def _drop_copies(slices: list[Slice], values: np.ndarray, flags: list[str]) -> tuple[list[Slice], np.ndarray]:
-    keep = [0]
-    for index in range(1, len(slices)):
-        if slices[index].depth - slices[keep[-1]].depth > 0.01:
-            keep.append(index)
-        elif not np.array_equal(values[index], values[keep[-1]]):
-            raise UnusableScan(
-                "The series holds different images at the same position (two phases?); "
-                "export each as a series of its own."
-            )
-    if len(keep) < len(slices):
-        flags.append(f"{len(slices) - len(keep)} slices were in the series twice.")
-    return [slices[index] for index in keep], values[keep]
-
-
 def _even_spacing(depth: np.ndarray, values: np.ndarray, flags: list[str]) -> tuple[np.ndarray, float]:
     """Slices on an even grid of the median step (mm); uneven or missing ones are interpolated from neighbours."""
     gaps = np.diff(depth)
@@ -154,11 +174,11 @@ def _untilted(slices: list[Slice], values: np.ndarray, step: float, flags: list[
     image.SetOrigin(first.position.tolist())
     span = slices[-1].position - first.position
     drift = span - (span @ first.normal) * first.normal  # in-plane, over the whole stack
-    if np.linalg.norm(drift) < 0.5 * min(spacing):
-        return image
     along = first.position + np.outer([item.depth - first.depth for item in slices], span / (span @ first.normal))
     if np.abs(along - [item.position for item in slices]).max() > 0.5 * min(spacing):
         raise UnusableScan("The slices do not lie on one line; give a single series.")
+    if np.linalg.norm(drift) < 0.5 * min(spacing):
+        return image
     flags.append("The gantry was tilted; the slices were resampled to orthogonal axes.")
     # Point p of the true space lies at p - drift * (depth of p) / (whole depth) in the stack without its drift.
     shear = sitk.AffineTransform(3)
@@ -175,11 +195,10 @@ def _untilted(slices: list[Slice], values: np.ndarray, step: float, flags: list[
 
 
 def _facts(header: pydicom.Dataset) -> dict[str, Any]:
-    """Acquisition facts; texts are cut to 64 characters, None where the header has nothing."""
+    """Facts of the scanner; texts are cut to 64 characters, None where the header has nothing."""
     facts: dict[str, Any] = {"format": "DICOM"}
     facts |= {name: _text(header.get(tag)) for name, tag in TEXT_FACTS.items()}
     facts |= {name: number_of(header.get(tag)) for name, tag in NUMBER_FACTS.items()}
-    facts["contrast"] = bool(_text(header.get("ContrastBolusAgent")))
     return facts
 
 
