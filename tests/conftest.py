@@ -32,6 +32,7 @@ LONGEST = (
     "test_train_ode",
     "test_report",
     "test_survival",
+    "test_pair_check",
     "test_lungs",
 )
 LAST = "test_customs"  # needs the run of the whole workflow, with which the first begins: it would wait for it

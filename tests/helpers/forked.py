@@ -17,7 +17,9 @@ def run_snakemake(
     """Run `snakemake`, or a file that does, with these arguments in `folder` and with this environment alone."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         files = [out.fileno(), err.fileno()]
-        status = fork_server.ask(_server(), program, list(arguments), str(folder), dict(environment), files)
+        status = fork_server.ask(
+            f"{_server().name}/socket", program, list(arguments), str(folder), dict(environment), files
+        )
         printed = []
         for file in (out, err):
             file.seek(0)
@@ -26,13 +28,19 @@ def run_snakemake(
 
 
 @cache
-def _server() -> str:
-    """The socket of this process's server, which ends with it."""
+def _server() -> tempfile.TemporaryDirectory:
+    """The folder of the socket of this process's server, which ends with it.
+
+    It is the cache that holds the folder: a fork of this process may drop what is to be done at the end, and a folder
+    that nobody holds any more is deleted.
+    """
     folder = tempfile.TemporaryDirectory()
-    path = f"{folder.name}/socket"
     server = subprocess.Popen(
-        [sys.executable, fork_server.__file__, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, fork_server.__file__, f"{folder.name}/socket"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout.readline() == "ready\n"
     atexit.register(lambda: (server.stdin.close(), server.wait(), folder.cleanup()))
-    return path
+    return folder

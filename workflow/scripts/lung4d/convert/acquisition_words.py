@@ -93,7 +93,7 @@ def acquisition_facts(header: pydicom.Dataset | Mapping[str, Any]) -> tuple[dict
 
 def breath_of(name: str) -> str | None:
     """EXPIRATION or INSPIRATION where the words of `name` say one of the two."""
-    return _only(BREATHS, re.sub(r"(?i)\b(in|ein)-?\s?[/+&]\s?(?=e[xs]|aus|uit)", r"\1 und ", name))
+    return _only(BREATHS, re.sub(r"(?i)(?<![^\W\d_])(in|ein)-?\s?[/+&]\s?(?=e[xs]|aus|uit)", r"\1 und ", name))
 
 
 def pose_of(name: str) -> str | None:
