@@ -41,7 +41,7 @@ NO_BREATH = (
     "", "Thorax", "Thorax export 1.0", "experimental", "EXPERT", "EXPLORER", "exposure", "tissue expander",
     "inspection", "inspector", "Espirito Santo", "Espírito Santo 1.0", "native", "TC espiral", "TORAX ESPIRAL 5.0",
     "espessura 1mm", "ESP 1MM", "Insp/Exsp", "InspExp 1.0", "INSP+EXP", "expiry 2020", "explant", "Expediente 12",
-    "spirometry", "special", "Exponat", "Hospital Esperanza", "Thorax expansion",
+    "spirometry", "special", "Exponat", "Hospital Esperanza", "Thorax expansion", "contrast expiration date 2020",
     "In- und Exspiration", "in/expiratie", "in e espirazione", "respiration", "esplorazione", "exploración",
     "exposición", "conspicuous", "EXTREMITY", "aspiration", "free breathing in supine", "EXPRESS CHEST",
 )  # fmt: skip

@@ -579,6 +579,9 @@ UNKNOWN = [
         noticed=("event without followup_years, which is no outcome: 001",),
     ),
     TableCase(
+        "months for years", ONE, people("001\t43\t1"), noticed=("followup_years above 20; are these years? 001",)
+    ),
+    TableCase(
         "follow-up without an event",
         ONE,
         people("001\t4\t"),

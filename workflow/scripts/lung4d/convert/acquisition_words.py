@@ -21,7 +21,7 @@ POSITIONS |= dict.fromkeys(("HFDL", "HFDR", "FFDL", "FFDR"), ON_SIDE)
 # All patterns but those of signs are looked for in `spelled` words.
 BREATHS = {
     EXPIRATION: re.compile(
-        r"\b(?:exp|expi|exsp|exspi|exh|frc|exs?pir(?!y\b)\w*|espir|espira|espira[cdntz]\w*|espirio|espiro|"
+        r"\b(?:exp|expi|exsp|exspi|exh|frc|exs?pir(?!y\b)\w*(?! dat)|espir|espira|espira[cdntz]\w*|espirio|espiro|"
         r"exhal\w*|exalac\w*|esalaz\w*|ausat(?:em|m)\w*|ausgeatm\w*|uitadem\w*|uitgeadem\w*|"
         r"breath(?:ed?|ing)? out|residual volume)\b"
     ),

@@ -23,7 +23,7 @@ from lung4d.pipeline.door.joins import alike_patients, alike_sessions, half_outc
 from lung4d.pipeline.door.likely import LikelyNames
 from lung4d.pipeline.door.name_lengths import check_lengths
 from lung4d.pipeline.door.stray_files import stray_tables
-from lung4d.pipeline.door.visit_years import settle_years
+from lung4d.pipeline.door.visit_years import long_followups, settle_years
 from lung4d.visits.scans import in_time_order
 
 SKEW = 60  # seconds that the clocks of two machines may differ
@@ -103,7 +103,7 @@ def read_cohort(folder: Path, schemas: Mapping[str, Mapping], root: Path) -> Coh
     if people:
         _check_participants(people.rows, kept, people.name, errors)
         _check_ages(people, kept, schemas["participants"]["properties"]["age"]["maximum"], errors)
-        notices += half_outcomes(people.rows, people.name)
+        notices += half_outcomes(people.rows, people.name) + long_followups(people.rows, people.name)
     errors += check_lengths(_visits(scans.rows), scans.name, root)
     if errors:
         raise InvalidInput(errors)

@@ -96,6 +96,12 @@ def _same_times(rows: list[dict[str, Any]], table: str) -> list[str]:
     return [f"{table}: visits at one time, between which nothing can have changed: {some(found)}"] if found else []
 
 
+def long_followups(rows: list[dict[str, Any]], table: str) -> list[str]:
+    """A notice where patients were followed for half a life, as where months stand in place of years."""
+    found = [row["subject"] for row in rows if (row.get("followup_years") or 0) > HALF_A_LIFE]
+    return [f"{table}: followup_years above {HALF_A_LIFE}; are these years? {some(found)}"] if found else []
+
+
 def _far_apart(rows: list[dict[str, Any]], table: str) -> list[str]:
     """A notice where visits of a patient lie half a life apart, as months in place of years and made-up dates do."""
     visits: dict[str, list[float]] = {}
