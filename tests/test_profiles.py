@@ -145,3 +145,10 @@ def test_snakemake_reads_every_block_of_the_slurm_profile_in_full():
         expected += [f"{rule}:{name}={value}" for name, value in block.items() if value is not None]
     assert sorted(read) == sorted(expected)
     assert {rule for rule, (shared, *_) in BLOCKS.items() if shared} == GPU_RULES
+
+
+def test_snakemake_looks_for_work_when_a_job_is_done_and_not_each_second(tmp_path):
+    wanted = [f"results/simulate/truth/sub-{subject}" for subject in ("001", "002")]
+    tiny = str(ROOT / "tests/tiny.yaml")
+    done = snakemake("--cores", "1", "--configfile", tiny, "--verbose", *wanted, folder=tmp_path)
+    assert len(re.findall(r"^Ready jobs: ", done.stdout + done.stderr, re.M)) <= 4

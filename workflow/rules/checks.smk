@@ -21,6 +21,14 @@ def lend_cores():
         workflow.global_resources["_cores"] = 2
 
 
+def spare_cores():
+    """Before the first job: no limit of jobs a second where it is Snakemake's own (100). With one, it looks for work
+    once more a second for each job that is done, which after some 50 jobs took a third of a core."""
+    limit = workflow.scheduler.job_rate_limiter
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def check_shard_size():
     """The names of a shard's results are words of one command."""
     pattern = "results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json"
