@@ -11,6 +11,7 @@ alone. What is already in the work folder is not made again.
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -134,6 +135,7 @@ def _make_patient(job) -> list[str]:
     settings = overlaid(CONFIG["simulate"], {**own, **spacing, **changes})
     patient = simulate_cohort(settings)[index]
     folder = work / "simulated" / name
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
     for below in ("images", "truth"):
         (folder / below).mkdir(parents=True, exist_ok=True)
     write_patient(settings, patient, folder / "images", folder / "truth")
