@@ -3,7 +3,6 @@
 The slices of a series have most of their header in common: it is kept once, and of each slice its own values alone.
 """
 
-import gc
 import multiprocessing
 import os
 import warnings
@@ -137,8 +136,7 @@ def in_processes(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> 
         yield from map(work, tasks)
         return
     # A fork: to import the script again, as other ways of starting do, would run it again.
-    # What it shares with this process stays shared, as no garbage is looked for in it.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), initializer=gc.freeze) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
         yield from pool.map(work, tasks)
 
 
