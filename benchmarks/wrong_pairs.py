@@ -52,7 +52,7 @@ SIGNS = [signs for signs in product((False, True), repeat=3) if any(signs)]
 ANOTHER = "another person"
 PER_SIGN = 20  # patients for each sign of the axes
 DEVELOP = 2  # times fewer of everything
-SIGNS_OF = 3  # for one wrong pair in so many it is looked what the flag says of the axes, which takes minutes
+SIGNS_OF = 3  # for one wrong pair in so many it is looked what the flag says of the axes: eight registrations more
 EVIDENCE = list(pair_score.TERMS)
 
 

@@ -70,9 +70,11 @@ def test_the_flag_of_a_wrong_pair_says_which_signs_would_fit(cohort):
     assert "It would fit if it were mirrored left to right and turned front to back;" in flag
 
 
-def test_the_flag_of_a_pair_that_no_signs_would_fit_speaks_of_another_person():
-    said = pair_check.sentence({"surroundings_agreement": 0.31}, (False, False, False))
-    assert "agree by 0.31" in said and "another person" in said and "would fit" not in said
+@pytest.mark.slow
+def test_the_flag_of_another_persons_scan_says_that_no_signs_would_fit(cohort):
+    baseline, followup, _ = wrong_pair(cohort, "another person")
+    (flag,) = [flag for flag in checked(baseline, followup).flags if "one chest" in flag]
+    assert "another person" in flag and "would fit" not in flag
 
 
 def structure(seed=0, shape=(60, 60, 60)):

@@ -376,7 +376,7 @@ def test_a_failure_is_told_as_patient_visit_and_reason_and_what_was_not_done(tmp
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_what_was_not_done(tmp_path, number):
-    folder = toy_run.make(tmp_path, seconds=2)
+    folder = toy_run.make(tmp_path, seconds=5)
     begun = tmp_path / "results/logs/train_vqgan/train_vqgan.log"
     lines = toy_run.into_a_file(toy_run.command(folder), begun.exists, number)
     assert sum("Interrupted: jobs" in line for line in lines) == 1
@@ -387,7 +387,7 @@ def test_an_interrupted_run_says_so_and_what_was_not_done(tmp_path, number):
 
 
 def test_a_terminal_shows_the_training_as_it_goes_and_what_jobs_write_stays(tmp_path):
-    folder = toy_run.make(tmp_path, seconds=2)
+    folder = toy_run.make(tmp_path, seconds=4)
     (folder / "Snakefile").write_text("import time\n\ntime.sleep(1)\n" + toy_run.SNAKEFILE)
     written = toy_run.on_a_terminal(toy_run.command(folder))
     assert "step 250/20,000, loss 0.1234, 1 h 46 min left" in written and "Reading the cohort" in written
