@@ -6,11 +6,11 @@ The slices of a series have most of their header in common: it is kept once, and
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -42,8 +42,6 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 BATCH = 200  # files
 HEAD = 2**16  # bytes, in which most headers end
 FEWEST_TASKS = 3  # for which it is worth while to start processes
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Image(NamedTuple):
@@ -97,7 +95,7 @@ def read_headers(root: Path, files: list[str], processes: int, progress: Callabl
     known: dict[tuple, dict[str, Any]] = {}
     done = 0
     tasks = [(str(root), files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
-    for (_, paths), (headers, rows, noted) in zip(tasks, in_processes(_read_batch, tasks, processes), strict=True):
+    for (_, paths), (headers, rows, noted) in zip(tasks, _read_batches(tasks, processes), strict=True):
         headers = [known.setdefault(tuple(shared.items()), shared) for shared in headers]
         found.images.extend(Image(paths[file], frame, headers[number], *rest) for file, frame, number, *rest in rows)
         for file, kind in noted:
@@ -130,14 +128,14 @@ def _slice_of(image: Image) -> Slice | None:
         return None
 
 
-def in_processes(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[R]:
-    """The results of `work` on each task, in order, from several processes where that is worth while."""
+def _read_batches(tasks: list[tuple[str, list[str]]], processes: int) -> Iterator[tuple[list, list, list]]:
+    """`_read_batch` of each task, in order, in several processes where that is worth while."""
     if processes < 2 or len(tasks) < FEWEST_TASKS:
-        yield from map(work, tasks)
+        yield from map(_read_batch, tasks)
         return
     # A fork: to import the script again, as other ways of starting do, would run it again.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-        yield from pool.map(work, tasks)
+        yield from pool.map(_read_batch, tasks)
 
 
 def _read_batch(task: tuple[str, list[str]]) -> tuple[list, list, list]:

@@ -40,7 +40,7 @@ def make_tables(
     files = walk_tree(tree, folder)
     headers = read_headers(tree, files.files, processes, progress)
     times = read_visit_times(tree, files.files)
-    found = Found(files, headers, times, find_studies(tree, headers, times, secrets.token_bytes(32), processes))
+    found = Found(files, headers, times, find_studies(tree, headers, times, secrets.token_bytes(32)))
     if not found.contents.studies and not (folder / VISITS).is_file():
         raise Refused(nothing_words(found))
     private.make_private(folder)

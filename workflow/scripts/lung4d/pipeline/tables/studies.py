@@ -87,7 +87,7 @@ class Contents:
         self.series.append(row | {"patient": study[0], "study": study[1], "why": why} | facts)
 
 
-def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes, processes: int) -> Contents:
+def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes) -> Contents:
     """All studies of a tree; `key` gives the names of links an order that is not that of the tree."""
     contents = Contents()
     images, volumes = headers.images, headers.volumes
@@ -96,10 +96,9 @@ def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes
         contents.notes["in derivatives or sourcedata of a BIDS folder, and not taken"] = sorted(beside)
         images = [image for image in images if image.path not in beside]
         volumes = [path for path in volumes if path not in beside]
-    studies = _by_study(images)
-    for (study, of_study), found in zip(studies.items(), lung_series(list(studies.values()), processes), strict=True):
+    for study, of_study in _by_study(images).items():
         contents.keys.add(study)
-        _add_dicom(contents, study, of_study, found, key)
+        _add_dicom(contents, study, of_study, key)
     with_dicom = {image.path.partition("/")[0] for image in images if image.own[-1] is not None}
     _add_volumes(contents, root, volumes, with_dicom, times)
     return contents
@@ -143,11 +142,8 @@ def _patient_of(image: Image, person: dict[str, str]) -> str:
     return f"folder {printable(folder)}" if below else f"study {image.shared.get('StudyInstanceUID', '')}"
 
 
-def _add_dicom(
-    contents: Contents, study: tuple[str, str], images: list[Image], found: tuple[list[Image], list[TreeSeries]],
-    key: bytes,
-) -> None:  # fmt: skip
-    chosen, series = found
+def _add_dicom(contents: Contents, study: tuple[str, str], images: list[Image], key: bytes) -> None:
+    chosen, series = lung_series(images)
     for one in series:
         contents.note_series((image.path for image in one.images), study, one.why, one.taken, **_facts(one))
     if not chosen:
