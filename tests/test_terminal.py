@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -505,6 +506,21 @@ def test_reasons_that_differ_in_numbers_alone_are_one(tmp_path):
         "Left out: 3 of 5 scans.",
         "  3: segment: Only 2 slices hold a lung.",
     ]
+
+
+def test_a_scan_that_split_left_out_as_a_copy_is_named_until_it_is_made_anew(tmp_path):
+    scans = [("001", "01"), ("001", "02"), ("002", "01")]
+    for scan in scans:
+        put_status(tmp_path, "resample", scan)
+    (tmp_path / "split").mkdir()
+    table = tmp_path / "split/unusable.tsv"
+    table.write_text("subject\tsession\tstage\treason\n001\t02\tsplit\tIt is the scan of visit 01.\n")
+    assert last_lines(tmp_path, scans, 0, True, ())[:2] == [
+        "Left out: 1 of 3 scans; results/split/unusable.tsv names them.",
+        "  1: split: It is the scan of visit 01.",
+    ]
+    os.utime(table, (1, 1))
+    assert last_lines(tmp_path, scans, 0, True, ())[0] == "Left out: no scan."
 
 
 def test_a_run_that_ended_early_claims_nothing_that_it_did_not_see(tmp_path):

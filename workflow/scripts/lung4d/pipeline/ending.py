@@ -37,7 +37,8 @@ def last_lines(
 
 def left_out_lines(results: Path, scans: list[tuple[str, str]], excluded: int, finished: bool) -> list[str]:
     """Scans that cannot be used, by reason, and those that the tables leave out."""
-    failures = [failed for scan in scans if (failed := _failure(results, scan))]
+    copies = _left_out_as_copies(results)
+    failures = [failed for scan in scans if (failed := _failure(results, scan) or copies.get(scan))]
     lines = [f"Left out by the tables: {_scans(excluded)}."] if excluded else []
     if not failures:
         return [*lines, "Left out: no scan." if finished else "Left out: no scan so far."]
@@ -61,6 +62,22 @@ def _failure(results: Path, scan: tuple[str, str]) -> Status | None:
         if not status.ok and status.stage == stage:
             return status
     return None
+
+
+def _left_out_as_copies(results: Path) -> dict[tuple[str, str], Status]:
+    """What `split` left out itself, unless the scan was made anew since."""
+    table = results / "split" / "unusable.tsv"
+    found = {}
+    try:
+        made = table.stat().st_mtime
+        for row in pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False).itertuples():
+            scan = str(row.subject), str(row.session)
+            before = scan_file(results / "resample", *scan, STATUS)
+            if row.stage == "split" and before.is_file() and before.stat().st_mtime <= made:
+                found[scan] = Status(False, "split", str(row.reason))
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found
 
 
 def _scans(count: int) -> str:
