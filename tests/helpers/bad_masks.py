@@ -13,6 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from lung4d.segment import given_mask
+
 SOFT = "The mask given holds values between lung and not lung: from {} on, they count as lung."
 KIND = "unknown is not known"
 
@@ -145,6 +147,15 @@ def not_a_number(folder, scan, truth):
 @mask_case("1 right and 2 left, as floating point numbers", handled="labels are lung")
 def floating_labels(folder, scan, truth):
     return truth.astype(np.float64)
+
+
+@mask_case(
+    "2 right and 1 left",
+    handled="labels are lung, the sides are the scan's",
+    flags=(given_mask.OTHER_SIDES,),
+)
+def other_sides(folder, scan, truth):
+    return np.where(truth > 0, 3 - truth, 0).astype(np.uint8)
 
 
 @mask_case("five lobes, 10 to 14", handled="labels are lung")

@@ -31,6 +31,10 @@ TURNED_LUNGS = (
     "{:.2f}): look at the pictures."
 )
 MOVED = "The mask given has as many voxels as the scan, and they lie otherwise: {}; look at the pictures."
+OTHER_SIDES = (
+    "Label 1 of the mask given lies on the scan's left lung, and label 2 on the right one. Where the mask was made with "
+    "1 for the right lung, the scan or the mask is mirrored: look at the pictures."
+)
 WAYS = ("upside down", "back to front", "side to side")
 MOST_LABELS = 20  # of lungs: lobes and segments have fewer
 PLATEAU = 0.75  # of the top value: a soft mask holds at least as much a few voxels below its surface
@@ -42,6 +46,7 @@ LEAST_AERATED = 0.1  # of a mask; in fibrosis about half
 AERATED_BODY, BODY = 0.4, 0.5  # less of a mask of the body is aerated, and it is more of the body
 MOST_OUTSIDE, FEW_OUTSIDE = 0.3, 0.05  # of a mask in the room's air: refused, flagged
 MOST_FOREIGN, FEW_FOREIGN = 0.5, 0.1  # of a mask in labels that lie on tissue or in the room's air: a lung may collapse
+OTHER_SIDE = 0.9  # of each label's voxels
 TURNED = 0.03  # of Dice that a turned mask must gain
 LEAST_DICE = 0.8  # with the lungs found by intensity; 0.9 and more even in fibrosis
 
@@ -170,6 +175,15 @@ def _foreign_labels(labels: np.ndarray, hu: np.ndarray, outside: np.ndarray) -> 
             if np.median(hu[here]) > TISSUE or outside[here].mean() > MOST_OUTSIDE:
                 found[int(label)] = int(count)
     return found
+
+
+def other_sides(labels: np.ndarray, lungs: np.ndarray) -> str:
+    """A flag where `labels` are 1 and 2 alone and lie on the sides that are 2 and 1 in `lungs` (both z, y, x)."""
+    both = (labels > 0) & (lungs > 0)
+    if set(np.unique(labels[both])) != {1, 2}:
+        return ""
+    other = [(lungs[both & (labels == label)] == 3 - label).mean() for label in (1, 2)]
+    return OTHER_SIDES if min(other) >= OTHER_SIDE else ""
 
 
 def other_lungs(lungs: np.ndarray, hu: np.ndarray, x_of_column: np.ndarray) -> str:

@@ -77,6 +77,8 @@ def _divided(labels: sitk.Image, whole: np.ndarray, scan: sitk.Image) -> tuple[s
     except UnusableScan:
         raise UnusableScan("The mask given has no part as large as a lung; give the lungs.") from None
     lungs = left_right.with_pockets(parts, None)
+    if mirrored := given_mask.other_sides(numbers * region, lungs):
+        flags.append(mirrored)
     sides = _on(scan, _like(left_right.nearest_side(lungs), coarse), sitk.sitkNearestNeighbor)
     mask = _like(np.where(whole, sides, 0).astype(np.uint8), scan)
     return mask, flags if sure else [*flags, GUESSED_SIDE], given_mask.other_lungs(lungs, hu, x_of_column)
