@@ -13,8 +13,6 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from lung4d.segment import given_mask
-
 SOFT = "The mask given holds values between lung and not lung: from {} on, they count as lung."
 KIND = "unknown is not known"
 
@@ -152,7 +150,10 @@ def floating_labels(folder, scan, truth):
 @mask_case(
     "2 right and 1 left",
     handled="labels are lung, the sides are the scan's",
-    flags=(given_mask.OTHER_SIDES,),
+    flags=(
+        "Label 1 of the mask given lies on the scan's left lung, and label 2 on the right one. Where the mask was made "
+        "with 1 for the right lung, the scan or the mask is mirrored: look at the pictures.",
+    ),
 )
 def other_sides(folder, scan, truth):
     return np.where(truth > 0, 3 - truth, 0).astype(np.uint8)

@@ -32,8 +32,8 @@ TURNED_LUNGS = (
 )
 MOVED = "The mask given has as many voxels as the scan, and they lie otherwise: {}; look at the pictures."
 OTHER_SIDES = (
-    "Label 1 of the mask given lies on the scan's left lung, and label 2 on the right one. Where the mask was made with "
-    "1 for the right lung, the scan or the mask is mirrored: look at the pictures."
+    "Label 1 of the mask given lies on the scan's left lung, and label 2 on the right one. Where the mask was made "
+    "with 1 for the right lung, the scan or the mask is mirrored: look at the pictures."
 )
 WAYS = ("upside down", "back to front", "side to side")
 MOST_LABELS = 20  # of lungs: lobes and segments have fewer
