@@ -1,12 +1,11 @@
 """How long the target `tables` takes for a hospital's tree, what memory, and whether its rows are right.
 
-    .venv/bin/python benchmarks/tree.py FOLDER [PATIENTS]
+    .venv/bin/python benchmarks/tree.py FOLDER > benchmarks/tree.md
 
-Makes a tree of 60 patients (or PATIENTS) in FOLDER, three studies each, of a localiser and two reconstructions of 110
-slices: 40,000 files for 60 patients, 200,000 for 300. One patient has married, one study is filed under another
-patient's number. Then runs the command twice and compares: rows, what is said of the study in the wrong place, every
-byte of the second run, and any name, number, birth or study date of the tree in config/ or results/. FOLDER may be
-deleted.
+Makes trees of 60 and of 300 patients in FOLDER, three studies each, of a localiser and two reconstructions of 110
+slices: 40,000 and 200,000 files. One patient has married, one study is filed under another patient's number. Then runs
+the command twice and compares: rows, what is said of the study in the wrong place, every byte of the second run, and
+any name, number, birth or study date of the tree in config/ or results/. FOLDER may be deleted.
 """
 
 import csv
@@ -162,24 +161,35 @@ def leaked(folder: Path, tree: Path) -> list[str]:
     return sorted(word for word in planted if word in text)
 
 
-def main(folder: Path, patients: int) -> None:
+HEAD = """# A tree of a hospital's files
+
+Made by `benchmarks/tree.py` on {processor}, {cores} cores. Seconds by the clock, of all processes in brackets; memory
+is the most that Snakemake and all its processes hold at one time, what they share counted once.
+
+| files | patients | studies | seconds | again | memory | rows right | the swapped study | second run | names found |
+| ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |"""
+
+
+def measured(folder: Path, patients: int) -> str:
+    """A row of the table, of a tree that is made in `folder`."""
     tree, work = folder / "tree", folder / "work"
     work.mkdir(parents=True)
     expected = write_tree(tree, patients)
     files = sum(1 for path in tree.rglob("*") if path.is_file())
-    seconds, processors, memory, said = run(tree, work)
+    seconds, processors, memory, _ = run(tree, work)
     parts = {part: state_of(work / part) for part in ("config", "private")}
     again, *_ = run(tree, work)
     same = parts == {part: state_of(work / part) for part in parts}
-    (odd,) = [row for row in rows_of(work / "config/scans.tsv") if row["exclude"]] or [{"exclude": "nothing"}]
-    print(f"{processor()}; {files:,} files, {len(expected)} studies of {patients} patients")
-    print(f"seconds: {seconds:.1f} ({processors:.1f} of processors), again {again:.1f}; memory: {memory:.0f} MB in all")
-    print(f"rows right: {right_rows(work, expected)} of {len(expected)}; left out: {odd['exclude']}")
-    print(f"said: {[line for line in said.splitlines() if line.startswith('Look at')]}")
-    print(
-        f"second run changed {'no byte' if same else 'something'}; found in config/ or results/: {leaked(work, tree)}"
-    )
+    odd = "; ".join(row["exclude"] for row in rows_of(work / "config/scans.tsv") if row["exclude"]) or "not found"
+    cells = [
+        f"{files:,}", patients, len(expected), f"{seconds:.1f} ({processors:.1f})", f"{again:.1f}", f"{memory:.0f} MB",
+        f"{right_rows(work, expected)} of {len(expected)}", odd, "the same bytes" if same else "other bytes",
+        len(leaked(work, tree)),
+    ]  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    print(HEAD.format(processor=processor(), cores=psutil.cpu_count()), flush=True)
+    for number in (60, 300):
+        print(measured(Path(sys.argv[1]).resolve() / str(number), number), flush=True)
