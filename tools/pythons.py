@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow/scripts"
 WANTED = ("3.11", "3.12", "3.13")
 IMPORTED = ("lung4d.convert.read", "lung4d.register.registration")  # with the package's own requirements alone
-# Minutes of registration, of segmentation and of Snakemake itself, which `make test` tries and no Python changes.
+# Minutes of registration, segmentation, simulation and Snakemake itself, which `make test` tries on the usual Python.
 LEFT_OUT = ("test_pair_check.py", "test_given_masks.py", "test_terminal.py", "test_lungs.py", "test_real_chest.py")
 TEST_SECONDS = 1200  # which only a hang reaches; three minutes on two idle cores are the aim, and pytest says the time
 
