@@ -38,7 +38,7 @@ SCHEMAS = {name: load_yaml(ROOT / f"workflow/schemas/{name}.schema.yaml") for na
 
 def tables_of(tree: Path, folder: Path, processes: int = 1) -> list[str]:
     folder.mkdir(exist_ok=True)
-    return make_tables(tree, folder, processes, TODAY, lambda done, total: None)
+    return make_tables(tree, folder, processes, TODAY, lambda what, done, total: None)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -101,6 +101,21 @@ def check_links(folder: Path, rows: list[dict[str, str]]) -> None:
         cohort = read_cohort(folder / "config", SCHEMAS, folder)
         assert len(cohort.scans) + len(cohort.excluded) == len(rows)
     assert private.private_problems(folder) == []
+
+
+def test_each_part_of_the_work_says_how_far_it_is(places):
+    tree, folder = places
+    write_study(tree / "a" / "x", FIRST)
+    write_study(tree / "a" / "y", FIRST | LATER)
+    folder.mkdir()
+    said = []
+    make_tables(tree, folder, 1, TODAY, lambda *how_far: said.append(how_far))
+    files = sum(path.is_file() for path in tree.rglob("*"))
+    assert [one for one in said if one[1] in (0, one[2])] == [
+        (what, done, of)
+        for what, of in (("files", files), ("studies", 2), ("visits", 0), ("folders of links", 2))
+        for done in sorted({0, of})
+    ]
 
 
 def test_there_are_many_trees():
@@ -205,7 +220,7 @@ def test_a_header_says_what_pydicom_reads_in_it(places, kind):
     tree, _ = places
     stored(tree, kind)
     files = sorted(path.name for path in tree.iterdir())
-    found = slices_of_images(read_headers(tree, files, 1, lambda done, total: None).images)
+    found = slices_of_images(read_headers(tree, files, 1, lambda what, done, total: None).images)
     expected = [item for name in files for item in dicom_headers.slices_of(tree / name)]
     assert len(found) == len(expected) == 24
     for one, other in zip(found, expected, strict=True):

@@ -14,10 +14,12 @@ SHIPPED = ROOT / "profiles/slurm/config.yaml"
 MEMORY_SHARE = 8  # jobs of tests ask for an eighth of the memory
 SHARD = 3  # patients a job, so that the tests' few patients are several jobs
 # Without accounting, the queue is asked how jobs are, first after 2 s and then every 3 s: short times, for short jobs.
-POLLING = {
+# What a failed job printed is shown: a test leaves nothing else behind.
+ADDED = {
     "slurm-status-command": "squeue",
     "slurm-init-seconds-before-status-checks": 2,
     "seconds-between-status-checks": 3,
+    "show-failed-logs": True,
 }
 
 
@@ -33,7 +35,7 @@ def write_profile(
     All jobs may run `minutes`, and trainings hear of their end `warning` seconds before (SLURM may be up to 60 s
     early). `rules` changes resources of single rules, such as {"train_vqgan": {"runtime": 1, "mem_mb": 400}}.
     """
-    profile = shipped() | POLLING | {"latency-wait": 5, "config": {"shard": SHARD}}
+    profile = shipped() | ADDED | {"latency-wait": 5, "config": {"shard": SHARD}}
     profile["set-threads"] = {rule: min(threads, CPUS) for rule, threads in profile["set-threads"].items()}
     profile["default-resources"] = _shorter(profile["default-resources"], minutes, warning)
     profile["set-resources"] = {

@@ -2,7 +2,7 @@
 
 import yaml
 
-from slurm_profile import POLLING, shipped, write_profile
+from slurm_profile import ADDED, shipped, write_profile
 
 SHORTENED = {"runtime", "mem_mb", "slurm_extra"}
 
@@ -13,7 +13,7 @@ def written(*arguments, **options):
 
 def test_only_times_and_sizes_are_changed(tmp_path):
     ours, theirs = written(tmp_path), shipped()
-    assert set(ours) == set(theirs) | set(POLLING)
+    assert set(ours) == set(theirs) | set(ADDED)
     assert set(ours["set-resources"]) == set(theirs["set-resources"])
     for rule, resources in theirs["set-resources"].items():
         assert list(ours["set-resources"][rule]) == list(resources), rule

@@ -19,16 +19,21 @@ from lung4d.pipeline.tables.writing import Refused
 logger = job.start(snakemake.log[0])
 logging.getLogger("pydicom").disabled = True
 EVERY = 5.0  # s between two lines of the log on how far it is
-begun = told = time.monotonic()
+begun: dict[str, float] = {}  # when each part of the work began, by what it counts
+told = 0.0
 
 
-def show(done: int, total: int) -> None:
+def show(what: str, done: int, total: int) -> None:
     global told
-    if (now := time.monotonic()) - told >= EVERY:
-        told, pace = now, done / (now - begun)
-        logger.info("%d/%d files, %.0f/s, %.0f s left", done, total, pace, (total - done) / pace)
+    now = time.monotonic()
+    took = now - begun.setdefault(what, now)
+    if not done:
+        return
+    if now - told >= EVERY or done == total:
+        told, pace = now, done / max(took, 1e-9)
+        logger.info("%d/%d %s, %.0f/s, %.0f s left", done, total, what, pace, (total - done) / pace)
     if sys.stderr.isatty():
-        print(f"\r{done:,} of {total:,} files", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(f"\r{done:,} of {total:,} {what}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 try:

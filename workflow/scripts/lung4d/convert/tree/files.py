@@ -1,8 +1,13 @@
 """All files below a folder of anybody's making: links in circles, folders that cannot be read, any names."""
 
 import os
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]  # is told of what, how many are done, and of how many
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ def walk_tree(root: Path, but: Path | None = None) -> TreeFiles:
         waiting += folders
     tree.files.sort()
     return tree
+
+
+def told(items: Collection[T], what: str, progress: Progress) -> Iterator[T]:
+    """The items one by one; `progress` is told how many are done."""
+    for done, item in enumerate(items):
+        progress(what, done, len(items))
+        yield item
+    progress(what, len(items), len(items))
 
 
 def _is(entry: os.DirEntry, kind: str) -> bool:

@@ -6,7 +6,7 @@ The slices of a series have most of their header in common: it is kept once, and
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag
 
 from lung4d.convert.dicom import headers as dicom_headers
 from lung4d.convert.dicom.headers import DAMAGE, Slice
+from lung4d.convert.tree.files import Progress
 from lung4d.convert.tree.raw_headers import IMPLICIT, read_raw_header
 from lung4d.convert.volumes.names import VOLUME_SUFFIXES
 
@@ -89,11 +90,12 @@ class TreeHeaders:
     other: list[str] = field(default_factory=list)
 
 
-def read_headers(root: Path, files: list[str], processes: int, progress: Callable[[int, int], None]) -> TreeHeaders:
-    """Read the headers of `files` below `root` in `processes` processes; `progress` is told how many of how many."""
+def read_headers(root: Path, files: list[str], processes: int, progress: Progress) -> TreeHeaders:
+    """Read the headers of `files` below `root` in `processes` processes; `progress` is told of the files."""
     found = TreeHeaders()
     known: dict[tuple, dict[str, Any]] = {}
     done = 0
+    progress("files", 0, len(files))
     tasks = [(str(root), files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
     for (_, paths), (headers, rows, noted) in zip(tasks, _read_batches(tasks, processes), strict=True):
         headers = [known.setdefault(tuple(shared.items()), shared) for shared in headers]
@@ -101,7 +103,7 @@ def read_headers(root: Path, files: list[str], processes: int, progress: Callabl
         for file, kind in noted:
             getattr(found, kind).append(paths[file])
         done += len(paths)
-        progress(done, len(files))
+        progress("files", done, len(files))
     return found
 
 

@@ -2,11 +2,10 @@
 
 import os
 import secrets
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from lung4d.convert.tree.files import walk_tree
+from lung4d.convert.tree.files import Progress, told, walk_tree
 from lung4d.convert.tree.headers import read_headers
 from lung4d.convert.tree.years import read_visit_times
 from lung4d.pipeline import private
@@ -24,9 +23,7 @@ SERIES_COLUMNS = [
 ]  # fmt: skip
 
 
-def make_tables(
-    tree: Path, folder: Path, processes: int, today: date, progress: Callable[[int, int], None]
-) -> list[str]:
+def make_tables(tree: Path, folder: Path, processes: int, today: date, progress: Progress) -> list[str]:
     """Make the tables of the files below `tree` in the working `folder`, and return what to say on a terminal.
 
     Nothing is written into the tree. Until all is read, nothing is written at all. Raises Refused.
@@ -40,14 +37,14 @@ def make_tables(
     files = walk_tree(tree, folder)
     headers = read_headers(tree, files.files, processes, progress)
     times = read_visit_times(tree, files.files)
-    found = Found(files, headers, times, find_studies(tree, headers, times, secrets.token_bytes(32)))
+    found = Found(files, headers, times, find_studies(tree, headers, times, secrets.token_bytes(32), progress))
     if not found.contents.studies and not (folder / VISITS).is_file():
         raise Refused(nothing_words(found))
     private.make_private(folder)
     (folder / PRIVATE).chmod(0o700)
     with private.alone(folder):
         try:
-            return _write_all(Path(os.path.realpath(tree)), folder, found, today)
+            return _write_all(Path(os.path.realpath(tree)), folder, found, today, progress)
         finally:
             private.finish(folder)
 
@@ -68,7 +65,7 @@ def _check_places(tree: Path, folder: Path) -> None:
         )
 
 
-def _write_all(tree: Path, folder: Path, found: Found, today: date) -> list[str]:
+def _write_all(tree: Path, folder: Path, found: Found, today: date, progress: Progress) -> list[str]:
     """Name patients and studies, ask what is doubtful, and write everything at once."""
     studies, register = found.contents.studies, Register(folder)
     drop_impossible_dates(studies, today)
@@ -79,7 +76,9 @@ def _write_all(tree: Path, folder: Path, found: Found, today: date) -> list[str]
     staging = Staging(folder)
     rows, people = scan_rows(studies, register), participant_rows(studies, register)
     written = write_tables(staging, register, rows, people)
-    grown = [visit for study in studies if (visit := _link(staging, tree, study, register)) is not None]
+    grown: list[KnownVisit] = []
+    for study in told(studies, "folders of links", progress):
+        grown += _link(staging, tree, study, register)
     look = look_lines(found, register, grown)
     for path, text in register.texts().items():
         staging.write(path, text)
@@ -92,13 +91,13 @@ def _write_all(tree: Path, folder: Path, found: Found, today: date) -> list[str]
     return all_lines(found, rows, written, look)
 
 
-def _link(staging: Staging, tree: Path, study: Study, register: Register) -> KnownVisit | None:
+def _link(staging: Staging, tree: Path, study: Study, register: Register) -> list[KnownVisit]:
     """Make the folders of links of a study, where they are not there; a visit that has more files now is returned."""
     visit = register.visit_of(study)
     name = f"sub-{visit.subject}/ses-{visit.session}"
     place = staging.make_folder(SCANS / name)
     if place is None:
-        return visit if visit.files != len(study.links) else None
+        return [visit] if visit.files != len(study.links) else []
     visit.files = len(study.links)
     for link, target in study.links.items():
         (place / link).symlink_to(tree / target)
@@ -106,7 +105,7 @@ def _link(staging: Staging, tree: Path, study: Study, register: Register) -> Kno
         (place / file).write_text(text, encoding="latin-1", newline="")
     if study.mask and (masks := staging.make_folder(MASKS / name)) is not None:
         (masks / study.mask_name).symlink_to(tree / study.mask)
-    return None
+    return []
 
 
 def _series_text(contents: Contents, register: Register) -> str:

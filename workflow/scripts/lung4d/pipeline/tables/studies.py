@@ -17,6 +17,7 @@ from typing import Any
 
 from lung4d.convert.dicom.headers import FEWEST_SLICES
 from lung4d.convert.patient_headers import age_of, contradiction, day_of, person_of
+from lung4d.convert.tree.files import Progress, told
 from lung4d.convert.tree.headers import Image, ImageHeader, TreeHeaders
 from lung4d.convert.tree.series import TreeSeries, lung_series
 from lung4d.convert.tree.volumes import TreeScan, links_of_volume, thinnest_first, volumes_of_visit
@@ -87,8 +88,9 @@ class Contents:
         self.series.append(row | {"patient": study[0], "study": study[1], "why": why} | facts)
 
 
-def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes) -> Contents:
-    """All studies of a tree; `key` gives the names of links an order that is not that of the tree."""
+def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes, progress: Progress) -> Contents:
+    """All studies of a tree; `key` gives the names of links an order that is not that of the tree, and `progress` is
+    told of the studies."""
     contents = Contents()
     images, volumes = headers.images, headers.volumes
     if any(path.startswith("sub-") for path in volumes):  # what BIDS keeps beside its scans are the same again
@@ -96,11 +98,11 @@ def find_studies(root: Path, headers: TreeHeaders, times: VisitTimes, key: bytes
         contents.notes["in derivatives or sourcedata of a BIDS folder, and not taken"] = sorted(beside)
         images = [image for image in images if image.path not in beside]
         volumes = [path for path in volumes if path not in beside]
-    for study, of_study in _by_study(images).items():
+    for study, of_study in told(_by_study(images).items(), "studies", progress):
         contents.keys.add(study)
         _add_dicom(contents, study, of_study, key)
     with_dicom = {image.path.partition("/")[0] for image in images if image.own[-1] is not None}
-    _add_volumes(contents, root, volumes, with_dicom, times)
+    _add_volumes(contents, root, volumes, with_dicom, times, progress)
     return contents
 
 
@@ -228,14 +230,16 @@ def _facts(series: TreeSeries) -> dict[str, str]:
 # Volume files
 
 
-def _add_volumes(contents: Contents, root: Path, volumes: list[str], with_dicom: set[str], times: VisitTimes) -> None:
+def _add_volumes(
+    contents: Contents, root: Path, volumes: list[str], with_dicom: set[str], times: VisitTimes, progress: Progress
+) -> None:
     visits: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in volumes:
         if path.partition("/")[0] in with_dicom:
             contents.notes["beside DICOM files, and not taken"].append(path)
         else:
             visits[_visit_of(path)].append(path)
-    for (patient, visit), paths in visits.items():
+    for (patient, visit), paths in told(visits.items(), "visits", progress):
         found = volumes_of_visit(root, sorted(paths))
         for path, why in found.others.items():
             contents.notes[why].append(path)
