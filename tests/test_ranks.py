@@ -1,9 +1,11 @@
 """Processes that train together: their shares and how they are started. That they train as one: test_train_vqgan.py."""
 
 import socket
+from contextlib import suppress
 
 import pytest
 import torch
+from torch import distributed
 
 from lung4d.training.launch import launch_command
 from lung4d.training.ranks import Ranks, join
@@ -21,6 +23,19 @@ def test_one_process_is_alone(monkeypatch):
     ranks.add([tensor])
     assert torch.equal(ranks.gather(tensor), tensor) and torch.equal(tensor, torch.ones(2))
     assert ranks.any(True, tensor.device) and not ranks.any(False, tensor.device)
+
+
+@pytest.mark.parametrize(("ending", "parted"), [(None, True), (SystemExit(75), True), (OSError("disk full"), False)])
+def test_processes_part_at_the_end_but_not_on_an_error(ending, parted):
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with suppress(SystemExit, OSError), Ranks(0, 2):
+            if ending:
+                raise ending
+        assert distributed.is_initialized() != parted
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def test_processes_on_one_node_are_started_by_the_launcher_of_torch():

@@ -26,7 +26,11 @@ params, progress = dict(snakemake.params.items()), Path(snakemake.output.progres
 processes, nodes = snakemake.resources.get("processes", 1), snakemake.resources.get("nodes", 1)
 held, record = ranks.count > 1, Path(snakemake.log[0]).with_suffix(".jobs.json")
 
-with Stopper() as stopper, Lock(params["checkpoints"], lambda: stopper.requested, held=held, record=record) as lock:
+with (
+    ranks,
+    Stopper() as stopper,
+    Lock(params["checkpoints"], lambda: stopper.requested, held=held, record=record) as lock,
+):
     if ranks.count < processes:
         launch(processes, nodes, stopper, lock)  # this script once more in each of them; ends here
     device = choose_device(snakemake.threads)

@@ -11,7 +11,7 @@ from lung4d.training.ranks import join
 from lung4d.training.stopping import Stopper
 
 ranks = join()
-with Stopper() as stopper, Lock(Path.cwd(), held=ranks.count > 1) as lock:
+with ranks, Stopper() as stopper, Lock(Path.cwd(), held=ranks.count > 1) as lock:
     if ranks.count < snakemake.resources.processes:
         launch(snakemake.resources.processes, snakemake.resources.nodes, stopper, lock)
     total = torch.tensor([10.0**ranks.rank])

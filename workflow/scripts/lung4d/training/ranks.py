@@ -14,10 +14,21 @@ from torch import distributed, nn
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among `count` that train together; the first (`rank` 0) writes the files and the log."""
+    """This process among `count` that train together; the first (`rank` 0) writes the files and the log.
+
+    A context manager: one of several that ends while torch still connects them aborts now and then on its way out. An
+    error leaves them connected, because to part may mean to wait for the others.
+    """
 
     rank: int = 0
     count: int = 1
+
+    def __enter__(self) -> "Ranks":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.count > 1 and (kind is None or issubclass(kind, SystemExit)):
+            distributed.destroy_process_group()
 
     @property
     def first(self) -> bool:
