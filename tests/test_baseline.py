@@ -20,7 +20,6 @@ from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, read_status, write_status
 from lung4d.visits.baseline import choose_baseline
 
-KIND = "a whole chosen by a checked part"
 CHOSEN = {
     name: next((f"{n:02d}" for n, why in enumerate(visits, 1) if not why), None) for name, visits in PATIENTS.items()
 }

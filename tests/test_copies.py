@@ -27,7 +27,6 @@ from lung4d.pipeline.door.configuration import InvalidInput, load_yaml
 from lung4d.visits.copies import ALIKE, SAME, SLICES, Copies, copies_table, find_copies, left_out, shared_sets
 from lung4d.visits.split import split_patients
 
-KIND = "identity by content"
 SCHEMAS = {
     name: load_yaml(Path(__file__).parent.parent / f"workflow/schemas/{name}.schema.yaml")
     for name in ("scans", "participants", "qc")

@@ -4,8 +4,6 @@ chooses must warn". Nothing here imports torch.
 
 from typing import Any
 
-KIND = "a fact that chooses must warn"
-
 # Names of series, by language.
 EXPIRATIONS = {
     "English": ("HRCT exhale", "Chest Expiration 1.0", "EXPIRATORY 1mm", "LUNG_EXP", "Exp. 1.0 B60f", "EXP1.25",

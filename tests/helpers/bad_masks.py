@@ -14,7 +14,6 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 SOFT = "The mask given holds values between lung and not lung: from {} on, they count as lung."
-KIND = "unknown is not known"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class MaskCase:
     refused: str = ""
     flags: tuple[str, ...] = ()
     near: bool = False
-    kind: str = KIND
 
 
 MASKS: list[MaskCase] = []

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from helpers.tree_files import FIRST, SECOND, SLICES, uid_of, write_dicom, write_study, write_volume
 
 LATER = {"StudyDate": "20140406"}
-KIND = "a tree of files"
 
 
 @dataclass(frozen=True)
