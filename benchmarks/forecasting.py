@@ -41,7 +41,7 @@ def main() -> None:
 
 def scores(summary: pd.DataFrame, name: str, task: str) -> str:
     """A row a method: errors in the lung and the whole volume, skill, pattern of change, extent."""
-    part = select(summary, set=name, task=task, horizon="all", pace="all")
+    part = select(summary, set=name, task=task, horizon="all", pace="all", course="all")
     measures = part.pivot_table(index="method", columns=["region", "measure"], values="mean", sort=False)
     rows = pd.DataFrame({"method": measures.index})
     wanted = {
@@ -62,7 +62,7 @@ def scores(summary: pd.DataFrame, name: str, task: str) -> str:
 
 def rivals(differences: pd.DataFrame, name: str) -> str:
     """Paired differences of the model's expected scan to every baseline, MSE x 1000, lung and whole volume."""
-    part = select(differences, set=name, horizon="all", pace="all", measure="mse", method=MODEL)
+    part = select(differences, set=name, horizon="all", pace="all", course="all", measure="mse", method=MODEL)
     rows = []
     for (task, reference), group in part.groupby(["task", "reference"], sort=False):
         regions = group.set_index("region")
@@ -73,7 +73,9 @@ def rivals(differences: pd.DataFrame, name: str) -> str:
 
 def thirds(differences: pd.DataFrame, name: str) -> str:
     """Paired differences to the last scan by thirds of the patients, extrapolation."""
-    part = select(differences, set=name, task="extrapolation", horizon="all", region="lung", reference="locf")
+    part = select(
+        differences, set=name, task="extrapolation", horizon="all", course="all", region="lung", reference="locf"
+    )
     rows = []
     for measure, factor in (("mse", 1000), ("extent_error_noisefree", 1), ("extent_error", 1)):
         for method in (MODEL, model_name("drawn"), "cohort_mean_change_smoothed", "boosting"):

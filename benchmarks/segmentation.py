@@ -19,12 +19,12 @@ sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests")]
 
 from helpers import real_data
 from lung4d.segment import masks
-from lung4d.simulate import acquisition, cohort, motion, patient, scene
+from lung4d.simulate import acquisition, cohort, disease, motion, patient, scene
 from machine import processor
 
 SETTINGS = {"seed": 1, "patients": 12, "disease": True, "max_years": 6.0, "visits": [2, 6], "spacing": [2.5, 1.6, 1.6],
             "max_displacement": 15.0, "censoring": 0.4, "faults": [],
-            "noise": 1.0, "no_disease_patients": 0,
+            "noise": 1.0, "pace": 1.0, "no_disease_patients": 0,
             "real_anatomy": {"patients": 0, "scans": [], "masks": []}}  # fmt: skip
 REAL = {
     "ct64": ("ct64/ct-64.nrrd", "ct64/wholeLung-64.nrrd"),
@@ -76,7 +76,7 @@ def simulated(subject: str, extent: float) -> tuple[sitk.Image, np.ndarray]:
     numbers = cohort.generator(SETTINGS["seed"], who.candidate, "benchmark")
     taken = acquisition.draw_acquisition(who.visits[0].kernel, SETTINGS["spacing"], numbers)
     placed = scene.place(person, taken.grid, motion.no_motion())
-    hu = scene.render_scan(person, placed, extent, motion.no_motion())
+    hu = scene.render_scan(person, placed, disease.State(extent), motion.no_motion())
     scan = sitk.GetImageFromArray(acquisition.acquire(hu, taken, numbers))
     scan.SetSpacing(taken.grid.spacing[::-1])
     scan.SetOrigin(taken.grid.origin[::-1])

@@ -1,5 +1,6 @@
 """The stage's script from files to tables, with tiny untrained models of the real kind."""
 
+import shutil
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -16,7 +17,7 @@ from lung4d.evaluate import forecasting
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.cohort_change import CohortChange
 from lung4d.evaluate.forecasters import REMEMBERED, CachedDecoder, decoder_of, forecaster_of
-from lung4d.evaluate.trends import Trend
+from lung4d.evaluate.trends import Trend, Weighting
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import Latents, pool_mask, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, STATUS, VOLUME, scan_file
@@ -31,6 +32,7 @@ from lung4d.visits.patient import find_patients
 from lung4d.visits.tasks import forecast_tasks
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
 
+MOVED = "sub-004_given-01+02_ses-03_ct.nii"
 SHAPE, WINDOW = (12, 16, 16), (-1000, 500)
 VISITS = {"001": (0.0, 1.0), "002": (0.0, 1.0, 2.0), "003": (0.0, 0.5, 1.5, 4.0), "004": (0.0, 1.0, 3.0)}
 SPLITS = {"001": "train", "002": "val", "003": "test", "004": "test", "005": "external"}
@@ -126,7 +128,7 @@ def prepare(folder, visits=VISITS, truth=True):
         ode=folder / "ode.pt",
     )
     stages = ["register", "resample", "extract_latents"]
-    names = ["reconstruction", "forecast", "summary", "differences", "coverage", "codes"]
+    names = ["reconstruction", "forecast", "summary", "differences", "change", "coverage", "codes"]
     if truth:
         stages += ["simulate", "segment"]
         names += ["segmentation", "registration"]
@@ -140,6 +142,7 @@ def prepare(folder, visits=VISITS, truth=True):
             blur_sigmas=[0.5, 1.0],
             slope_sigmas=[2.0, 4.0],
             low_pass=4.0,
+            forecasts=None,
             folders={stage: folder / stage for stage in stages},
         ),
         log=[str(folder / "evaluate.log")],
@@ -210,6 +213,69 @@ def test_the_summary_in_words(done):
     assert str(done.words.parent) not in said
 
 
+ASKED = {  # by what is forecast of whom, from which visits: the visit that the last scan is carried forward from
+    ("003", "01+02", "03"): "02",
+    ("003", "01+02", "04"): "02",
+    ("004", "01+02", "03"): "02",
+    ("003", "01+04", "02"): "01",
+    ("003", "01+04", "03"): "01",
+    ("004", "01+03", "02"): "01",
+}
+
+
+def with_forecasts(folder, asked=ASKED):
+    """The stage's job, with last scans as the forecasts of somebody else."""
+    job = prepare(folder)
+    job.params.forecasts = str(folder / "theirs")
+    (folder / "theirs").mkdir()
+    for (subject, given, session), last in asked.items():
+        name = f"sub-{subject}_given-{given}_ses-{session}_ct.nii"
+        shutil.copy(scan_file(folder / "resample", subject, last, VOLUME), folder / "theirs" / name)
+    return job
+
+
+def test_last_scans_given_as_forecasts_are_the_last_scans_row(tmp_path):
+    job = with_forecasts(tmp_path)
+    run_job("evaluate", **vars(job))
+    for name in ("forecast", "summary", "change", "differences"):
+        table = read_table(job.output[name])
+        keys = [column for column in table if table[column].dtype == object and column != "method"]
+        numbers = [column for column in table if column not in (*keys, "method")]
+        theirs, ours = (
+            table[table["method"] == method].sort_values([*keys, *numbers]).reset_index(drop=True)
+            for method in ("forecasts", "locf")
+        )
+        if name == "differences":  # to the last scan itself there is no row of its own
+            theirs = theirs[theirs["reference"] != "locf"].reset_index(drop=True)
+        assert len(ours) == len(theirs) > 0, name
+        pd.testing.assert_frame_equal(theirs[[*keys, *numbers]], ours[[*keys, *numbers]])
+    assert "Forecasts given: 6 of 6 withheld visits have one." in read_json(job.output.words)["sentences"]
+
+
+def test_a_row_of_given_forecasts_is_of_the_visits_that_they_have(tmp_path, done):
+    job = with_forecasts(tmp_path, {("003", "01+02", "04"): "02"})
+    shutil.copy(next((tmp_path / "theirs").iterdir()), tmp_path / "theirs/sub-009_given-01+02_ses-03_ct.nii")
+    run_job("evaluate", **vars(job))
+    summary = read_table(job.output.summary)
+    rows = summary[summary["method"] == "forecasts"]
+    assert set(rows["task"]) == {"extrapolation"} and set(rows["patients"]) == set(rows["targets"]) == {1}
+    others = summary[summary["method"] != "forecasts"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, read_table(done.summary))
+    said = " ".join(read_json(job.output.words)["sentences"])
+    assert "Forecasts given: 1 of 6 withheld visits have one. Files that forecast none: sub-009_given-01+02" in said
+
+
+def test_forecasts_on_another_grid_are_refused_by_name(tmp_path):
+    job = with_forecasts(tmp_path, {("003", "01+02", "04"): "02"})
+    small = write_nifti(np.zeros((12, 16, 15), np.int16), tmp_path / "theirs/sub-003_given-01+02_ses-03_ct.nii")
+    moved = nib.load(next((tmp_path / "theirs").glob("*ses-04*")))
+    nib.save(nib.Nifti1Image(moved.get_fdata(), moved.affine + np.eye(4, k=3)), tmp_path / "theirs" / MOVED)
+    with pytest.raises(ValueError, match=r"evaluate\.forecasts") as told:
+        run_job("evaluate", **vars(job))
+    assert f"{small.name}: has 12x16x15 voxels, the patient's preprocessed ones have 12x16x16" in str(told.value)
+    assert f"{MOVED}: lies up to 1.0 mm off" in str(told.value)
+
+
 def test_without_truth_and_without_third_visits(tmp_path):
     done = evaluate(tmp_path, visits={"001": (0.0, 1.0), "003": (0.0, 2.0)}, truth=False)
     for table in (read_table(done.forecast), read_table(done.summary), read_table(done.differences)):
@@ -251,10 +317,11 @@ def test_real_models_see_no_withheld_visit(tmp_path):
         (visits,) = find_patients(split, folder / "resample", folder / "extract_latents", WINDOW)
         trend = Chosen({"extrapolation": Trend(4.0, 0.5)}, "", 0)
         change = CohortChange(0.01, np.full((4, 4), 0.01), 1)
-        fitted = FittedBaselines(Chosen(1.0, "", 0), Chosen(0.5, "", 0), change, trend, trend)
+        weighting = Chosen({"extrapolation": Weighting(0.3, 0.01)}, "", 0)
+        fitted = FittedBaselines(Chosen(1.0, "", 0), Chosen(0.5, "", 0), change, trend, trend, weighting)
         task = forecast_tasks(len(years))[0]
         asked = visits.years[list(task.targets)]
-        known = ForecastInputs(visits.take(task.given), fitted, decoder_of(vqgan))
+        known = ForecastInputs(visits.take(task.given), fitted, decoder_of(vqgan), task.name)
         made.append(list(forecasting.forecasts(known, asked, forecaster_of(vqgan, ode))))
     assert len(made[0]) == 2 * (len(BASELINES) + len(MODES))
     for (_, name, before), (_, _, after) in zip(*made, strict=True):

@@ -14,6 +14,7 @@ from lung4d import metrics
 from lung4d.evaluate import (
     baselines,
     boosting,
+    change,
     change_signal,
     cohort_change,
     coverage,
@@ -30,7 +31,7 @@ from lung4d.evaluate import (
 from lung4d.evaluate.baselines import BASELINES, Chosen, FittedBaselines, ForecastInputs
 from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.trends import Trend
+from lung4d.evaluate.trends import Trend, Weighting, choose_weighting
 from lung4d.io.latents import Latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file, scan_files
 from lung4d.io.tables import read_table, write_table
@@ -76,12 +77,13 @@ def linear_patient(years=(0.0, 1.0, 2.5, 4.0), seed=0, noise=0.0, **whose):
     return make_visits(volumes, years, **whose)
 
 
-def change(mean=0.03):
+def cohort_of(mean=0.03):
     return cohort_change.CohortChange(mean, np.full((cohort_change.HEIGHTS, cohort_change.DEPTHS), mean), 3)
 
 
 TREND = Chosen(dict.fromkeys(("extrapolation", "interpolation"), Trend(1.0, 0.5)), "val", 2)
-FITTED = FittedBaselines(Chosen(1.0, "val", 2), Chosen(0.5, "val", 2), change(), TREND, TREND)
+WEIGHTING = Chosen(dict.fromkeys(("extrapolation", "interpolation"), Weighting(0.25, 0.01)), "val", 2)
+FITTED = FittedBaselines(Chosen(1.0, "val", 2), Chosen(0.5, "val", 2), cohort_of(), TREND, TREND, WEIGHTING)
 
 
 def carry_forward(given, years, mix):
@@ -94,14 +96,14 @@ def carry_forward(given, years, mix):
 
 
 def known(given, fitted=FITTED):
-    return ForecastInputs(given, fitted, decode)
+    return ForecastInputs(given, fitted, decode, "extrapolation")
 
 
 def scored(patients, noisefree=None, name="test"):
     rows = []
     for pace, (subject, patient) in enumerate(patients.items()):
         truths = (noisefree or {}).get(subject, {})
-        scored_as = forecasting.ScoredPatient(subject, name, float(pace))
+        scored_as = forecasting.ScoredPatient(subject, name, "", float(pace))
         rows += forecasting.score_patient(scored_as, patient, FITTED, decode, carry_forward, RULER, truths)
     return forecasting.forecast_table(rows)
 
@@ -225,6 +227,38 @@ def test_a_trend_is_believed_as_far_as_it_holds():
     assert half["extrapolation"].share == pytest.approx(0.5, abs=1e-3)
     none, patients = trends.choose_trend([], sigmas, parts)
     assert (none["interpolation"].share, patients) == (0, 0)
+
+
+def noisy(seed: int, rate: float, years=(0.0, 1.0, 2.0, 3.0)):
+    """The same lung with new noise at each visit (sd 0.1), denser by `rate` a year everywhere."""
+    random = np.random.default_rng(seed)
+    base = np.kron(random.uniform(-0.3, 0.0, (6, 8, 8)), np.ones((2, 2, 2)))
+    noise = [0.1 * random.standard_normal(SHAPE) * region() for _ in years]
+    return make_visits([base + region() * rate * y + n for y, n in zip(years, noise, strict=True)], years)
+
+
+def test_the_weighted_mean_averages_noise_and_adds_the_cohorts_change():
+    """Of two scans with noise of equal size, each has half the weight."""
+    found, patients = choose_weighting([noisy(i, 0.02) for i in range(4)])
+    ahead, between = found["extrapolation"], found["interpolation"]
+    assert patients == 4
+    assert ahead.others == pytest.approx(0.5, abs=0.05) and between.others == pytest.approx(0.5, abs=0.05)
+    # the targets lie 1 and 2 years ahead: half a year's change that the mean lacks is spread over these years
+    assert ahead.per_year == pytest.approx(0.02 + 0.5 * 0.02 * 3 / 5, abs=0.003)
+    assert choose_weighting([]) == (dict.fromkeys(found, Weighting(0.0, 0.0)), 0)
+    clean, _ = choose_weighting([linear_patient(seed=i) for i in range(4)])
+    assert clean["extrapolation"].others == 0 and clean["extrapolation"].per_year > 0.01
+
+
+def test_the_weighted_mean_of_one_scan_or_of_three():
+    visits = noisy(1, 0.02)
+    one, three = visits.take((0,)), visits.take((0, 1, 2))
+    alone = BASELINES["weighted mean"](known(one), 2.0)
+    assert np.allclose(alone, one.unit[0] + region() * 0.01 * 2.0, atol=1e-6)
+    made = BASELINES["weighted mean"](known(three), 3.0)
+    mean = 0.75 * three.unit[2] + 0.25 * three.unit[:2].mean(0)
+    assert np.allclose(made[region()], (mean + 0.01)[region()], atol=1e-6)
+    assert np.array_equal(made[~region()], three.unit[2][~region()])
 
 
 @pytest.mark.parametrize("method", ["linear_image_shrunk", "linear_latent_shrunk"])
@@ -405,6 +439,121 @@ def test_extent_counts_the_dense_share_of_the_lung():
     assert scoring.extent_per_year(patient, RULER, {("001", "01"): 3.0, ("001", "03"): 7.0}) == 2
 
 
+# ---- change ----------------------------------------------------------------------------------------------------------
+
+
+def truths_of(patient):
+    """The patient's own volumes as the noise-free truth, by session."""
+    return {session: patient.unit[number] for number, session in enumerate(patient.sessions)}
+
+
+def knowing(patients):
+    """A stand-in for a model that knows the noise-free truth of every year, by the patients' straight lines."""
+
+    def forecast(given, years, mix):
+        truth = patients[given.subject]
+        line = (truth.unit[-1] - truth.unit[0]) / (truth.years[-1] - truth.years[0])
+        return {"pure": np.stack([truth.unit[0] + line * year for year in years])}
+
+    return forecast
+
+
+def changes_of(forecast, patients, noise=0.05):
+    """change.tsv of extrapolation over all patients, who are seen with noise and of whom the truth is known."""
+    rows = []
+    for number, (subject, true) in enumerate(patients.items()):
+        random = np.random.default_rng(100 + number)
+        seen = [unit + noise * random.standard_normal(SHAPE) * region() for unit in true.unit]
+        visits = make_visits(seen, true.years, subject)
+        scored_as = forecasting.ScoredPatient(subject, "test", "", 1.0)
+        rows += forecasting.score_patient(scored_as, visits, FITTED, decode, forecast, RULER, truths_of(true))
+    table = forecasting.forecast_table(rows)
+    found = change.change_table(summary.groups(table), 200, 1)
+    return table, found.query("task == 'extrapolation' and horizon == 'all' and pace == 'all'").set_index(
+        ["method", "measure"]
+    )
+
+
+@pytest.fixture(scope="module")
+def progressive():
+    return {f"{i:03d}": linear_patient(seed=i, subject=f"{i:03d}") for i in range(8)}
+
+
+def test_whoever_knows_the_truth_foretells_all_of_the_change(progressive):
+    table, found = changes_of(knowing(progressive), progressive)
+    rows = found.loc["model (pure)"]
+    assert set(rows["source"]) == {"truth"} and set(rows["patients"]) == {8}
+    for column in ("slope", "correlation", "drawn"):
+        assert np.allclose(rows.loc[["density", "high_attenuation"], column], 1, atol=0.02)
+    own = table.query("method == 'model (pure)' and region == 'lung'")
+    assert own["delta_ssim"].min() > 0.999 and own["delta_error"].max() < 1e-3 * own["delta_size"].max()
+    assert table.query("region == 'whole'")["delta_ssim"].isna().all()
+
+
+def test_whoever_only_removes_noise_foretells_nothing(progressive):
+    """The last scan, its blur and the plain mean of the given, at any time ahead: no change at all, so no claim."""
+    table, found = changes_of(carry_forward, progressive)
+    for method in ("locf", "locf_blurred", "mean_of_given", "mean_of_given_blurred"):
+        assert found.loc[method, ["slope", "correlation"]].isna().all(axis=None)
+        assert (found.loc[method].loc[["density", "high_attenuation"], "drawn"] == 0).all()
+        rows = table.query("method == @method and region == 'lung' and task == 'extrapolation'")
+        assert np.allclose(rows["delta_error"], rows["delta_size"])
+    # The mean change is no patient's own. That it carries tissue over a threshold where there is much below it is why a
+    # claim does not rest on the high-attenuation area alone.
+    assert np.isnan(found.loc[("cohort_mean_change", "density"), "correlation"])
+
+
+def test_a_claim_to_forecast_change_names_what_it_lacks(progressive):
+    def model_of(table, unchanged=()):
+        found = summary.summarise(table, 200, 1), change.change_table(summary.groups(table), 200, 1)
+        tasks = findings.find_tasks(*found, {"test": 8}, unchanged)
+        return next(one for one in tasks[0].models if one.method == "model (pure)")
+
+    table, _ = changes_of(knowing(progressive), progressive)
+    assert (model_of(table).claim, model_of(table).lacking) == ("shown", ())
+    denoising, _ = changes_of(carry_forward, progressive)
+    assert model_of(denoising).claim == "not shown" and {"skill", "change"} <= set(model_of(denoising).lacking)
+    assert "are not shown to go with those foretold" in wording.claim_words(model_of(denoising))
+
+    # Where nobody changes, the same skill is seen: what looks like forecasting there is taking noise away.
+    also = pd.concat([table, table.assign(set="still")])
+    assert model_of(also, ["still"]).lacking == ("still",) and model_of(also, ["still"]).beyond[0].skill == 0
+    worse = table.assign(set="still", mse_lowpass=table["mse_lowpass"] + 0.01 * (table["method"] == "model (pure)"))
+    assert model_of(pd.concat([table, forecasting.forecast_table(worse)]), ["still"]).lacking == ()
+
+
+def test_without_a_truth_change_is_told_from_the_scans(progressive):
+    rows = []
+    for subject, visits in progressive.items():
+        scored_as = forecasting.ScoredPatient(subject, "test", "fast", 1.0)
+        rows += forecasting.score_patient(scored_as, visits, FITTED, decode, knowing(progressive), RULER, {})
+    found = change.change_table(summary.groups(forecasting.forecast_table(rows)), 50, 1)
+    rows = found.query("method == 'model (pure)' and measure == 'density' and task == 'extrapolation'")
+    assert set(rows["source"]) == {"seen"} and "fast" in set(rows["course"])
+    assert np.allclose(rows["slope"].dropna(), 1, atol=0.02)
+
+
+def test_estimates_of_change_are_those_of_textbooks():
+    random = np.random.default_rng(0)
+    years, true = random.uniform(1, 3, 40), random.normal(2, 1, 40)
+    foretold = 0.5 * true + random.normal(0, 0.2, 40)
+    found = change._estimates(foretold, true, years, 500, 0)
+    assert found["slope"] == pytest.approx(np.polyfit(foretold, true, 1)[0])
+    rest = [values - values.mean() / years.mean() * years for values in (foretold, true)]
+    assert found["correlation"] == pytest.approx(np.corrcoef(*rest)[0, 1])
+    assert found["drawn"] == pytest.approx(foretold.sum() / true.sum())
+    for name in change.ESTIMATES:
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+
+
+def test_an_interval_of_correlation_holds_zero_as_often_as_it_says():
+    random, held = np.random.default_rng(1), 0
+    for _ in range(200):
+        found = change._estimates(*random.normal(1, 1, (2, 30)), random.uniform(1, 3, 30), 300, 0)
+        held += found["correlation_low"] <= 0 <= found["correlation_high"]
+    assert 0.88 <= held / 200 <= 0.99
+
+
 # ---- tuning ----------------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +608,11 @@ def test_choices_are_made_on_val_then_train_and_say_so(monkeypatch):
     assert (fitted.sigma.split, fitted.sigma.patients, fitted.change.patients) == ("", 0, 0)
     assert "default" in wording.learned_words(tuning.learned(fitted, WINDOW))[0]
     assert "c" not in loaded
+
+
+def tasks_of(table, found, patients):
+    """What is found of a forecast table and of its summary."""
+    return findings.find_tasks(found, change.change_table(summary.groups(table), 10, 1), patients, ())
 
 
 # ---- summary ---------------------------------------------------------------------------------------------------------
@@ -517,7 +671,7 @@ def test_sets_and_paces_are_summarised_apart():
         ("north", "all"): 1,
     }
     assert summary.pace_of(table)["006"] == "fast"
-    said = wording.forecast_words(findings.find_tasks(found, {"north": 2, "test": 7}))
+    said = wording.forecast_words(tasks_of(table, found, {"north": 2, "test": 7}))
     assert "Extrapolation, set north: 1 of 2 patients" in said[-2]
     assert not any("north" in sentence for sentence in said[:-2])
 
@@ -568,20 +722,21 @@ def test_without_withheld_visits_the_tables_are_empty_and_the_words_say_why(tmp_
         write_table(frame, tmp_path / name)
         for suffix in (".tsv", ".parquet"):
             assert list(read_table(tmp_path / name).columns) == list(read_table((tmp_path / name).with_suffix(suffix)))
-    said = wording.forecast_words(findings.find_tasks(found, {"test": 1}))
+    said = wording.forecast_words(tasks_of(table, found, {"test": 1}))
     assert len(said) == 2
     assert all("none of 1 test patient has three usable visits" in sentence for sentence in said)
 
 
 def test_words_state_counts_differences_and_verdicts():
-    few = summary.summarise(scored({"001": linear_patient()}), 10, 1)
-    few = wording.forecast_words(findings.find_tasks(few, {"test": 3}))
+    table = scored({"001": linear_patient()})
+    few = wording.forecast_words(tasks_of(table, summary.summarise(table, 10, 1), {"test": 3}))
     assert "1 of 3 test patients have the three usable visits that this takes, 2 visits withheld" in few[0]
     assert "[no interval]" in few[1]
     assert "too few patients to tell" in few[1]
     assert "Too few patients to say" in few[1]
     many = {f"{i:03d}": linear_patient(seed=i, noise=0.005) for i in range(8)}
-    found = findings.find_tasks(summary.summarise(scored(many), 100, 1), {"test": 9})
+    table = scored(many)
+    found = tasks_of(table, summary.summarise(table, 100, 1), {"test": 9})
     said = " ".join(wording.forecast_words(found))
     assert "8 of 9 test patients have the three usable visits that this takes, 16 visits withheld" in said
     assert "+0.00 [+0.00, +0.00] against the last scan carried forward (not distinguishable)" in said

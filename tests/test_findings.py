@@ -15,8 +15,9 @@ from helpers.fake_results import bands, cohort, forecasts, found_of
 from helpers.running import ROOT
 from lung4d.evaluate import findings
 from lung4d.evaluate.baselines import BASELINES
+from lung4d.evaluate.change import change_table
 from lung4d.evaluate.forecasting import ORACLES
-from lung4d.evaluate.methods import BASELINE, METHODS, MODEL, model_name, of_kind, sets_in_order
+from lung4d.evaluate.methods import BASELINE, FORECASTS, METHODS, MODEL, model_name, of_kind, sets_in_order
 from lung4d.evaluate.records import (
     ALIKE,
     BETTER,
@@ -31,8 +32,10 @@ from lung4d.evaluate.records import (
     TrendChoice,
     TrendShare,
     Verdict,
+    WeightingChoice,
+    WeightingOfTask,
 )
-from lung4d.evaluate.summary import compare, summarise
+from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.wording import sentences
 from lung4d.io.records import as_data, as_record
 from lung4d.ode.decoding import MODES
@@ -79,12 +82,14 @@ def evaluation() -> EvaluateFindings:
         "codes": pd.DataFrame({"split": "test", "used": [True, False], "perplexity": 61.2}),
         "summary": summarise(table, 100, 0),
         "differences": compare(table, 100, 0),
+        "change": change_table(groups(table), 100, 0),
         "coverage": bands(),
         "segmentation": scans,
         "registration": scans.assign(**errors),
     }
     choice, shares = Choice(0.5, "val", 3), (TrendShare("extrapolation", 0.8, 2.0),)
-    learned = Learned(choice, choice, 17.0, 9, (TrendChoice("image", shares, "val", 3),), 16, 9)
+    weighting = WeightingChoice((WeightingOfTask("extrapolation", 0.3, 11.0),), "val", 3)
+    learned = Learned(choice, choice, 17.0, 9, (TrendChoice("image", shares, "val", 3),), weighting, 16, 9)
     return replace(found_of(tables, {"test": 21, "other site": 20}), learned=learned)
 
 
@@ -123,6 +128,7 @@ NAMES = {  # what a record is about; contradicting that would make it another re
     "analysis", "code", "measure", "method", "model", "place", "reference", "region", "scan", "set", "split", "task",
 }  # fmt: skip
 OPPOSITE = {BETTER: WORSE, WORSE: BETTER, ALIKE: BETTER, TOO_FEW: WORSE, SHOWN: NOT_SHOWN, NOT_SHOWN: SHOWN}
+OPPOSITE |= {"references": "skill", "skill": "references", "change": "still", "still": "change", "truth": "seen"}
 
 
 def contradictions(found: Any) -> Iterator[tuple[str, Any]]:
@@ -159,21 +165,24 @@ def test_every_record_of_the_survival_analysis_is_shown():
 
 
 def test_a_contradicted_verdict_or_claim_is_seen_in_the_headline():
-    def headline(verdicts: list[str], claim: str) -> str:
+    def headline(verdicts: list[str], claim: str, *lacking: str) -> str:
         (task, *_), ours = evaluation().tasks, model_name("expected")
         (model,) = (model for model in task.models if model.method == ours)
         against = (Verdict(**vars(one) | {"verdict": word}) for one, word in zip(model.against, verdicts, strict=True))
-        changed = replace(task, models=(replace(model, against=tuple(against), claim=claim),))
+        changed = replace(task, models=(replace(model, against=tuple(against), claim=claim, lacking=lacking),))
         return shown(evaluation=EvaluateFindings(tasks=(changed,))).split("Section(name='registration'")[0]
 
     assert "The model is better than the last scan, better than that scan blurred, better than the cohort's mean" in (
-        headline([BETTER] * 3, SHOWN)
+        headline([BETTER] * 4, SHOWN)
     )
-    assert "It has beaten all three." in headline([BETTER] * 3, SHOWN)
-    assert "without skill above zero" in headline([BETTER] * 3, NOT_SHOWN)
-    assert "worse than the last scan, not shown to differ from that scan" in headline([WORSE, ALIKE, BETTER], NOT_SHOWN)
-    assert "takes beating all three, and is not shown" in headline([WORSE, ALIKE, BETTER], NOT_SHOWN)
-    assert "this cannot tell which is better" in headline([TOO_FEW] * 3, TOO_FEW)
+    assert "It has beaten all four, and what changed" in headline([BETTER] * 4, SHOWN)
+    assert "is not shown: its skill is not above zero." in headline([BETTER] * 4, NOT_SHOWN, "skill")
+    assert "worse than the last scan, not shown to differ from that scan" in headline(
+        [WORSE, ALIKE, BETTER, BETTER], NOT_SHOWN
+    )
+    mixed = headline([WORSE, ALIKE, BETTER, BETTER], NOT_SHOWN, "references", "change")
+    assert "it is not better than all four; patients' true changes are not shown to go with those foretold." in mixed
+    assert "this cannot tell which is better" in headline([TOO_FEW] * 4, TOO_FEW)
 
 
 def test_findings_come_back_from_the_file_as_they_were():
@@ -203,7 +212,7 @@ def test_quality_numbers_and_the_poorest_overlap_are_those_of_follow_ups():
 def test_the_methods_are_those_that_are_computed():
     assert of_kind(BASELINE) == list(BASELINES)
     assert sorted(of_kind(MODEL)) == sorted(map(model_name, MODES))
-    assert {*of_kind(BASELINE), *of_kind(MODEL), *ORACLES} == set(METHODS)
+    assert {*of_kind(BASELINE), *of_kind(MODEL), FORECASTS, *ORACLES} == set(METHODS)
 
 
 def test_the_test_set_comes_first():

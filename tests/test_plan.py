@@ -131,6 +131,17 @@ def test_weights_that_are_others(tmp_path):
     assert preflight.check_weights(config) == []
 
 
+def test_a_folder_of_forecasts_that_holds_none(tmp_path):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert preflight.check_forecasts(config) == []
+    config["evaluate"]["forecasts"] = str(tmp_path / "theirs")
+    assert "is no folder" in preflight.check_forecasts(config)[0]
+    (tmp_path / "theirs").mkdir()
+    assert "has no volume" in preflight.check_forecasts(config)[0]
+    (tmp_path / "theirs" / "sub-001_given-01+02_ses-03_ct.nii.gz").touch()
+    assert preflight.check_forecasts(config) == []
+
+
 def test_event_files_without_their_package():
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config["train_ode"]["tensorboard"] = True

@@ -13,6 +13,7 @@ from lung4d.pipeline.door.cohort import make_cohort
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, real_chest, scene
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
 from lung4d.simulate.grids import Grid, regrid, sample_at
+from lung4d.simulate.tables import simulate_tables
 
 ROOMY = Grid.centred(FIELD_OF_VIEW, (6.0, 4.0, 4.0))
 
@@ -58,8 +59,8 @@ def test_the_arms_are_added_to_the_same_patients_and_are_external(settings):
     arms = {p.subject: p for p in everyone[len(first) :]}
     assert list(arms) == ["N001", "N002", "N003", "R001", "R002"]
     assert all((p.course.start > 0) == (s[0] == "R") and not p.dicom for s, p in arms.items())
-    _, participants, outcomes = cohort.simulate_tables(settings)
-    kept = make_cohort(*cohort.simulate_tables(settings)[:2]).participants
+    _, participants, outcomes = simulate_tables(settings)
+    kept = make_cohort(*simulate_tables(settings)[:2]).participants
     assert dict(zip(kept["subject"], kept["site"], strict=True))["N002"] == "no disease"
     judged = participants[participants["subject"].isin(arms)]
     assert set(judged["split"]) == {"external"} and judged["followup_years"].gt(0).all()
@@ -94,7 +95,7 @@ def test_without_disease_and_motion_the_lung_shows_the_ct(settings, who, person,
     chest = real_chest.read_chest(who.chest_ct, who.chest_mask)
     source, _ = real_chest._points_of_patient(chest, cohort.generator(1, who.candidate, "build"))
     expected = sample_at(chest.hu, chest.grid, np.stack([regrid(axis, real_chest.GRID, ROOMY) for axis in source]))
-    shown = scene.render_scan(person, still, 0.0, motion.no_motion())
+    shown = scene.render_scan(person, still, disease.State(0.0), motion.no_motion())
     depth = regrid(person.anatomy.lung, real_chest.GRID, ROOMY)
     error = np.abs(shown - expected)
     assert np.percentile(error[depth > 4], 95) < 5 and np.percentile(error[depth > 4], 99) < 40
@@ -119,20 +120,22 @@ def test_patients_of_one_ct_differ(settings, person):
 
 
 def test_the_diseased_share_is_the_extent_and_vessels_stay(person, still):
-    healthy = disease.tissue_hu(still.site, person.tissue, 0.0)
+    healthy = disease.tissue_hu(still.site, person.tissue, disease.State(0.0))
     aerated, vessel = still.site.still == 0, still.site.still == 1
     inside = still.cover > 0.5
     for extent in (0.1, 0.3, 0.5):
-        now = disease.tissue_hu(still.site, person.tissue, extent, density=1.1)
+        now = disease.tissue_hu(still.site, person.tissue, disease.State(extent), density=1.1)
         assert (still.site.rank < extent)[inside].mean() == pytest.approx(extent, abs=0.02)
-        changed = disease.tissue_hu(still.site, person.tissue, extent) != healthy
+        changed = disease.tissue_hu(still.site, person.tissue, disease.State(extent)) != healthy
         assert changed[inside & aerated].mean() == pytest.approx(extent, abs=0.05)
         np.testing.assert_allclose(now[vessel], healthy[vessel], atol=0.01)
     assert vessel.sum() > 20 and aerated.mean() > 0.6
 
 
 def test_disease_changes_nothing_outside_the_lungs(person, still):
-    before, after = (scene.render_scan(person, still, extent, motion.no_motion()) for extent in (0.0, 0.6))
+    before, after = (
+        scene.render_scan(person, still, disease.State(extent), motion.no_motion()) for extent in (0.0, 0.6)
+    )
     outside = np.ones(ROOMY.shape, bool)
     outside.reshape(-1)[still.lung[still.cover > 0]] = False
     np.testing.assert_array_equal(before[outside], after[outside])
@@ -141,7 +144,7 @@ def test_disease_changes_nothing_outside_the_lungs(person, still):
 
 def test_noise_is_new_at_every_visit(who, person, still):
     taken = acquisition.Acquisition("standard", ROOMY, 6.0, 40.0)
-    hu = scene.render_scan(person, still, 0.2, motion.no_motion())
+    hu = scene.render_scan(person, still, disease.State(0.2), motion.no_motion())
     numbers = [cohort.generator(1, who.candidate, "noise", session) for session in ("01", "02")]
     clean = acquisition.blur(hu, "standard", ROOMY, 6.0)
     body = clean > -900
@@ -182,5 +185,5 @@ def test_a_real_chest_has_lungs_that_fall_ill(name):
     inside = placement.cover > 0.5
     assert 2000 < inside.sum() * ROOMY.voxel_ml() < 7000
     assert -900 < np.median(placement.site.healthy[inside]) < -780
-    changed = placement.site.healthy != disease.tissue_hu(placement.site, person.tissue, 0.3)
+    changed = placement.site.healthy != disease.tissue_hu(placement.site, person.tissue, disease.State(0.3))
     assert changed[inside & (placement.site.still == 0)].mean() == pytest.approx(0.3, abs=0.06)

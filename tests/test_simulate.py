@@ -15,6 +15,7 @@ from helpers.scripts import run_script
 from lung4d.io.tables import read_table
 from lung4d.simulate import acquisition, cohort, disease, motion, patient, scene
 from lung4d.simulate.grids import Grid, regrid, sample_all, sample_at, splat
+from lung4d.simulate.tables import count_cohort, simulate_tables
 
 SETTINGS = {
     "seed": 1,
@@ -70,7 +71,7 @@ def native(tmp_path_factory):
 
 
 def test_tables_are_a_function_of_the_settings_and_equal_the_written_ones(tmp_path):
-    tables = dict(zip(("scans", "participants", "outcomes"), cohort.simulate_tables(SETTINGS), strict=True))
+    tables = dict(zip(("scans", "participants", "outcomes"), simulate_tables(SETTINGS), strict=True))
     outputs = {name: str(tmp_path / f"{name}.tsv") for name in tables}
     run_script("simulate_tables", {}, outputs, {"settings": SETTINGS}, tmp_path / "log.txt")
     for name, table in tables.items():
@@ -86,7 +87,7 @@ def test_tables_are_a_function_of_the_settings_and_equal_the_written_ones(tmp_pa
 
 
 def test_the_usual_cohort_has_visits_and_events_enough():
-    counts = cohort.count_cohort(cohort.simulate_cohort(SETTINGS))
+    counts = count_cohort(cohort.simulate_cohort(SETTINGS))
     assert 70 <= counts["visits"] <= 90
     assert counts["eligible patients (3 visits or more)"] >= 18
     assert 11 <= counts["events"] <= 17
@@ -221,9 +222,9 @@ def test_voxels_are_led_back_to_within_a_tenth_of_a_millimetre(person):
 def test_the_diseased_share_is_the_extent_and_grows_from_the_base_below_the_pleura(person):
     grid = Grid.centred(motion.FIELD_OF_VIEW, (5.0, 3.2, 3.2))
     site = scene.place(person, grid, motion.no_motion()).site
-    healthy = disease.tissue_hu(site, person.tissue, 0.0)
+    healthy = disease.tissue_hu(site, person.tissue, disease.State(0.0))
     for extent in (0.1, 0.3, 0.5):
-        changed = disease.tissue_hu(site, person.tissue, extent) != healthy
+        changed = disease.tissue_hu(site, person.tissue, disease.State(extent)) != healthy
         assert changed.mean() == pytest.approx(extent, abs=0.03)
         assert np.all(changed[site.rank < 0.9 * extent])
     height = sample_at(np.ascontiguousarray(person.anatomy.height), person.anatomy.grid, site.points)
@@ -238,7 +239,7 @@ def test_without_disease_nothing_changes_but_breathing_and_acquisition(tmp_path)
     assert [visit["extent"] for visit in facts["visits"]] == [0, 0]
     first, second = (read(f) for f in sorted((tmp_path / "truth").glob("*noisefree*")))
     np.testing.assert_array_equal(sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second))
-    *_, outcomes = cohort.simulate_tables(settings)
+    *_, outcomes = simulate_tables(settings)
     assert outcomes["extent_baseline"].max() == outcomes["extent_followup"].max() == 0
 
 
@@ -398,7 +399,9 @@ def test_healthy_lungs_have_the_histogram_of_real_ones():
         person, rng = scene.make_person(1, who), np.random.default_rng(i)
         taken = acquisition.draw_acquisition(("soft", "standard")[i % 2], SETTINGS["spacing"], rng)
         placement = scene.place(person, taken.grid, motion.no_motion())
-        hu = acquisition.acquire(scene.render_scan(person, placement, 0.0, motion.no_motion()), taken, rng)
+        hu = acquisition.acquire(
+            scene.render_scan(person, placement, disease.State(0.0), motion.no_motion()), taken, rng
+        )
         simulated.append(np.percentile(hu[thresholded_lung(hu, taken.grid.spacing)], wanted))
     difference = np.mean(simulated, axis=0) - np.mean(real, axis=0)
     assert np.abs(difference).max() < 50, difference

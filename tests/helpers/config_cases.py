@@ -238,6 +238,15 @@ AFTER_VISITS = [
 # Settings of the built-in cohort from which none can be made.
 SIMULATIONS = [
     Clash({"simulate": {"visits": [5, 2]}}, "simulate.visits is [5, 2]"),
+    Clash({"simulate": {"visits": [3, 5], "courses": {"slow": 0.5}}}, "simulate.courses: the weights sum to 0.5"),
+    Clash(
+        {"simulate": {"visits": [3, 5], "courses": {"slow": 0.99, "fast": 0.01}}},
+        "0.01 of 24 patients, which is nobody",
+    ),
+    Clash({"simulate": {"visits": [2, 5], "courses": {"slow": 1}}}, "simulate.visits begins with 2"),
+    Clash(
+        {"simulate": {"visits": [3, 5], "courses": {"slow": 1}, "disease": False}}, "simulate.courses has no meaning"
+    ),
     Clash({"simulate": {"censoring": 1}}, "simulate.censoring is 1"),
     Clash({"simulate": {"patients": 2, "faults": ["noise", "empty", "water"]}}, "simulate.faults has more scans than"),
     Clash({"simulate": {"real_anatomy": {"patients": 2}}}, "simulate.real_anatomy.scans is empty"),

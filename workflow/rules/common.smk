@@ -61,7 +61,7 @@ from lung4d.pipeline.door.name_lengths import check_commands
 from lung4d.pipeline.door.stray_files import stray_settings
 from lung4d.pipeline.ending import last_lines
 from lung4d.pipeline.paths import FORMATTED_OR_REFUSED, as_it_is, plain_path, quoted_once, written_double
-from lung4d.pipeline.preflight import check_tensorboard, check_weights
+from lung4d.pipeline.preflight import check_forecasts, check_tensorboard, check_weights
 from lung4d.pipeline.shards import STAGES, shards_of
 
 # Snakemake hands the path of Python to a shell as it is, and looks at that of the image in every run.
@@ -110,7 +110,7 @@ def load_config(given):
         errors += [] if complete or MAKES_TABLES else wrong_cohort(merged, usual, Path("config/scans.tsv"))
         errors += simulation_problems(merged)
     if not errors and workflow.is_main_process:
-        told = check_weights(merged) + check_tensorboard(merged, has_tensorboard())
+        told = check_weights(merged) + check_forecasts(merged) + check_tensorboard(merged, has_tensorboard())
         errors += [f"config: {sentence}" for sentence in told]
     if not MAKES_TABLES and merged.get("tree") and workflow.is_main_process:
         errors.append("config, tree: the target tables alone reads it; end the command with -- tables")
@@ -171,7 +171,7 @@ def load_cohort(sound):
     if not sound and (config.get("cohort") == "simulated" or not Path("config/scans.tsv").is_file()):
         return None
     if config["cohort"] == "simulated":
-        from lung4d.simulate.cohort import simulate_tables
+        from lung4d.simulate.tables import simulate_tables
 
         try:
             scans, participants, _ = simulate_tables(config["simulate"])

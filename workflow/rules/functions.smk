@@ -12,6 +12,13 @@ def stage_params(stage, **changes):
     return {**told, "code": code, "settings_digest": settings_digest(settings)}
 
 
+def simulation():
+    """What the built-in cohort is made from."""
+    from lung4d.simulate.cohort import used_settings
+
+    return used_settings(config["simulate"])
+
+
 def codes_of(stages):
     """Digests of the code of several stages."""
     return {stage: stage_params(stage)["code"] for stage in stages}
@@ -71,6 +78,13 @@ def models_of_rows(rows, stage, folder):
         f"results/{stage}/model.pt" if row.is_own(config[stage]) else f"results/{folder}/{row.name}/model.pt"
         for row in rows
     ]
+
+
+def forecast_files():
+    """The volumes of evaluate.forecasts, by somebody else's method; a new one counts."""
+    folder = config["evaluate"]["forecasts"]
+    found = sorted(Path(folder).rglob("*.nii*")) if folder else []
+    return [plain_path(str(path), LINKS) for path in found]
 
 
 def weights_file(stage, key, **used_where):

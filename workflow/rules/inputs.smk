@@ -13,7 +13,7 @@ rule simulate_tables:
     conda:
         "../envs/simulate.yaml"
     params:
-        settings=config["simulate"],
+        settings=simulation(),
         code=DIGESTS.of("simulate_tables"),
     script:
         "../scripts/simulate_tables.py"
@@ -30,7 +30,7 @@ rule simulate:
     conda:
         "../envs/simulate.yaml"
     params:
-        settings=config["simulate"],
+        settings=simulation(),
         code=DIGESTS.of("simulate"),
     script:
         "../scripts/simulate.py"

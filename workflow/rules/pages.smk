@@ -58,6 +58,7 @@ rule report:
         vqgan_history="results/train_vqgan/history.parquet",
         ode_history="results/train_ode/history.parquet",
         forecast_summary="results/evaluate/summary.tsv",
+        change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
         evaluate_words="results/evaluate/summary.json",
         codebook="results/codebook/codebook.tsv",

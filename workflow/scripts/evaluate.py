@@ -5,13 +5,14 @@ from dataclasses import asdict, replace
 
 from lung4d import logs
 from lung4d.evaluate import findings, reconstruction, truth, wording
+from lung4d.evaluate.change import change_table
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
 from lung4d.evaluate.forecasters import CachedDecoder, decoder_of, forecaster_of
 from lung4d.evaluate.forecasting import ScoredPatient, forecast_table, score_patient
 from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.scoring import Scorer, extent_per_year
-from lung4d.evaluate.summary import compare, summarise
+from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
@@ -23,6 +24,7 @@ from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.ode.observed import observe
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
+from lung4d.visits.given_forecasts import read_given
 from lung4d.visits.patient import find_patients, of_split
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
@@ -38,10 +40,12 @@ decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
 split = read_table(files.split)
 patients = find_patients(split, folders["resample"], folders["extract_latents"], window)
+dropped_in = read_given(params.forecasts, patients)
 fitted = fit_baselines(patients, forecast, params.blur_sigmas, params.slope_sigmas, params.seed)
 
 truths = truth.truth_folders(folders.get("simulate"), patients)
 noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_extents(truths)
+courses = truth.true_courses(folders.get("simulate"))
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
 ruler = Scorer(window, params.low_pass)
@@ -53,8 +57,10 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     if patient.split != "val":
         true = truth.noisefree_of(patient, noisefree)
         pace = extent_per_year(visits, ruler, extents)
-        scored_as = ScoredPatient(patient.subject, patient.set, pace)
-        visits_forecast += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true)
+        scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
+        visits_forecast += score_patient(
+            scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
+        )
         given = observe(visits, ode.settings.latents)
         covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
 
@@ -62,6 +68,7 @@ scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_
 forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
+changes = change_table(groups(forecasts), params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
 registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
 differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
@@ -73,17 +80,19 @@ tables = {
     output.summary: summary,
     output.differences: differences,
     output.coverage: coverage,
+    output.change: changes,
 }
 found = EvaluateFindings(
     reconstructed=findings.find_reconstructed(scored),
     codes=findings.find_codes(codes),
     learned=learned(fitted, window),
     hardness=findings.find_hardness(hardness),
-    tasks=findings.find_tasks(summary, forecast_for),
+    tasks=findings.find_tasks(summary, changes, forecast_for, unchanged),
     rivals=findings.find_rivals(differences),
     better=findings.find_better(differences, unchanged),
     bands=findings.find_bands(coverage),
     judged=findings.find_judged(forecasts, differs_in),
+    given=findings.find_given(forecasts, len(dropped_in.files), dropped_in.strangers),
 )
 
 if output.get("segmentation"):  # a cohort with a truth to score against
@@ -102,6 +111,7 @@ chosen = {
     "mix": asdict(fitted.mix),
     "image_trend": asdict(fitted.image_trend),
     "latent_trend": asdict(fitted.latent_trend),
+    "weighted_mean": asdict(fitted.weighting),
 }
 said = wording.sentences(found)
 judged = {"difficulty": hardness, "unchanged_sets": unchanged, "findings": as_data(found)}

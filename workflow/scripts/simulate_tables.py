@@ -2,7 +2,8 @@
 
 from lung4d.io.tables import write_table
 from lung4d.pipeline import job
-from lung4d.simulate.cohort import count_cohort, simulate_cohort, simulate_tables
+from lung4d.simulate.cohort import simulate_cohort
+from lung4d.simulate.tables import count_cohort, simulate_tables
 
 logger = job.start(snakemake.log[0])
 settings = snakemake.params.settings

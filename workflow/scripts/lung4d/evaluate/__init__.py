@@ -2,16 +2,16 @@
 
 smoothing          blurs that stay inside the lung
 cohort_change      mean change per year of the training patients
-trends             straight lines in time, low-passed and believed in part
+trends             straight lines in time, believed in part, and weighted means of the given scans
 boosting           boosted trees on image features
 baselines          forecasts without a trained temporal model
 forecasters        the trained models as plain functions
 tuning             what is learned from patients other than those that are scored
 scoring            scores of one forecast
+change             what a method says will change, held against what did
 forecasting        all forecasts of withheld visits, and the table of their scores
 reconstruction     an autoencoder on held-out scans, and the use of its codes
-paired             means by patient, and differences paired by patient
-summary            means over patients, and paired differences to other methods with their intervals
+summary            means by patient and over patients, and paired differences to other methods with their intervals
 coverage           how often the bands around forecasts hold what was seen
 comparisons        the rows of Table 1, Table 3 and the ablation: models that differ in settings
 variants           disease models of different settings on the same withheld visits

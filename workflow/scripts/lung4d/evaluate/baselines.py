@@ -16,9 +16,9 @@ from lung4d.evaluate.boosting import Boosting, BoostingFeatures
 from lung4d.evaluate.cohort_change import CohortChange
 from lung4d.evaluate.reconstruction import Decode
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.trends import Trend, image_change, latent_change
+from lung4d.evaluate.trends import Trend, Weighting, image_change, latent_change, weigh
 from lung4d.visits.patient import PatientVisits
-from lung4d.visits.times import anchor, linear_weights, task_of
+from lung4d.visits.times import anchor, linear_weights
 
 Value = TypeVar("Value")
 
@@ -37,7 +37,8 @@ class FittedBaselines:
     """What is learned from other patients.
 
     sigma of the blur (voxels); the share of own detail that mix decoding keeps; the cohort's mean change; how much of
-    a straight line in image and latent to believe, by task; boosted trees, None without a pair of training visits.
+    a straight line in image and latent to believe, and how to weigh the given scans, by task; boosted trees, None
+    without a pair of training visits.
     """
 
     sigma: Chosen[float]
@@ -45,12 +46,13 @@ class FittedBaselines:
     change: CohortChange
     image_trend: Chosen[Mapping[str, Trend]]
     latent_trend: Chosen[Mapping[str, Trend]]
+    weighting: Chosen[Mapping[str, Weighting]]
     boosting: Boosting | None = None
 
 
 @dataclass(frozen=True)
 class ForecastInputs:
-    """All that a forecast may know: the given visits, what was fitted on other patients, and the decoder.
+    """All that a forecast may know: the given visits, what was fitted on other patients, the decoder, and the task.
 
     What several methods or years need is made once and kept.
     """
@@ -58,6 +60,7 @@ class ForecastInputs:
     given: PatientVisits
     fitted: FittedBaselines
     decode: Decode
+    task: str
     _blurred: dict[int, np.ndarray] = field(default_factory=dict)
 
     def blurred(self, visit: int) -> np.ndarray:
@@ -95,6 +98,11 @@ def mean_of_given_blurred(known: ForecastInputs, year: float) -> np.ndarray:
     return np.mean([known.blurred(visit) for visit in range(len(known.given.years))], axis=0)
 
 
+def weighted_mean(known: ForecastInputs, year: float) -> np.ndarray:
+    """The given scans, weighted, plus a constant a year; see lung4d.evaluate.trends."""
+    return weigh(known.given, year, known.fitted.weighting.value[known.task])
+
+
 def locf_autoencoder(known: ForecastInputs, year: float) -> np.ndarray:
     """LOCF through the autoencoder: the blur and the error that decoding alone brings."""
     return known.decode(known.given.latents[anchor(known.given.years, year)].embeddings)
@@ -107,7 +115,7 @@ def linear_image(known: ForecastInputs, year: float) -> np.ndarray:
 
 def linear_image_shrunk(known: ForecastInputs, year: float) -> np.ndarray:
     """Blurred LOCF plus a share of the straight line's change, low-passed in the lung; nothing outside it."""
-    given, trend = known.given, known.fitted.image_trend.value[task_of(known.given.years, year)]
+    given, trend = known.given, known.fitted.image_trend.value[known.task]
     change = np.float32(trend.share) * image_change(given, year, trend.sigma)
     return np.where(given.region, locf_blurred(known, year) + change, given.unit[0])
 
@@ -121,7 +129,7 @@ def linear_latent(known: ForecastInputs, year: float) -> np.ndarray:
 
 def linear_latent_shrunk(known: ForecastInputs, year: float) -> np.ndarray:
     """The anchor's continuous latent plus a share of the straight line's change, low-passed in the lung; decoded."""
-    given, trend = known.given, known.fitted.latent_trend.value[task_of(known.given.years, year)]
+    given, trend = known.given, known.fitted.latent_trend.value[known.task]
     last = given.latents[anchor(given.years, year)].continuous
     changed = last + np.float32(trend.share) * latent_change(given, year, trend.sigma)
     return known.decode(np.where(given.mask, changed, given.latents[0].continuous))
@@ -149,19 +157,17 @@ def boosting(known: ForecastInputs, year: float) -> np.ndarray:
 
 
 BASELINES: dict[str, Callable[[ForecastInputs, float], np.ndarray]] = {
-    method.__name__: method
-    for method in (
-        locf,
-        locf_blurred,
-        mean_of_given,
-        mean_of_given_blurred,
-        locf_autoencoder,
-        linear_image,
-        linear_image_shrunk,
-        linear_latent,
-        linear_latent_shrunk,
-        cohort_mean_change,
-        cohort_mean_change_smoothed,
-        boosting,
-    )
+    "locf": locf,
+    "locf_blurred": locf_blurred,
+    "mean_of_given": mean_of_given,
+    "mean_of_given_blurred": mean_of_given_blurred,
+    "weighted mean": weighted_mean,
+    "locf_autoencoder": locf_autoencoder,
+    "linear_image": linear_image,
+    "linear_image_shrunk": linear_image_shrunk,
+    "linear_latent": linear_latent,
+    "linear_latent_shrunk": linear_latent_shrunk,
+    "cohort_mean_change": cohort_mean_change,
+    "cohort_mean_change_smoothed": cohort_mean_change_smoothed,
+    "boosting": boosting,
 }

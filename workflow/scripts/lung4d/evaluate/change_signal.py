@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluate.methods import ORACLE, of_kind
+from lung4d.evaluate.methods import EVERYONE, ORACLE, of_kind
 
 HORIZON = (0.5, 1.5)  # years since the visit that is carried forward
 UNCHANGED = 0.1  # percentage points of extent a year, the most that any patient of a set without change shows
@@ -46,7 +46,7 @@ def better_than(reference: str, differences: pd.DataFrame, name: str) -> list[st
     In a set without change whatever averages the noise of several scans is better than the blurred last scan, and
     nothing should be better than the blurred mean of the given scans.
     """
-    whole = {"set": name, "task": "extrapolation", "horizon": "all", "pace": "all", "region": "lung", "measure": "mse"}
+    whole = {"set": name, "task": "extrapolation", **EVERYONE, "region": "lung", "measure": "mse"}
     rows = differences[differences["reference"] == reference]
     for column, value in whole.items():
         rows = rows[rows[column] == value]

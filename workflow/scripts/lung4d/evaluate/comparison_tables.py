@@ -10,7 +10,7 @@ import pandas as pd
 
 from lung4d.evaluate.comparisons import OWN, SCORED_SETS, TABLE1, TABLE3, TITLES, as_markdown, as_page
 from lung4d.evaluate.methods import ORACLE_MARK, sets_in_order
-from lung4d.evaluate.paired import by_patient, each_minus
+from lung4d.evaluate.summary import by_patient, each_minus
 from lung4d.io.atomic import write_text
 from lung4d.io.tables import write_table
 from lung4d.metrics import Interval, ratio_bootstrap

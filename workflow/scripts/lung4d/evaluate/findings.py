@@ -4,13 +4,14 @@ Needs neither torch nor scikit-learn: the report has the quality numbers found h
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lung4d.evaluate.change_signal import better_than
-from lung4d.evaluate.methods import MODEL, REFERENCES, TASKS, of_kind, sets_in_order
+from lung4d.evaluate.methods import EVERYONE, FORECASTS, MODEL, REFERENCES, TASKS, of_kind, sets_in_order
 from lung4d.evaluate.records import (
     ALIKE,
     BETTER,
@@ -20,9 +21,12 @@ from lung4d.evaluate.records import (
     WORSE,
     BandHeld,
     BetterThanBlur,
+    Beyond,
+    ChangeForetold,
     CodesUsed,
     Difference,
     FieldsScored,
+    GivenScored,
     Hardness,
     MasksScored,
     ModelScores,
@@ -38,6 +42,7 @@ from lung4d.evaluate.records import (
 from lung4d.register.acquisition import count_kinds
 
 ENOUGH = 5  # patients; with fewer, even a difference of one sign in all of them can be chance
+JUDGED_BY = ("high_attenuation", "density")  # of CHANGES: a claim to forecast change rests on both
 
 
 def verdict(difference: float, low: float, high: float, patients: int) -> str:
@@ -76,14 +81,23 @@ def find_hardness(signal: Mapping[str, Mapping[str, Any]]) -> tuple[Hardness, ..
     return tuple(found)
 
 
-def find_tasks(summary: pd.DataFrame, patients: Mapping[str, int]) -> tuple[TaskScores, ...]:
-    """From summary.tsv, the test set first; `patients` is how many each set has, with visits to withhold or without."""
+def find_tasks(
+    summary: pd.DataFrame, change: pd.DataFrame, patients: Mapping[str, int], unchanged: Iterable[str]
+) -> tuple[TaskScores, ...]:
+    """From summary.tsv and change.tsv, the test set first; `patients` is how many each set has, with visits to withhold
+    or without; `unchanged` are the sets in which nobody's disease changes."""
     sets = ["test", *(name for name in patients if name != "test")]
-    return tuple(_task(summary, name, task, patients.get(name, 0)) for name in sets for task in TASKS)
+    found = [_task(summary, name, task, patients.get(name, 0)) for name in sets for task in TASKS]
+    return tuple(
+        replace(task, models=tuple(_with_change(model, task, summary, change, unchanged) for model in task.models))
+        if task.set == "test"
+        else task
+        for task in found
+    )
 
 
 def _task(summary: pd.DataFrame, name: str, task: str, patients: int) -> TaskScores:
-    whole = {"set": name, "task": task, "horizon": "all", "pace": "all", "region": "lung"}
+    whole = {"set": name, "task": task, **EVERYONE, "region": "lung"}
     rows = _where(summary, whole).set_index(["measure", "method"])
     if rows.empty:
         return TaskScores(name, task, 0, patients, 0, np.nan, np.nan, ())
@@ -96,27 +110,70 @@ def _task(summary: pd.DataFrame, name: str, task: str, patients: int) -> TaskSco
 
 
 def _of_test(method: str, rows: pd.DataFrame) -> ModelScores:
-    """A decoding beside all references, with its claim."""
+    """A decoding beside all references."""
     error, skill = rows.loc[("mse", method)], rows.loc[("skill", method)]
     against = tuple(
         Verdict(key, *_interval(error, key), verdict(*_interval(error, key), error["patients"])) for key in REFERENCES
     )
-    gained, low, high = _interval(skill, "locf")
-    verdicts = {one.verdict for one in against} | {verdict(-gained, -high, -low, skill["patients"])}
-    claim = TOO_FEW if TOO_FEW in verdicts else SHOWN if verdicts == {BETTER} else NOT_SHOWN
-    return ModelScores(method, float(error["mean"]), against, gained, low, high, claim)
+    return ModelScores(method, float(error["mean"]), against, *_interval(skill, "locf"))
+
+
+def _with_change(
+    model: ModelScores, task: TaskScores, summary: pd.DataFrame, change: pd.DataFrame, unchanged: Iterable[str]
+) -> ModelScores:
+    """A decoding in the test set with what it foretells of change, and with its claim."""
+    rows = _where(change, {"set": task.set, "task": task.task, **EVERYONE, "method": model.method})
+    foretold = tuple(
+        ChangeForetold(*row) for row in rows[list(ChangeForetold.__dataclass_fields__)].itertuples(index=False)
+    )
+    beyond = tuple(filter(None, (_beyond(model, task.task, name, summary) for name in unchanged)))
+    lacking = _lacking(model, foretold, beyond)
+    claim = TOO_FEW if task.patients < ENOUGH else NOT_SHOWN if lacking else SHOWN
+    return replace(model, changes=foretold, beyond=beyond, lacking=lacking if claim == NOT_SHOWN else (), claim=claim)
+
+
+def _beyond(model: ModelScores, task: str, name: str, summary: pd.DataFrame) -> Beyond | None:
+    """The skill in the test set minus that in a set without change, or None where too few are scored in it.
+
+    Both sets have other patients; the interval is made of theirs (Zou and Donner, Statistics in Medicine 2008).
+    """
+    whole = {"set": name, "task": task, **EVERYONE, "region": "lung", "measure": "skill", "method": model.method}
+    rows = _where(summary, whole)
+    if rows.empty or rows["patients"].iloc[0] < ENOUGH:
+        return None
+    skill, low, high = _interval(rows.iloc[0], "locf")
+    difference = model.skill - skill
+    below, above = (
+        np.hypot(model.skill - model.skill_low, high - skill),
+        np.hypot(model.skill_high - model.skill, skill - low),
+    )
+    return Beyond(name, difference, float(difference - below), float(difference + above))
+
+
+def _lacking(model: ModelScores, foretold: Iterable[ChangeForetold], beyond: Iterable[Beyond]) -> tuple[str, ...]:
+    """What a claim to forecast change lacks, of LACKING in `wording`."""
+    by_measure = {one.measure: one for one in foretold}
+    read = [by_measure[name] for name in JUDGED_BY if name in by_measure]
+    follows = len(read) == len(JUDGED_BY) and all(one.slope_low > 0 and one.correlation_low > 0 for one in read)
+    holds = {
+        "references": all(one.verdict == BETTER for one in model.against),
+        "skill": model.skill_low > 0,
+        "change": follows,
+        "still": all(one.low > 0 for one in beyond),
+    }
+    return tuple(name for name, held in holds.items() if not held)
 
 
 def _of_others(method: str, rows: pd.DataFrame) -> ModelScores:
     """A decoding beside the cohort's mean change alone: verdicts are given of the test set."""
     error = rows.loc[("mse", method)]
     against = Verdict("cohort", *_interval(error, "cohort"), "")
-    return ModelScores(method, float(error["mean"]), (against,), np.nan, np.nan, np.nan, "")
+    return ModelScores(method, float(error["mean"]), (against,))
 
 
 def find_rivals(differences: pd.DataFrame) -> tuple[Rivals, ...]:
     """From differences.tsv, of the test set where it has enough patients."""
-    whole = {"set": "test", "horizon": "all", "pace": "all", "region": "lung", "measure": "mse"}
+    whole = {"set": "test", **EVERYONE, "region": "lung", "measure": "mse"}
     differences, found = _where(differences, whole), []
     for task in TASKS:
         part = differences[differences["task"] == task]
@@ -163,6 +220,15 @@ def find_judged(forecasts: pd.DataFrame, differs_in: Mapping[tuple[str, str], st
         kinds = tuple(TakenOtherwise(what, number) for what, number in count_kinds(cells).items())
         found.append(VisitsJudged(name, len(cells), sum(map(bool, cells)), kinds))
     return tuple(found)
+
+
+def find_given(forecasts: pd.DataFrame, files: int, strangers: tuple[str, ...]) -> GivenScored | None:
+    """From forecast.tsv; the folder holds so many `files` besides the `strangers`. None where it holds nothing."""
+    if not strangers and not files:
+        return None
+    lung = forecasts[forecasts["region"] == "lung"]
+    scored, carried = (int((lung["method"] == name).sum()) for name in (FORECASTS, "locf"))
+    return GivenScored(scored, carried, strangers)
 
 
 def find_masks(segmentation: pd.DataFrame) -> MasksScored | None:

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
+from lung4d.evaluate import change
 from lung4d.evaluate.baselines import BASELINES, FittedBaselines, ForecastInputs
-from lung4d.evaluate.methods import ORACLE, model_name, of_kind
+from lung4d.evaluate.change import ReadOut, TrueChange, read_out
+from lung4d.evaluate.methods import FORECASTS, ORACLE, model_name, of_kind
 from lung4d.evaluate.reconstruction import Decode
 from lung4d.evaluate.scoring import Scorer, Target, score
+from lung4d.visits.given_forecasts import GivenForecasts
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.tasks import forecast_tasks
 from lung4d.visits.times import anchor, linear_weights
@@ -18,22 +22,37 @@ from lung4d.visits.times import anchor, linear_weights
 Forecaster = Callable[[PatientVisits, np.ndarray, float | None], Mapping[str, np.ndarray]]
 
 ORACLES = tuple(of_kind(ORACLE))
-TEXT = ["subject", "set", "task", "given", "session", "method", "region"]
-KEYS = ["subject", "set", "extent_per_year", "task", "given", "session", "years", "horizon", "method", "region"]
+NOTHING_GIVEN = GivenForecasts()
+TEXT = ["subject", "set", "course", "task", "given", "session", "method", "region", "source"]
+KEYS = [
+    "subject",
+    "set",
+    "course",
+    "extent_per_year",
+    "task",
+    "given",
+    "session",
+    "years",
+    "horizon",
+    "method",
+    "region",
+]
 CHANGE = ["mse_lowpass", "skill", "density_error_hu", "high_attenuation_error", "extent_error", "change_correlation"]
 NOISEFREE = [
     *["mse_noisefree", "mse_lowpass_noisefree", "skill_noisefree", "extent_error_noisefree"],
     *["change_correlation_noisefree", "true_change"],
 ]
-COLUMNS = [*KEYS, "mse", "psnr", "ssim", "nrmse", *CHANGE, *NOISEFREE]
+COLUMNS = [*KEYS, "mse", "psnr", "ssim", "nrmse", *CHANGE, *NOISEFREE, "source", *change.SCORES]
 
 
 @dataclass(frozen=True)
 class ScoredPatient:
-    """One held-out patient: the set that the scores count for, and the yearly change of extent (percentage points)."""
+    """One held-out patient: the set that the scores count for, the simulated course of the disease ("" where there is
+    none), and the yearly change of extent (percentage points)."""
 
     subject: str
     set: str
+    course: str
     extent_per_year: float
 
 
@@ -70,18 +89,22 @@ def score_patient(
     ruler: Scorer,
     noisefree: Mapping[str, np.ndarray],
     given_too: bool = False,
+    dropped_in: GivenForecasts = NOTHING_GIVEN,
 ) -> list[dict[str, object]]:
     """Rows of forecast.tsv (without the skills) of one patient; `noisefree` has unit volumes by session, if any.
 
-    given_too: the given visits are scored too, see `forecast_tasks`.
+    dropped_in: forecasts that somebody else made. given_too: the given visits are scored too, see `forecast_tasks`.
     """
     rows = []
     for task in forecast_tasks(len(visits), given_too):
         given, targets = visits.take(task.given), visits.take(task.targets)
-        known = ForecastInputs(given, fitted, _keeping_outside(decode, given))
+        known = ForecastInputs(given, fitted, _keeping_outside(decode, given), task.name)
         held_out = [Target(visits.take([index]), known, ruler, noisefree) for index in task.targets]
+        changes = [TrueChange(target) for target in held_out]
+        estimates = estimates_for_last(known, held_out, forecast, dropped_in)
         made = forecasts(known, targets.years, forecast)
-        for index, method, prediction in (pair for source in (made, ceilings(known, targets)) for pair in source):
+        own = ((index, FORECASTS, unit) for index, unit in dropped_in.volumes(given, targets.sessions))
+        for index, method, prediction in chain(made, own, ceilings(known, targets)):
             year = float(targets.years[index])
             keys = {
                 **vars(patient),
@@ -93,8 +116,24 @@ def score_patient(
                 "method": method,
             }
             scores = score(prediction, held_out[index])
-            rows += [{**keys, "region": region, **values} for region, values in scores.items()]
+            rows += [{**keys, "region": region, "source": "", **values} for region, values in scores.items()]
+            if estimate := estimates.get((held_out[index].last, method)):
+                (of_lung,) = (row for row in rows[-len(scores) :] if row["region"] == "lung")
+                of_lung |= changes[index].score(read_out(prediction, held_out[index]), estimate)
     return rows
+
+
+def estimates_for_last(
+    known: ForecastInputs, targets: list[Target], forecast: Forecaster, dropped_in: GivenForecasts
+) -> dict[tuple[int, str], ReadOut]:
+    """What every method makes of the days of the visits that the targets are forecast from, by visit and method."""
+    given, lasts = known.given, sorted({target.last for target in targets})
+    made = forecasts(known, given.years[lasts], forecast)
+    found = {(lasts[index], method): read_out(volume, targets[0]) for index, method, volume in made}
+    for last in lasts:
+        unit = dropped_in.volume(given, given.sessions[last])
+        found[last, FORECASTS] = found[last, "locf"] if unit is None else read_out(unit, targets[0])
+    return found
 
 
 def _keeping_outside(decode: Decode, given: PatientVisits) -> Decode:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-MODEL, BASELINE, ORACLE = "model", "baseline", "oracle"
+MODEL, BASELINE, GIVEN, ORACLE = "model", "baseline", "given", "oracle"
+FORECASTS = "forecasts"  # the row of evaluate.forecasts
 ORACLE_MARK = "(oracle)"  # in the names of these
 
 
@@ -15,8 +16,8 @@ ORACLE_MARK = "(oracle)"  # in the names of these
 class Method:
     """A way to forecast a scan: its name in the tables, its title, and its kind.
 
-    MODEL is stage 2 by one of its decodings; BASELINE needs no model; ORACLE sees the scan itself: a ceiling, no
-    forecast.
+    MODEL is stage 2 by one of its decodings; BASELINE needs no model; GIVEN is made by somebody else; ORACLE sees the
+    scan itself: a ceiling, no forecast.
     """
 
     name: str
@@ -42,6 +43,7 @@ METHODS = {
         Method("locf_blurred", "Last scan, blurred", BASELINE),
         Method("mean_of_given", "Mean of the given scans", BASELINE),
         Method("mean_of_given_blurred", "Mean of the given scans, blurred", BASELINE),
+        Method("weighted mean", "Weighted mean of the given scans plus a constant a year", BASELINE),
         Method("locf_autoencoder", "Last scan through the autoencoder", BASELINE),
         Method("linear_image", "Linear trend of the image", BASELINE),
         Method("linear_image_shrunk", "Linear trend of the image, smoothed and shrunk", BASELINE),
@@ -50,6 +52,7 @@ METHODS = {
         Method("cohort_mean_change", "Cohort's mean change", BASELINE),
         Method("cohort_mean_change_smoothed", "Cohort's mean change, blurred", BASELINE),
         Method("boosting", "Boosted trees on the images", BASELINE),
+        Method(FORECASTS, "Forecasts given", GIVEN),
         Method("reconstruction (oracle)", "Autoencoder, shown the answer", ORACLE),
         Method("true latent, residual (oracle)", "True codes, residual decoding", ORACLE),
         Method("true latent, mix (oracle)", "True codes, mix decoding", ORACLE),
@@ -71,12 +74,15 @@ class Reference:
     short: str
 
 
-# What a forecast must beat, all three, to have shown that it knows of the disease: noise and the cohort's mean aside.
+# What a forecast must beat, all four, to have shown that it knows of the disease: noise and the cohort's mean aside.
 REFERENCES = {
     "locf": Reference("locf", "the last scan carried forward", "the last scan"),
     "blurred": Reference("locf_blurred", "that scan blurred", "that scan blurred"),
     "cohort": Reference(
         "cohort_mean_change_smoothed", "the cohort's mean change on it", "the cohort's mean change on it"
+    ),
+    "weighted": Reference(
+        "weighted mean", "the given scans weighted, plus a constant a year", "the weighted mean of the given scans"
     ),
 }
 
@@ -100,7 +106,14 @@ BANDS = {
     "mean_density_hu": Term("mean lung density (HU)", "Mean density, HU"),
     "high_attenuation_percent": Term("high-attenuation area (%)", "High attenuation area, points"),
 }
+# What change is read from, in the order in which it is told.
+CHANGES = {
+    "high_attenuation": Term("high-attenuation area (percentage points)", "High attenuation area, points"),
+    "density": Term("mean lung density (HU)", "Mean density, HU"),
+    "extent": Term("diseased share of the lung (percentage points)", "Extent, points"),
+}
 PACES = ("slow", "middle", "fast")  # thirds of the patients
+EVERYONE = {"horizon": "all", "pace": "all", "course": "all"}  # of the rows of a table that tell all patients
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ summary.json holds them, `wording` says them, the report shows them. A number th
 """
 
 from dataclasses import dataclass
+from math import nan
 
 BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few patients to tell"
 SHOWN, NOT_SHOWN = "shown", "not shown"  # of a claim, which may also be TOO_FEW
@@ -60,6 +61,24 @@ class TrendChoice:
 
 
 @dataclass(frozen=True)
+class WeightingOfTask:
+    """In a task, the share of the other given scans beside the last one, and the HU that are added a year."""
+
+    task: str
+    others: float
+    per_year: float
+
+
+@dataclass(frozen=True)
+class WeightingChoice:
+    """How the given scans are weighted, and whom that was chosen on."""
+
+    tasks: tuple[WeightingOfTask, ...]
+    split: str
+    patients: int
+
+
+@dataclass(frozen=True)
 class Learned:
     """What the baselines have from patients that are not scored; `change` in HU per year; no trees without patients."""
 
@@ -68,6 +87,7 @@ class Learned:
     change: float
     change_patients: int
     trends: tuple[TrendChoice, ...]
+    weighting: WeightingChoice
     trees: int
     trees_patients: int
 
@@ -103,17 +123,50 @@ class Verdict(Difference):
 
 
 @dataclass(frozen=True)
+class ChangeForetold:
+    """Patients' predicted against true change in a read-out (`methods.CHANGES`), from change.tsv; source: "truth", or
+    "seen" where no noise-free truth is known."""
+
+    measure: str
+    source: str
+    patients: int
+    slope: float
+    slope_low: float
+    slope_high: float
+    correlation: float
+    correlation_low: float
+    correlation_high: float
+    drawn: float
+    drawn_low: float
+    drawn_high: float
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """The skill in the test set minus that in a set in which nobody's disease changes, with its 95 % interval."""
+
+    set: str
+    skill: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class ModelScores:
-    """A decoding of the model: its in-lung squared error, and in the test set the skill and the `claim` that it
-    forecasts change, and does not merely remove noise: SHOWN, NOT_SHOWN or TOO_FEW."""
+    """A decoding of the model: its in-lung squared error, and in the test set the skill, what it foretells of change,
+    and the `claim` that it forecasts change, and does not merely remove noise: SHOWN, NOT_SHOWN or TOO_FEW. `lacking`
+    names what a claim lacks that is not shown."""
 
     method: str
     mse: float
     against: tuple[Verdict, ...]
-    skill: float
-    skill_low: float
-    skill_high: float
-    claim: str
+    skill: float = nan
+    skill_low: float = nan
+    skill_high: float = nan
+    changes: tuple[ChangeForetold, ...] = ()
+    beyond: tuple[Beyond, ...] = ()
+    lacking: tuple[str, ...] = ()
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +239,16 @@ class VisitsJudged:
 
 
 @dataclass(frozen=True)
+class GivenScored:
+    """Of how many withheld visits, counted in each task, somebody else's forecasts hold one, and the names of files
+    that forecast none of them."""
+
+    visits: int
+    of_visits: int
+    strangers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MasksScored:
     """Dice of the lung masks with the simulated truth."""
 
@@ -218,6 +281,7 @@ class EvaluateFindings:
     better: tuple[BetterThanBlur, ...] = ()
     bands: tuple[BandHeld, ...] = ()
     judged: tuple[VisitsJudged, ...] = ()
+    given: GivenScored | None = None
     masks: MasksScored | None = None
     fields: FieldsScored | None = None
 

@@ -1,7 +1,8 @@
-"""Straight lines in time, believed in part: the line's change is low-passed and multiplied by a share.
+"""What the given scans alone tell of another year: straight lines in time, and their weighted mean.
 
 A straight line through two noisy scans multiplies their noise by the years ahead. What a low-pass and a share leave of
-it is the strongest use of a line that one sigma and one number allow.
+it is the strongest use of a line that one sigma and one number allow. The weighted mean, plus a constant a year, is
+what averaging noise and a mean change are worth together; it knows nothing of where or in whom change comes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -88,3 +89,64 @@ def _best(sigmas: Sequence[float], product: np.ndarray, square: np.ndarray) -> T
     share = np.clip(np.divide(product, square, out=np.zeros(len(sigmas)), where=square > 0), 0, 1)
     best = int(np.argmax(2 * share * product - share**2 * square))  # the squared error that is gained
     return Trend(float(sigmas[best]), float(share[best]))
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """The share of the other given scans' mean, in [0, 1], the rest being the last scan's; and what is added a year, on
+    the unit scale."""
+
+    others: float
+    per_year: float
+
+
+def weigh(given: PatientVisits, year: float, weighting: Weighting) -> np.ndarray:
+    """The forecast (D, H, W); outside the lung it is the last scan."""
+    last = anchor(given.years, year)
+    start = given.unit[last]
+    added = np.full_like(start, weighting.per_year * (year - float(given.years[last])))
+    if len(given.years) > 1:
+        added += np.float32(weighting.others) * (_others(given, last) - start)
+    return start + given.region * added
+
+
+def choose_weighting(patients: Iterable[PatientVisits]) -> tuple[dict[str, Weighting], int]:
+    """Share and constant of least squared error in the lung by task, and the patients' number; all weigh the same.
+
+    Linear least squares in both numbers; a share outside [0, 1] is set to the end, and the constant solved again. The
+    weighting of no patient is the last scan.
+    """
+    products = {name: np.zeros((2, 3)) for name in ("extrapolation", "interpolation")}
+    seen = 0
+    for visits in patients:
+        seen += 1
+        for task in forecast_tasks(len(visits)):
+            given = visits.take(task.given)
+            for target in task.targets:
+                products[task.name] += _weighting_products(given, visits.take([target])) / len(task.targets)
+    return {name: _best_weighting(values) for name, values in products.items()}, seen
+
+
+def _weighting_products(given: PatientVisits, target: PatientVisits) -> np.ndarray:
+    """Mean products (2, 3) over the lung of (others minus last, years) with these two and with what the last lacks."""
+    year = float(target.years[0])
+    last = anchor(given.years, year)
+    start = given.unit[last][given.region].astype(np.float64)
+    towards = _others(given, last)[given.region] - start
+    years = np.full_like(towards, year - float(given.years[last]))
+    lacking = target.unit[0][given.region] - start
+    return np.array([[np.mean(one * other) for other in (towards, years, lacking)] for one in (towards, years)])
+
+
+def _others(given: PatientVisits, last: int) -> np.ndarray:
+    """The mean (D, H, W) of the given scans but the last."""
+    return np.delete(given.unit, last, axis=0).mean(axis=0)
+
+
+def _best_weighting(products: np.ndarray) -> Weighting:
+    square, wanted = products[:, :2], products[:, 2]
+    if not square.any():
+        return Weighting(0.0, 0.0)
+    others = float(np.clip(np.linalg.lstsq(square, wanted, rcond=None)[0][0], 0, 1))
+    per_year = (wanted[1] - others * square[0, 1]) / square[1, 1] if square[1, 1] > 0 else 0.0
+    return Weighting(others, float(per_year))

@@ -76,6 +76,15 @@ def true_extents(folders: Iterable[str | Path]) -> dict[ScanKey, float]:
     }
 
 
+def true_courses(simulated: str | Path | None) -> dict[str, str]:
+    """Course of the disease by subject, of a simulated cohort that has several; else nothing."""
+    outcomes = Path(simulated or "") / "truth" / "outcomes.tsv"
+    table = read_table(outcomes) if outcomes.is_file() else pd.DataFrame()
+    if "course" not in table:
+        return {}
+    return dict(zip(table["subject"].astype(str), table["course"].fillna("").astype(str), strict=True))
+
+
 def segmentation_table(masks: Iterable[str | Path], truth: Mapping[ScanKey, Path]) -> pd.DataFrame:
     """segmentation.tsv: Dice of every lung mask that is not empty with the true lungs, in the scan's own space."""
     rows = []

@@ -12,9 +12,9 @@ from lung4d.evaluate import boosting
 from lung4d.evaluate.baselines import Chosen, FittedBaselines, Value
 from lung4d.evaluate.cohort_change import cohort_change
 from lung4d.evaluate.forecasting import Forecaster
-from lung4d.evaluate.records import Choice, Learned, TrendChoice, TrendShare
+from lung4d.evaluate.records import Choice, Learned, TrendChoice, TrendShare, WeightingChoice, WeightingOfTask
 from lung4d.evaluate.smoothing import smooth_inside
-from lung4d.evaluate.trends import choose_trend, image_parts, latent_parts
+from lung4d.evaluate.trends import choose_trend, choose_weighting, image_parts, latent_parts
 from lung4d.visits.patient import PatientVisits, of_split
 from lung4d.visits.tasks import forecast_tasks
 
@@ -39,6 +39,7 @@ def fit_baselines(
         change=cohort_change(_one_by_one(train)),
         image_trend=_on_held_out(patients, 3, in_image),
         latent_trend=_on_held_out(patients, 3, partial(choose_trend, sigmas=slope_sigmas, parts=latent_parts)),
+        weighting=_on_held_out(patients, 3, choose_weighting),
         boosting=boosting.learn_boosting(
             _one_by_one(train), len(train), _one_by_one(of_split(patients, "val", visits=2)), seed
         ),
@@ -56,12 +57,15 @@ def learned(fitted: FittedBaselines, window: tuple[float, float]) -> Learned:
         )
         for place, choice in (("image", fitted.image_trend), ("latent", fitted.latent_trend))
     )
+    weighting, hu = fitted.weighting, window[1] - window[0]
+    weights = tuple(WeightingOfTask(task, one.others, one.per_year * hu) for task, one in weighting.value.items())
     return Learned(
         blur=Choice(fitted.sigma.value, fitted.sigma.split, fitted.sigma.patients),
         mix=Choice(fitted.mix.value, fitted.mix.split, fitted.mix.patients),
-        change=float(fitted.change.mean * (window[1] - window[0])),
+        change=float(fitted.change.mean * hu),
         change_patients=fitted.change.patients,
         trends=trends,
+        weighting=WeightingChoice(weights, weighting.split, weighting.patients),
         trees=fitted.boosting.trees.n_iter_ if fitted.boosting else 0,
         trees_patients=fitted.boosting.patients if fitted.boosting else 0,
     )

@@ -80,7 +80,7 @@ def score_variants(
     rows = []
     for patient in logs.progress(held_out, len(held_out), "held-out patients"):
         visits, true = patient.fresh(), noisefree_of(patient, noisefree)
-        scored_as = ScoredPatient(patient.subject, patient.set, float("nan"))  # nothing here is told by pace
+        scored_as = ScoredPatient(patient.subject, patient.set, "", float("nan"))  # nothing here is told by pace
         rows += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true, given_too)
     table = forecast_table(rows)
     named = {

@@ -3,18 +3,21 @@
 import math
 from collections.abc import Iterable
 
-from lung4d.evaluate.methods import BANDS, REFERENCES, TASKS
+from lung4d.evaluate.methods import BANDS, CHANGES, REFERENCES, TASKS
 from lung4d.evaluate.records import (
     NOT_SHOWN,
     SHOWN,
     TOO_FEW,
     BandHeld,
     BetterThanBlur,
+    Beyond,
+    ChangeForetold,
     Choice,
     CodesUsed,
     Difference,
     EvaluateFindings,
     FieldsScored,
+    GivenScored,
     Hardness,
     Learned,
     MasksScored,
@@ -24,13 +27,32 @@ from lung4d.evaluate.records import (
     TaskScores,
     TrendChoice,
     VisitsJudged,
+    WeightingChoice,
 )
 
+NAMED = 5  # files; more are counted
 CLAIMS = {
-    SHOWN: "It forecasts change: better than all three, with skill above zero.",
-    NOT_SHOWN: "That it forecasts change is not shown, which takes being better than all three and skill above zero.",
+    SHOWN: "It forecasts change: better than all four, with skill above zero, and patients' true changes go with those "
+    "foretold.",
+    NOT_SHOWN: "That it forecasts change is not shown",
     TOO_FEW: "Too few patients to say whether it forecasts change.",
 }
+
+
+# What a claim may lack, which is made where all of it holds.
+LACKING = {
+    "references": "it is not better than all four",
+    "skill": "its skill is not above zero",
+    "change": "patients' true changes are not shown to go with those foretold",
+    "still": "its skill is not shown to be higher than where nobody's disease changes",
+}
+
+
+def claim_words(found: ModelScores) -> str:
+    """Whether a decoding forecasts change, and where that is not shown, what it lacks."""
+    if found.claim != NOT_SHOWN:
+        return CLAIMS[found.claim]
+    return f"{CLAIMS[NOT_SHOWN]}: {'; '.join(LACKING[name] for name in found.lacking)}."
 
 
 def sentences(found: EvaluateFindings) -> list[str]:
@@ -45,6 +67,7 @@ def sentences(found: EvaluateFindings) -> list[str]:
     said += [better_words(better) for better in found.better]
     said += [band_words(band) for band in found.bands]
     said += [judged_words(judged) for judged in found.judged]
+    said += [given_words(found.given)] if found.given else []
     said += [_masks_words(found.masks)] if found.masks else []
     return said + ([fields_words(found.fields)] if found.fields else [])
 
@@ -80,6 +103,7 @@ def learned_words(found: Learned) -> list[str]:
         f"Mean change in the lung of {_count(found.change_patients, 'training patient')} with two visits: "
         f"{found.change:+.1f} HU per year.",
         *map(_trend_words, found.trends),
+        _weighting_words(found.weighting),
         f"Voxel boosting: {found.trees} trees from {_count(found.trees_patients, 'training patient')}."
         if found.trees_patients
         else "Voxel boosting: no training patient has two visits; it is the blurred last scan.",
@@ -91,7 +115,14 @@ def _trend_words(found: TrendChoice) -> str:
     return f"Share of a straight line's change that is kept, {found.place}: {shares}, {_origin(found)}."
 
 
-def _origin(found: Choice | TrendChoice) -> str:
+def _weighting_words(found: WeightingChoice) -> str:
+    weights = ", ".join(
+        f"{one.task} {one.others:.2f} of the other scan's and {one.per_year:+.1f} HU a year" for one in found.tasks
+    )
+    return f"Weighted mean of the given scans: {weights}, {_origin(found)}."
+
+
+def _origin(found: Choice | TrendChoice | WeightingChoice) -> str:
     if not found.split:
         return "a default, because no patient outside the test set could serve to choose it"
     return f"chosen on {_count(found.patients, f'{found.split} patient')}"
@@ -141,9 +172,31 @@ def _model_words(task: str, found: ModelScores) -> str:
         f"{_difference(one)} against {REFERENCES[one.reference].said} ({one.verdict})" for one in found.against
     )
     skill = _interval(found.skill, found.skill_low, found.skill_high, 100)
+    changes = () if found.claim == TOO_FEW else found.changes
     return (
         f"{task.capitalize()}, {found.method}: in-lung MSE x 1000 {1000 * found.mse:.2f}; {compared}. "
-        f"Skill on the smoothed change {skill} %. {CLAIMS[found.claim]}"
+        f"Skill on the smoothed change {skill} %.{''.join(map(_beyond_words, found.beyond))} "
+        f"{''.join(map(_foretold_words, changes))}{claim_words(found)}"
+    )
+
+
+def _beyond_words(found: Beyond) -> str:
+    higher = _interval(found.skill, found.low, found.high, 100)
+    return f" That is {higher} points more than in set {found.set}, in which nobody's disease changes."
+
+
+def _foretold_words(found: ChangeForetold) -> str:
+    """How patients' true changes in a read-out go with those foretold."""
+    what = CHANGES[found.measure].said
+    if math.isnan(found.slope):
+        return f"Of {what} no change is foretold. "
+    slope = _interval(found.slope, found.slope_low, found.slope_high, 1)
+    correlation = _interval(found.correlation, found.correlation_low, found.correlation_high, 1)
+    drawn = _interval(found.drawn, found.drawn_low, found.drawn_high, 100)
+    truth = "true" if found.source == "truth" else "seen"
+    return (
+        f"Change of {what}: slope of the {truth} on the foretold {slope}, correlation beyond the mean change a year "
+        f"{correlation}, share foretold {drawn} % ({_count(found.patients, 'patient')}). "
     )
 
 
@@ -202,6 +255,15 @@ def judged_words(found: VisitsJudged) -> str:
         f"{said} {found.otherwise} {'is' if found.otherwise == 1 else 'are'} taken otherwise than the baseline "
         f"({kinds}): what changed there is not disease alone."
     )
+
+
+def given_words(found: GivenScored) -> str:
+    """Of how many visits somebody else's forecasts are scored."""
+    said = f"Forecasts given: {found.visits} of {_count(found.of_visits, 'withheld visit')} have one."
+    if found.strangers:
+        named, more = ", ".join(found.strangers[:NAMED]), len(found.strangers) - NAMED
+        said += f" Files that forecast none: {named}{f' and {more} more' if more > 0 else ''}."
+    return said
 
 
 def _masks_words(found: MasksScored) -> str:

@@ -24,6 +24,18 @@ def check_weights(config: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def check_forecasts(config: Mapping[str, Any]) -> list[str]:
+    """A folder of forecasts to be scored that is not there, or without a volume."""
+    folder = config["evaluate"]["forecasts"]
+    if not folder:
+        return []
+    if not Path(folder).is_dir():
+        return [f"evaluate.forecasts: {folder} is no folder; name one, from the working folder on, or say null"]
+    if not any(Path(folder).rglob("*.nii*")):
+        return [f"evaluate.forecasts: {folder} has no volume (*.nii, *.nii.gz); put the forecasts there, or say null"]
+    return []
+
+
 def check_tensorboard(config: Mapping[str, Any], there: bool) -> list[str]:
     """Trainings that are to write event files without the package for it."""
     return [

@@ -24,6 +24,7 @@ class Tables:
     vqgan_history: pd.DataFrame | None = None
     ode_history: pd.DataFrame | None = None
     forecast_summary: pd.DataFrame | None = None
+    change: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
     codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None

@@ -6,6 +6,7 @@ generators seeded with (seed, candidate, purpose): a longer cohort begins with t
 Model, in years since baseline t and share of the lung that is diseased E ("extent", 0 to 1):
 
     course    E(t) = K / (1 + (K/E0 - 1) exp(-r t)), plus a step in E for those with an acute exacerbation
+              (`lung4d.simulate.courses`, where those of other kinds are, too)
     hazard    h(t) = h0 exp(0.45 E(t)/0.1 + 0.35 E'(t)/0.1 + 0.3 (age-66)/10 + 0.25 male + 0.2 current smoker)
 
 A candidate who dies or leaves before the second visit never enters (a longitudinal cohort has two scans); conditional
@@ -14,50 +15,40 @@ population, so that about the asked share is censored, independently of the pati
 """
 
 import zlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+
+from lung4d.simulate.courses import Course, draw_course, next_course, problems_of_courses, usual_course
+from lung4d.simulate.lung_function import draw_breath
 
 BASE_HAZARD = 0.022  # per year, of a 66-year-old woman who does not smoke and has no fibrosis
 LOG_HAZARD = {"extent": 4.5, "rate": 3.5, "age": 0.03, "male": 0.25, "current_smoker": 0.2}
 KERNELS = ("soft", "standard", "sharp")
 FAULTS = ("noise", "empty", "water")
-SIMULATED, NO_DISEASE, REAL_ANATOMY = "simulated", "no disease", "real anatomy"  # sites; the last two only judge
+# Sites; all but the first only judge. A second hospital scans otherwise: softer kernels, thicker slices, a lower dose.
+SIMULATED, NO_DISEASE, REAL_ANATOMY, SECOND_SITE = "simulated", "no disease", "real anatomy", "second site"
+ARMS = {SIMULATED: ("", 0), NO_DISEASE: ("N", 1_000_000), REAL_ANATOMY: ("R", 2_000_000), SECOND_SITE: ("S", 3_000_000)}
+HABITS = {SECOND_SITE: [0.5, 0.4, 0.1]}  # how often a hospital's usual kernel is which of KERNELS
+USUAL_HABITS = [0.15, 0.35, 0.5]
 FIRST_CENSORING = 2.0  # years
 DICOM_EVERY = 3  # patients: every third one comes as DICOM series
 CLOCK = np.arange(0.0, 40.0, 0.02)  # years on which hazards are integrated
 
 
 @dataclass(frozen=True)
-class Course:
-    """Diseased share of the lung over time: logistic growth, and one step of an acute exacerbation or none."""
-
-    start: float
-    limit: float
-    rate: float  # per year, of the logistic
-    step: float = 0.0
-    step_year: float = 99.0
-
-    def extent(self, years: float | np.ndarray) -> np.ndarray:
-        """Diseased share of the lung, 0 to 1, at `years` since baseline."""
-        if self.start <= 0:
-            return np.zeros_like(np.asarray(years, float))
-        logistic = self.limit / (1 + (self.limit / self.start - 1) * np.exp(-self.rate * np.asarray(years, float)))
-        arrived = 1 / (1 + np.exp(-np.clip((np.asarray(years, float) - self.step_year) / 0.08, -50, 50)))
-        return logistic + self.step * arrived * (1 - logistic)
-
-
-@dataclass(frozen=True)
 class Visit:
-    """One planned scan. `fault` is empty for a scan of the patient."""
+    """One planned scan. `fault` is empty for a scan of the patient; `changed` where it is acquired in another way than
+    the patient's scans usually are (`simulate.acquisition_changes`)."""
 
     session: str
     years: float
     kernel: str
     fault: str = ""
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +78,24 @@ class Patient:
         return int(self.death_years <= self.censored_years)
 
 
+def used_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The `simulate` section without what is off: a key that came later makes no patient anew who does not use it."""
+    off = {"courses", "lung_function"}
+    off |= {"acquisition_changes"} if settings.get("acquisition_changes") is None else set()
+    off |= set() if settings.get("second_site_patients") else {"second_site_patients"}
+    used = {key: value for key, value in settings.items() if key not in off}
+    if weights := _weights(settings):
+        used["courses"] = weights
+    if settings.get("lung_function", {}).get("measured"):
+        used["lung_function"] = settings["lung_function"]
+    return used
+
+
+def _weights(settings: dict[str, Any]) -> dict[str, float]:
+    """Shares of the patients by course, above 0; none where all have one law."""
+    return {name: weight for name, weight in settings.get("courses", {}).items() if weight > 0}
+
+
 def simulate_cohort(settings: dict[str, Any]) -> list[Patient]:
     """The patients of the `simulate` section: those to train on, then those to judge by, in order of their numbers.
 
@@ -100,20 +109,28 @@ def simulate_cohort(settings: dict[str, Any]) -> list[Patient]:
         *_with_faults(_enrol(settings, SIMULATED, settings["patients"], limit), settings["faults"]),
         *_enrol({**settings, "disease": False}, NO_DISEASE, settings["no_disease_patients"], limit),
         *_in_real_chests(_enrol(settings, REAL_ANATOMY, real["patients"], limit), real["scans"], real["masks"]),
+        *_enrol(settings, SECOND_SITE, settings.get("second_site_patients", 0), limit),
     ]
 
 
 def _enrol(settings: dict[str, Any], site: str, number: int, limit: float) -> list[Patient]:
     """The first `number` candidates of an arm that can be patients; each arm has candidates of its own."""
-    prefix, first = {SIMULATED: ("", 0), NO_DISEASE: ("N", 1_000_000), REAL_ANATOMY: ("R", 2_000_000)}[site]
+    prefix, first = ARMS[site]
     patients: list[Patient] = []
     for candidate in range(first, first + 200 * (number + 5)):
         if len(patients) == number:
             return patients
-        patient = _draw(settings, candidate, f"{prefix}{len(patients) + 1:03d}", site, limit)
+        name = _next_course(settings, [patient.course.name for patient in patients])
+        patient = _draw(settings, candidate, f"{prefix}{len(patients) + 1:03d}", site, limit, name)
         if patient is not None:
             patients.append(patient)
     raise ValueError("simulate: hardly anyone lives to the second visit; raise max_years or lower visits")
+
+
+def _next_course(settings: dict[str, Any], names: list[str]) -> str:
+    """The course of the next patient after those with courses of these `names`; "" for the one law of all."""
+    weights = _weights(settings) if settings["disease"] else {}
+    return next_course(weights, Counter(names)) if weights else ""
 
 
 def _in_real_chests(patients: list[Patient], scans: list[str], masks: list[str]) -> list[Patient]:
@@ -124,50 +141,9 @@ def _in_real_chests(patients: list[Patient], scans: list[str], masks: list[str])
     ]
 
 
-def simulate_tables(settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Tables of the built-in cohort: scans, participants (what a user would have) and outcomes (the truth).
-
-    scans: subject, session, years since baseline, path below the simulate folder, kernel.
-    participants: subject, followup_years, event, age, sex, smoking, site, split. outcomes: course, hazard and latent
-    death, and the number of the CT whose chest the patient has (0: procedural).
-    """
-    patients = simulate_cohort(settings)
-    scans = [(p.subject, v.session, v.years, scan_path(p, v), v.kernel) for p in patients for v in p.visits]
-    participants = [
-        (
-            p.subject,
-            p.followup_years,
-            p.event,
-            p.age,
-            p.sex,
-            p.smoking,
-            p.site,
-            None if p.site == SIMULATED else "external",
-        )
-        for p in patients
-    ]
-    columns = ["subject", "followup_years", "event", "age", "sex", "smoking", "site", "split"]
-    return (
-        pd.DataFrame(scans, columns=["subject", "session", "years", "path", "kernel"]),
-        pd.DataFrame(participants, columns=columns),
-        pd.DataFrame([_outcome(p, settings["real_anatomy"]["scans"]) for p in patients]),
-    )
-
-
-def count_cohort(patients: list[Patient]) -> dict[str, int]:
-    """How many patients, visits, eligible patients (three visits or more) and events the cohort has."""
-    real = [[v for v in p.visits if not v.fault] for p in patients]
-    return {
-        "patients": len(patients),
-        "visits": sum(map(len, real)),
-        "faulty scans": sum(bool(v.fault) for p in patients for v in p.visits),
-        "eligible patients (3 visits or more)": sum(len(visits) >= 3 for visits in real),
-        "events": sum(p.event for p in patients),
-        "events among eligible patients": sum(
-            p.event for p, visits in zip(patients, real, strict=True) if len(visits) >= 3
-        ),
-        "patients written as DICOM": sum(p.dicom for p in patients),
-    }
+def breath_of(settings: dict[str, Any], patient: Patient, visit: Visit) -> float:
+    """Share of the volume at full breath at which a scan is taken, where lung function is measured."""
+    return draw_breath(generator(settings["seed"], patient.candidate, "breath", visit.session))
 
 
 def scan_path(patient: Patient, visit: Visit) -> str:
@@ -207,6 +183,10 @@ def find_problems(settings: dict[str, Any]) -> list[str]:
         problems.append(f"simulate.faults has {sorted(unknown)}; known are {', '.join(FAULTS)}")
     if len(settings["faults"]) > settings["patients"]:
         problems.append("simulate.faults has more scans than there are patients to get one each")
+    if weights := _weights(settings):
+        problems += problems_of_courses(weights, settings["patients"], settings["visits"])
+        if not settings["disease"]:
+            problems.append("simulate.courses has no meaning where simulate.disease is false; leave one of them out")
     return problems + _problems_of_real(settings["real_anatomy"])
 
 
@@ -229,31 +209,30 @@ def _problems_of_real(real: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _draw(settings: dict[str, Any], candidate: int, subject: str, site: str, limit: float) -> Patient | None:
-    """The candidate as a patient, or None who dies or leaves before the fewest visits are made."""
+def _draw(settings: dict[str, Any], candidate: int, subject: str, site: str, limit: float, name: str) -> Patient | None:
+    """The candidate as a patient with the course `name`, or None who dies or leaves before the fewest visits are made,
+    or before a scan shows the acute worsening."""
     rng = generator(settings["seed"], candidate, "record")
-    age, sex, smoking, course = _person(rng, settings)
+    age, sex, smoking, course = _person(rng, settings, name, candidate)
     death = _death_years(rng, age, sex, smoking, course)
     censored = _censored_years(rng, limit)
-    visits = _plan_visits(generator(settings["seed"], candidate, "visits"), settings, min(death, censored))
-    if len(visits) < settings["visits"][0]:
+    visits = _plan_visits(generator(settings["seed"], candidate, "visits"), settings, min(death, censored), site)
+    if len(visits) < settings["visits"][0] or (name == "acute" and visits[-1].years <= course.step_year):
         return None
     dicom = site == SIMULATED and int(subject) % DICOM_EVERY == 0
     return Patient(subject, candidate, age, sex, smoking, course, visits, death, censored, dicom, site)
 
 
-def _person(rng: np.random.Generator, settings: dict[str, Any]) -> tuple[int, str, str, Course]:
+def _person(
+    rng: np.random.Generator, settings: dict[str, Any], name: str = "", candidate: int = 0
+) -> tuple[int, str, str, Course]:
     age = int(np.clip(np.rint(rng.normal(67, 8)), 45, 88))
     sex = "M" if rng.random() < 0.7 else "F"
     smoking = str(rng.choice(["never", "ex", "current"], p=[0.3, 0.58, 0.12]))
-    start = float(np.clip(rng.lognormal(np.log(0.13), 0.5), 0.03, 0.4))
-    course = Course(
-        start=start,
-        limit=float(np.clip(start + rng.uniform(0.2, 0.6), 0.3, 0.85)),
-        rate=settings["pace"] * float(rng.lognormal(np.log(0.68), 0.55)),
-        step=float(rng.uniform(0.05, 0.15) * (rng.random() < 0.2)),
-        step_year=float(rng.uniform(0.3, 5.0)),
-    )
+    if name:
+        planned = _plan_visits(generator(settings["seed"], candidate, "visits"), settings, np.inf)
+        return age, sex, smoking, draw_course(name, rng, settings["pace"], np.array([v.years for v in planned]))
+    course = usual_course(rng, settings["pace"])
     return age, sex, smoking, course if settings["disease"] else Course(0.0, 0.0, 0.0)
 
 
@@ -269,25 +248,34 @@ def _censored_years(rng: np.random.Generator, limit: float) -> float:
     return round(float(FIRST_CENSORING + rng.random() * (limit - FIRST_CENSORING)), 3)
 
 
-def _plan_visits(rng: np.random.Generator, settings: dict[str, Any], end: float) -> tuple[Visit, ...]:
+def _plan_visits(
+    rng: np.random.Generator, settings: dict[str, Any], end: float, site: str = SIMULATED
+) -> tuple[Visit, ...]:
     """Visits at irregular gaps of about a year, those before `end` (death or last contact) and max_years."""
     low, high = settings["visits"]
     planned = low + rng.binomial(high - low, 0.45)
     gaps = np.clip(rng.lognormal(np.log(0.95), 0.35, high), 0.3, 2.2)
     years = np.concatenate([[0.0], np.cumsum(gaps)])[:planned].round(3)
-    usual = rng.choice(3, p=[0.15, 0.35, 0.5])  # a hospital's habit, from which visits now and then depart
+    usual = rng.choice(3, p=HABITS.get(site, USUAL_HABITS))  # a hospital's habit, from which visits now and then depart
     kernels = np.where(rng.random(high) < 0.7, usual, rng.integers(0, 3, high))
+    changed = np.zeros(high, bool)
+    if (share := settings.get("acquisition_changes")) is not None:
+        changed = (rng.random(high) < share) & (np.arange(high) > 0)
+        kernels = np.where(changed, (usual + rng.integers(1, 3, high)) % 3, usual)
     kept = years[(years < end) & (years <= settings["max_years"])]
-    return tuple(Visit(f"{i + 1:02d}", float(t), KERNELS[kernels[i]]) for i, t in enumerate(kept))
+    return tuple(
+        Visit(f"{i + 1:02d}", float(t), KERNELS[kernels[i]], changed=bool(changed[i])) for i, t in enumerate(kept)
+    )
 
 
 def _censoring_limit(settings: dict[str, Any]) -> float:
     """Latest possible censoring, years, at which the asked share of a reference population of 400 is censored."""
     reference = {**settings, "seed": 20230}
-    draws = []
+    draws, names = [], list[str]()
     for candidate in range(400):
         rng = generator(reference["seed"], candidate, "record")
-        death = _death_years(rng, *_person(rng, settings))
+        names.append(_next_course(settings, names))
+        death = _death_years(rng, *_person(rng, reference, names[-1], candidate))
         uniform = rng.random()
         visits = _plan_visits(generator(reference["seed"], candidate, "visits"), reference, death)
         if len(visits) >= settings["visits"][0]:
@@ -314,22 +302,3 @@ def _with_faults(patients: list[Patient], faults: list[str]) -> list[Patient]:
         extra = Visit(f"{len(patient.visits) + 1:02d}", years, last.kernel, fault)
         patients[i] = replace(patient, visits=(*patient.visits, extra))
     return patients
-
-
-def _outcome(patient: Patient, scans: list[str]) -> dict[str, Any]:
-    extent = patient.course.extent(CLOCK)
-    rate = float(np.gradient(extent, CLOCK)[0])
-    male, smoker = patient.sex == "M", patient.smoking == "current"
-    return {
-        "subject": patient.subject,
-        "visits": sum(not v.fault for v in patient.visits),
-        "format": "dicom" if patient.dicom else "nifti",
-        "chest": scans.index(patient.chest_ct) + 1 if patient.chest_ct else 0,
-        "extent_baseline": round(float(extent[0]), 6),
-        "extent_rate_baseline": round(rate, 6),
-        "extent_followup": round(float(patient.course.extent(patient.followup_years)), 6),
-        "log_hazard_baseline": round(float(log_hazard(extent[0], rate, patient.age, male, smoker)), 6),
-        "base_hazard": BASE_HAZARD,
-        "death_years": patient.death_years,
-        "censored_years": patient.censored_years,
-    }

@@ -3,15 +3,19 @@
 Each point of the lung has a rank: the extent (diseased share of the lung, 0 to 1) at which it falls ill. Ranks are
 lowest below the pleura at the base and the back, with patches, as in usual interstitial pneumonia. What a point looks
 like depends on how far the extent has passed its rank (severity): ground glass, then reticulation, then honeycombing
-below the pleura. So the diseased share of the lung equals the extent by construction, and nothing heals.
+below the pleura. So the diseased share of the lung equals the extent by construction, and nothing of it heals.
+
+Beside it, in patients with such a course (`lung4d.simulate.courses`): ground glass in patches of healthy tissue, which
+goes, and upper lobes that lose density.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from lung4d.simulate.anatomy import Anatomy
+from lung4d.simulate.courses import Course
 from lung4d.simulate.grids import Grid, sample_all, sample_at, smooth_noise
 
 HEALTHY_MEDIAN = -852.0  # HU of parenchyma without visible vessels
@@ -20,6 +24,18 @@ STRAND = -170.0  # HU of the lines of reticulation
 CYST, CYST_WALL = -930.0, -90.0
 CYST_SPACING = 7.0  # mm
 MATURES_OVER = 0.22  # extent past a point's rank, at which it is fully developed
+GLASS_EDGE = 0.03  # past the rank of ground glass that goes, at which it has its full density
+THINNEST = -980.0  # HU below which no tissue is thinned
+
+
+@dataclass(frozen=True)
+class State:
+    """How ill a lung is at a visit: extent of fibrosis, share in ground glass that goes (both 0 to 1 of the lung), and
+    HU that the upper lobes have lost."""
+
+    extent: float
+    glass: float = 0.0
+    thinning: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,8 @@ class Tissue:
     honeycombs: float  # 0 to 1, how readily this patient forms cysts
     still: np.ndarray  # share that neither breathes nor falls ill: what a real chest has of vessels and airways
     grain: float = 20.0  # HU per sd of texture in healthy tissue
+    glass_rank: np.ndarray | None = None  # as `rank`, of ground glass that goes; None where there is none
+    upper: np.ndarray | None = None  # 0 to 2, where density is lost
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,8 @@ class Site:
     fissure: np.ndarray
     pleura: np.ndarray
     still: np.ndarray
+    glass_rank: np.ndarray | None
+    upper: np.ndarray | None
 
 
 def draw_tissue(anatomy: Anatomy, smoking: str, rng: np.random.Generator) -> Tissue:
@@ -76,6 +96,20 @@ def draw_tissue(anatomy: Anatomy, smoking: str, rng: np.random.Generator) -> Tis
     )
 
 
+def with_course(tissue: Tissue, anatomy: Anatomy, course: Course, rng: np.random.Generator) -> Tissue:
+    """The tissue with what the patient's course needs besides fibrosis."""
+    grid, inside = anatomy.grid, anatomy.lung > 0
+    if course.glass:
+        patches = smooth_noise(rng, grid, 30.0) + 0.5 * smooth_noise(rng, grid, 12.0)
+        levels = np.quantile(patches[inside][::7], np.linspace(0, 1, 401))
+        rank = np.interp(patches, levels, np.linspace(0, 1, 401))
+        tissue = replace(tissue, glass_rank=rank.astype(np.float32))
+    if course.thinning:
+        upper = np.clip((anatomy.height - 0.45) / 0.3, 0, 1) * np.clip(1 + 0.5 * smooth_noise(rng, grid, 25.0), 0, 2)
+        tissue = replace(tissue, upper=np.broadcast_to(upper, grid.shape).astype(np.float32))
+    return tissue
+
+
 def visit_site(anatomy: Anatomy, tissue: Tissue, points: np.ndarray) -> Site:
     """Sample everything that the tissue at baseline points (3, n) mm needs."""
     fields = (
@@ -87,15 +121,22 @@ def visit_site(anatomy: Anatomy, tissue: Tissue, points: np.ndarray) -> Site:
         anatomy.pleura,
         tissue.still,
     )
-    return Site(points, *sample_all(fields, anatomy.grid, points))
+    more = (tissue.glass_rank, tissue.upper)
+    sampled = [None if field is None else sample_at(field, anatomy.grid, points) for field in more]
+    return Site(points, *sample_all(fields, anatomy.grid, points), *sampled)
 
 
-def tissue_hu(site: Site, tissue: Tissue, extent: float, density: float = 1.0) -> np.ndarray:
-    """HU (n,) of the lung's tissue at `extent`; `density` > 1 is a shallower breath (air squeezed out)."""
+def tissue_hu(site: Site, tissue: Tissue, state: State, density: float = 1.0) -> np.ndarray:
+    """HU (n,) of the lung's tissue in `state`; `density` > 1 is a shallower breath (air squeezed out)."""
     hu = (site.healthy + 1000) * density - 1000 + tissue.grain * site.texture
     hu += 210 * np.exp(-((site.fissure / 0.9) ** 2))
-    if extent > 0:
-        _fall_ill(hu, site, tissue, extent)
+    if site.upper is not None:
+        hu -= np.minimum(state.thinning * site.upper, np.maximum(hu - THINNEST, 0))
+    if site.glass_rank is not None:
+        share = _rise(state.glass - site.glass_rank, 0, GLASS_EDGE) * (site.rank >= state.extent)
+        hu += share * (GROUND_GLASS + 35 * site.texture)
+    if state.extent > 0:
+        _fall_ill(hu, site, tissue, state.extent)
     return hu + site.still * (site.healthy - hu)
 
 

@@ -75,18 +75,38 @@ def draw_motion(frame: Frame, lost_extent: float, largest: float, rng: np.random
     `lost_extent` (share of the lung fallen ill since baseline) brings, on top."""
     points = FIELD_GRID.points()
     posture = _posture(points, rng)
-    breath = _breath(frame, points, rng)
-    # where the wall holds the body back, the lung goes on along the wall only
-    body = posture + frame.free * breath
-    ahead = (1 - frame.free) * breath
-    across = (ahead * frame.normal).sum(0) * frame.near_pleura
-    lung = body + ahead - _smooth(across * frame.normal, 1.0)
+    lung, body = _along_the_wall(frame, posture, _breath(frame, points, rng))
     reach = np.linalg.norm(lung, axis=0)[frame.inside].max()
     wanted = largest * rng.uniform(0.5, 0.97)
     lung, body = (f * np.float32(wanted / max(reach, 1e-6)) for f in (lung, body))
     density = 1 / max(_volume_ratio(lung, frame.inside), 0.5)
-    shrink = _shrink(frame, points, lost_extent)
+    shrink = _shrink(frame, points, 1 - (1 - min(SHRINKAGE * lost_extent, 0.6)) ** (1 / 3))
     return Motion(_quantise(_calm(lung + shrink, frame.around)), _quantise(body + shrink), float(density))
+
+
+def breathe_and_shrink(frame: Frame, breath: float, full: float, largest: float, rng: np.random.Generator) -> Motion:
+    """Motion of one visit by volumes: the lung's is to be `breath` times that at baseline by the depth of breath alone
+    (less where that would move it by more than `largest` mm), and `full` times by shrinkage, on top."""
+    points = FIELD_GRID.points()
+    posture = _posture(points, rng)
+    lung, body = _along_the_wall(frame, np.zeros_like(posture), _breath(frame, points, rng, depth=10.0))
+    share, wider = np.float32(0), _volume_ratio(lung, frame.inside) - 1
+    for _ in range(4):  # the volume is nearly linear in the share
+        share += np.float32((breath - _jacobian_mean(posture + share * lung, frame.inside)) / wider)
+    reach = np.linalg.norm(posture + share * lung, axis=0)[frame.inside].max()
+    share *= np.float32(min(1.0, largest / reach))
+    lung, body = _calm(posture + share * lung, frame.around), posture + share * body
+    density = 1 / _jacobian_mean(lung, frame.inside)
+    shrink = _shrink(frame, points, _strength(frame, points, full))
+    return Motion(_quantise(_calm(lung + shrink, frame.around)), _quantise(body + shrink), float(density))
+
+
+def _along_the_wall(frame: Frame, posture: np.ndarray, breath: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements of lung and body: where the wall holds the body back, the lung goes on along the wall."""
+    body = posture + frame.free * breath
+    ahead = (1 - frame.free) * breath
+    across = (ahead * frame.normal).sum(0) * frame.near_pleura
+    return body + ahead - _smooth(across * frame.normal, 1.0), body
 
 
 def _posture(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -98,9 +118,10 @@ def _posture(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return turned + shift.reshape(3, 1, 1, 1)
 
 
-def _breath(frame: Frame, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another depth of breath: the diaphragm goes furthest, the apex stays; plus local irregularity."""
-    depth = rng.choice([-1, 1]) * rng.uniform(4, 11)
+def _breath(frame: Frame, points: np.ndarray, rng: np.random.Generator, depth: float | None = None) -> np.ndarray:
+    """Another depth of breath (mm, drawn unless given): the diaphragm goes furthest, the apex stays; plus local
+    irregularity."""
+    depth = rng.choice([-1, 1]) * rng.uniform(4, 11) if depth is None else depth
     low = np.clip(1 - frame.height, 0, 1) ** 1.3
     along = depth * low
     forward = 0.15 * along * np.clip((60 - points[1]) / 120, 0, 1)
@@ -108,13 +129,28 @@ def _breath(frame: Frame, points: np.ndarray, rng: np.random.Generator) -> np.nd
     return np.stack([along, forward, np.zeros_like(along)]) + irregular * np.reshape([1.2, 0.9, 0.9], (3, 1, 1, 1))
 
 
-def _shrink(frame: Frame, points: np.ndarray, lost_extent: float) -> np.ndarray:
-    """Volume loss towards the hila, most at the base; the chest wall follows, ever less outwards."""
-    linear = 1 - (1 - min(SHRINKAGE * lost_extent, 0.6)) ** (1 / 3)
+def _shrink(frame: Frame, points: np.ndarray, linear: float) -> np.ndarray:
+    """Volume loss towards the hila, most at the base, where lengths shrink by 1.45 times the share `linear`; the chest
+    wall follows, ever less outwards."""
     strength = linear * (0.55 + 0.9 * np.clip(1 - frame.height, 0, 1))
     away = points - frame.hilum
     follow = np.clip(1.15 - np.linalg.norm(away / np.reshape([190.0, 150, 150], (3, 1, 1, 1)), axis=0), 0.25, 1)
     return -strength * follow * away
+
+
+def _strength(frame: Frame, points: np.ndarray, full: float) -> float:
+    """The share of lengths by which `_shrink` makes the lung's volume `full` times what it was."""
+    share = 1 - full ** (1 / 3)
+    for _ in range(6):
+        lost = 1 - _jacobian_mean(_shrink(frame, points, share), frame.inside)
+        share *= (1 - full) / lost if lost > 1e-9 else 1.0
+    return share
+
+
+def _jacobian_mean(field: np.ndarray, inside: np.ndarray) -> float:
+    """Lung volume after over before, by the determinant of the field's Jacobian."""
+    gradients = np.stack([np.stack(np.gradient(f, *FIELD_GRID.spacing))[:, inside] for f in field])
+    return float(np.linalg.det(np.moveaxis(gradients, -1, 0) + np.eye(3)).mean())
 
 
 def _calm(field: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -8,11 +8,23 @@ import numpy as np
 
 from lung4d.io.atomic import write_json, write_text
 from lung4d.simulate import acquisition, motion, scene, trees, writing
-from lung4d.simulate.cohort import Patient, Visit, generator, scan_path, simulate_cohort
+from lung4d.simulate.cohort import (
+    SECOND_SITE,
+    Patient,
+    Visit,
+    breath_of,
+    generator,
+    scan_path,
+    simulate_cohort,
+    used_settings,
+)
+from lung4d.simulate.disease import State
 from lung4d.simulate.grids import Grid, regrid
+from lung4d.simulate.lung_function import shrunk
 
 TRUTH_SPACING = 3.0  # mm, of the written displacement fields
 LANDMARKS = 60
+SECOND_SITE_SLICES, SECOND_SITE_NOISE = 1.25, 1.3  # times the usual
 
 
 def find_patient(settings: dict[str, Any], subject: str) -> Patient:
@@ -43,32 +55,45 @@ def write_patient(settings: dict[str, Any], patient: Patient, images: Path, trut
             facts.append({"session": visit.session, "years": visit.years, "fault": visit.fault})
             continue
         moved = _motion(settings, patient, visit, person)
-        extent = float(patient.course.extent(visit.years))
+        state = _state(patient, visit)
         placement = at_baseline if visit is first else scene.place(person, taken[visit.session].grid, moved)
-        hu = scene.render_scan(person, placement, extent, moved)
+        hu = scene.render_scan(person, placement, state, moved)
         scan = acquisition.acquire(hu, taken[visit.session], generator(seed, patient.candidate, "noise", visit.session))
-        still = hu if visit is first else scene.render_scan(person, at_baseline, extent, motion.no_motion())
+        still = hu if visit is first else scene.render_scan(person, at_baseline, state, motion.no_motion())
         _write_scan(settings, patient, visit, scan, taken[visit.session], table, target)
         labels = scene.lung_labels(placement)
         _write_truth(patient, visit, truth, table, labels, placement, at_baseline, still, moved, person, marks)
-        facts.append(_facts(visit, taken[visit.session], labels, placement, at_baseline, extent, moved, person))
+        facts.append(_facts(visit, taken[visit.session], labels, placement, at_baseline, state, moved, person))
+        facts[-1] |= _volume_facts(settings, patient, visit, at_baseline, moved)
     summary = {"subject": patient.subject, "visits": facts}
     write_json(summary, truth / f"sub-{patient.subject}_truth.json")
     return summary
 
 
+def _state(patient: Patient, visit: Visit) -> State:
+    course = patient.course
+    return State(float(course.extent(visit.years)), course.glass_at(visit.years), course.thinning * visit.years)
+
+
 def _acquisition(settings: dict[str, Any], patient: Patient, visit: Visit) -> acquisition.Acquisition:
-    rng = generator(settings["seed"], patient.candidate, "acquisition", visit.session)
-    usual = acquisition.draw_acquisition(visit.kernel, settings["spacing"], rng)
-    return replace(usual, noise=settings["noise"] * usual.noise)
+    own = settings.get("acquisition_changes") is None or visit.changed  # otherwise as the patient's scans usually are
+    rng = generator(settings["seed"], patient.candidate, "acquisition", visit.session if own else "usual")
+    spacing, noise = settings["spacing"], settings["noise"]
+    if patient.site == SECOND_SITE:
+        spacing, noise = (SECOND_SITE_SLICES * spacing[0], *spacing[1:]), SECOND_SITE_NOISE * noise
+    taken = acquisition.draw_acquisition(visit.kernel, spacing, rng)
+    return replace(taken, noise=noise * taken.noise)
 
 
 def _motion(settings: dict[str, Any], patient: Patient, visit: Visit, person: scene.Person) -> motion.Motion:
     if visit is patient.visits[0]:
         return motion.no_motion()
+    rng, largest = generator(settings["seed"], patient.candidate, "motion", visit.session), settings["max_displacement"]
+    if "lung_function" in used_settings(settings):
+        breath = breath_of(settings, patient, visit) / breath_of(settings, patient, patient.visits[0])
+        return motion.breathe_and_shrink(person.frame, breath, shrunk(patient.course, visit.years), largest, rng)
     lost = float(patient.course.extent(visit.years) - patient.course.extent(0.0))
-    rng = generator(settings["seed"], patient.candidate, "motion", visit.session)
-    return motion.draw_motion(person.frame, lost, settings["max_displacement"], rng)
+    return motion.draw_motion(person.frame, lost, largest, rng)
 
 
 def _write_scan(settings, patient: Patient, visit: Visit, scan, taken, table, target: Path) -> None:
@@ -134,7 +159,17 @@ def truth_field(person: scene.Person, moved: motion.Motion, grid: Grid) -> np.nd
     return np.where(near, lung, body)
 
 
-def _facts(visit, taken, labels, placement, at_baseline, extent, moved, person) -> dict[str, Any]:
+def _volume_facts(settings, patient: Patient, visit: Visit, at_baseline, moved) -> dict[str, float]:
+    """Breath, as a share of the volume at full breath, and that volume, where lung function is measured."""
+    if "lung_function" not in used_settings(settings):
+        return {}
+    first = breath_of(settings, patient, patient.visits[0])
+    scanned = float((at_baseline.cover > 0.5).sum() * at_baseline.grid.voxel_ml())
+    full = scanned / first * shrunk(patient.course, visit.years)
+    return {"breath": round(first / moved.density, 4), "full_breath_ml": round(full, 1)}
+
+
+def _facts(visit, taken, labels, placement, at_baseline, state, moved, person) -> dict[str, Any]:
     """Numbers of one visit for the truth's JSON."""
     inside = at_baseline.cover > 0.5
     reach = np.linalg.norm(moved.lung, axis=0)[person.frame.inside]
@@ -142,11 +177,11 @@ def _facts(visit, taken, labels, placement, at_baseline, extent, moved, person) 
         side: round(float((labels == label).sum() * placement.grid.voxel_ml()), 1)
         for side, label in (("right", 1), ("left", 2))
     }
-    return {
+    facts = {
         "session": visit.session,
         "years": visit.years,
         "fault": "",
-        "extent": round(float(np.mean(at_baseline.site.rank[inside] < extent)), 5),
+        "extent": round(float(np.mean(at_baseline.site.rank[inside] < state.extent)), 5),
         "volume_ml": volumes,
         "displacement_max_mm": round(float(reach.max()), 3),
         "displacement_median_mm": round(float(np.median(reach)), 3),
@@ -156,3 +191,9 @@ def _facts(visit, taken, labels, placement, at_baseline, extent, moved, person) 
         "slice_thickness_mm": round(taken.thickness, 3),
         "spacing_mm": [round(s, 4) for s in taken.grid.spacing[::-1]],
     }
+    if (glass := at_baseline.site.glass_rank) is not None:
+        seen = (glass < state.glass) & (at_baseline.site.rank >= state.extent)
+        facts["ground_glass_that_goes"] = round(float(np.mean(seen[inside])), 5)
+    if (upper := at_baseline.site.upper) is not None:
+        facts["density_lost_hu"] = round(float(state.thinning * upper[inside].mean()), 2)
+    return facts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lung4d.simulate import anatomy as anatomies
-from lung4d.simulate import disease, motion, real_chest, trees
+from lung4d.simulate import builds, disease, motion, real_chest, trees
 from lung4d.simulate.cohort import Patient, generator
 from lung4d.simulate.grids import Grid, regrid, sample_at, sample_index
 
@@ -56,9 +56,10 @@ def make_person(seed: int, patient: Patient) -> Person:
         tissue = real_chest.with_own_tissue(drawn, healthy)
         grown = trees.without_branches(real_chest.vessel_points(chest, tissue, numbers("trees")))
     else:
-        chest = anatomies.build(anatomies.draw_build(numbers("build"), patient.sex), numbers("anatomy"))
+        chest = anatomies.build(builds.draw_build(numbers("build"), patient.sex), numbers("anatomy"))
         tissue = disease.draw_tissue(chest, patient.smoking, numbers("tissue"))
         grown = trees.grow(chest, numbers("trees"))
+    tissue = disease.with_course(tissue, chest, patient.course, numbers("course"))
     return Person(
         anatomy=chest,
         trees=grown,
@@ -93,15 +94,15 @@ def place(person: Person, grid: Grid, moved: motion.Motion) -> Placement:
     )
 
 
-def render_scan(person: Person, placement: Placement, extent: float, moved: motion.Motion) -> np.ndarray:
+def render_scan(person: Person, placement: Placement, state: disease.State, moved: motion.Motion) -> np.ndarray:
     """Noise-free HU (D, H, W) float32 at the voxel centres of the placement's grid, before kernel and slice profile."""
     hu = placement.body.copy()
     flat = hu.reshape(-1)
-    tissue = disease.tissue_hu(placement.site, person.tissue, extent, moved.density)
+    tissue = disease.tissue_hu(placement.site, person.tissue, state, moved.density)
     flat[placement.lung] += placement.cover * (tissue - flat[placement.lung])
     tree, grid, move = person.trees, placement.grid, moved.move_lung
-    lumen = trees.draw(tree.lumen, grid, move, disease.traction(person.lumen_rank, tree.lumen.radius, extent))
-    wall = trees.draw(tree.wall, grid, move, disease.traction(person.wall_rank, tree.wall.radius, extent))
+    lumen = trees.draw(tree.lumen, grid, move, disease.traction(person.lumen_rank, tree.lumen.radius, state.extent))
+    wall = trees.draw(tree.wall, grid, move, disease.traction(person.wall_rank, tree.wall.radius, state.extent))
     for share, value in ((placement.vessels, VESSEL), (wall, AIRWAY_WALL), (lumen, LUMEN)):
         hu += share * (value - hu)
     return hu

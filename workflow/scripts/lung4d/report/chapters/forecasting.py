@@ -1,13 +1,10 @@
 """Forecasts of visits that the model was not shown, beside everything that knows nothing of disease."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from lung4d.evaluate.methods import (
     BANDS,
     HORIZONS,
-    METHODS,
     MODEL,
     ORACLE,
     PACES,
@@ -20,7 +17,6 @@ from lung4d.evaluate.methods import (
 from lung4d.evaluate.records import (
     ALIKE,
     BETTER,
-    NOT_SHOWN,
     SHOWN,
     TOO_FEW,
     WORSE,
@@ -28,8 +24,10 @@ from lung4d.evaluate.records import (
     ModelScores,
     TaskScores,
 )
-from lung4d.evaluate.wording import judged_words, sentences
+from lung4d.evaluate.wording import claim_words, judged_words, sentences
 from lung4d.figures.charts import Bar, interval_bars
+from lung4d.report.chapters.foretold import foretold_tables
+from lung4d.report.chapters.method_rows import in_order, ours_among, title_of
 from lung4d.report.chapters.training import training_reportlet
 from lung4d.report.formatting import count, fixed, interval
 from lung4d.report.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
@@ -67,11 +65,9 @@ GLOSSARY = (
 )
 VERDICTS = {BETTER: "better than", WORSE: "worse than", ALIKE: "not shown to differ from"}
 CLAIMS = {
-    SHOWN: "It has beaten all three.",
-    NOT_SHOWN: "That it foretells a patient's change takes beating all three, and is not shown.",
+    SHOWN: "It has beaten all four, and what changed in the patients goes with what it foretold.",
     TOO_FEW: "There are too few patients to say whether it foretells a patient's change.",
 }
-NO_SKILL = "It has beaten all three, but without skill above zero that it foretells a patient's change is not shown."
 BAND_DECIMALS = {"mean_density_hu": 0, "high_attenuation_percent": 1}
 
 
@@ -142,9 +138,7 @@ def _headline_words(found: ModelScores, task: TaskScores, made: str, results: Re
     if any(one.verdict == TOO_FEW for one in found.against):
         return said + f" With {count(task.patients, 'patient')} this cannot tell which is better."
     verdicts = ", ".join(f"{VERDICTS[one.verdict]} {names[one.reference]}" for one in found.against)
-    beaten = all(one.verdict == BETTER for one in found.against)
-    claim = NO_SKILL if beaten and found.claim == NOT_SHOWN else CLAIMS[found.claim]
-    return f"{said} The model is {verdicts}. {claim}"
+    return f"{said} The model is {verdicts}. {CLAIMS.get(found.claim) or claim_words(found)}"
 
 
 def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results) -> Reportlet:
@@ -154,11 +148,13 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
     caption = (
         f"{count(first['patients'], 'test patient')}, {count(first['targets'], 'withheld visit')}. Look whether the "
         "model's interval lies wholly left of the line: only then has it beaten the last scan. Also look at the "
-        "blurred last scan, which gains by averaging noise and knows nothing of disease, and at the cohort's mean "
-        "change, which knows nothing of the patient."
+        "blurred last scan, which gains by averaging noise and knows nothing of disease, at the cohort's mean change, "
+        "which knows nothing of the patient, and at the weighted mean, which has both."
     )
     bodies = [_chart(errors, task), _scores(part, results)]
     bodies.append(Fold("Extent, density and pattern of change", (_disease(part),)))
+    if foretold := foretold_tables(results.tables.rows("change"), task):
+        bodies.append(Fold("Change foretold beside change that came", tuple(foretold)))
     whole = _select(table, task, region="whole")
     if len(whole):
         bodies.append(Fold("The whole volume, chest wall included", (_scores(whole, results),)))
@@ -217,32 +213,32 @@ def _disease(part: pd.DataFrame) -> Table:
     """What the forecasts get right of the disease, one row a method; also against the truth where simulated."""
     by_measure = {measure: rows.set_index("method") for measure, rows in part.groupby("measure")}
     columns = {title: column for title, column in DISEASE.items() if column[0] in by_measure}
-    methods = _order(part["method"].unique())
+    methods = in_order(part["method"].unique())
     rows = [
-        (_title(method), *(_mean(by_measure, name, method, digits) for name, digits in columns.values()))
+        (title_of(method), *(_mean(by_measure, name, method, digits) for name, digits in columns.values()))
         for method in methods
     ]
     numeric = frozenset(range(1, len(columns) + 1))
-    return Table(("Method", *columns), tuple(rows), numeric=numeric, strong=_ours(methods))
+    return Table(("Method", *columns), tuple(rows), numeric=numeric, strong=ours_among(methods))
 
 
 def _paces(thirds: dict[str, pd.DataFrame]) -> Table:
     """Difference to the last scan, one row a method, one column a third of the patients."""
     errors = [part[part["measure"] == "mse"].set_index("method") for part in thirds.values()]
-    methods = [method for method in _order(errors[0].index) if method != "locf"]
-    rows = [(_title(method), *(_difference(part.loc[method], "locf") for part in errors)) for method in methods]
+    methods = [method for method in in_order(errors[0].index) if method != "locf"]
+    rows = [(title_of(method), *(_difference(part.loc[method], "locf") for part in errors)) for method in methods]
     titles = [f"{name}: difference to last scan, MSE × 1000" for name in thirds]
     numeric = frozenset(range(1, len(titles) + 1))
-    return Table(("Method", *titles), tuple(rows), numeric=numeric, strong=_ours(methods))
+    return Table(("Method", *titles), tuple(rows), numeric=numeric, strong=ours_among(methods))
 
 
 def _chart(errors: pd.DataFrame, task: str) -> Charts:
     """Paired difference of every method to LOCF, with its interval."""
     parts = [f"locf_{part}" for part in ("difference", "low", "high")]
     rows = 1000 * errors.set_index("method")[parts]
-    methods, ours, ceilings = _order(rows.index), of_kind(MODEL), of_kind(ORACLE)
+    methods, ours, ceilings = in_order(rows.index), of_kind(MODEL), of_kind(ORACLE)
     bars = [
-        Bar(_title(method), mean, low, high, method in ours)
+        Bar(title_of(method), mean, low, high, method in ours)
         for method in methods
         if method != "locf" and method not in ceilings
         for mean, low, high in [rows.loc[method]]
@@ -254,14 +250,14 @@ def _chart(errors: pd.DataFrame, task: str) -> Charts:
 
 def _scores(part: pd.DataFrame, results: Results) -> Table:
     """One row a method: errors, similarity, and paired differences with intervals."""
-    methods = _order(part["method"].unique())
+    methods = in_order(part["method"].unique())
     by_measure = {measure: rows.set_index("method") for measure, rows in part.groupby("measure")}
     rows = []
     for method in methods:
         error = by_measure["mse"].loc[method]
         rows.append(
             (
-                _title(method),
+                title_of(method),
                 results.hu_of(error["mean"]),
                 fixed(1000 * error["mean"], 2),
                 *(
@@ -275,9 +271,9 @@ def _scores(part: pd.DataFrame, results: Results) -> Table:
         )
     columns = (
         "Method", "Error, HU (RMS)", "MSE × 1000", "Difference to last scan", "Difference to blurred last scan",
-        "Difference to cohort's change", "PSNR, dB", "SSIM", "Skill on change, %",
+        "Difference to cohort's change", "Difference to weighted mean", "PSNR, dB", "SSIM", "Skill on change, %",
     )  # fmt: skip
-    return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=_ours(methods))
+    return Table(columns, tuple(rows), numeric=frozenset(range(1, len(columns))), strong=ours_among(methods))
 
 
 def _skill(by_measure: dict[str, pd.DataFrame], method: str) -> str:
@@ -303,22 +299,6 @@ def _mean(by_measure: dict[str, pd.DataFrame], measure: str, method: str, decima
     return fixed(table.loc[method, "mean"] if table is not None and method in table.index else None, decimals)
 
 
-def _title(method: str) -> str:
-    return METHODS[method].title if method in METHODS else method
-
-
-def _ours(methods: list[str]) -> frozenset[int]:
-    """Which of a table's rows are the model's."""
-    ours = of_kind(MODEL)
-    return frozenset(number for number, method in enumerate(methods) if method in ours)
-
-
-def _order(methods: Iterable[str]) -> list[str]:
-    """Known methods in the order of METHODS, then any other."""
-    present = list(methods)
-    return [name for name in METHODS if name in present] + [name for name in present if name not in METHODS]
-
-
 def _select(
     table: pd.DataFrame | None,
     task: str,
@@ -329,6 +309,7 @@ def _select(
 ) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame()
-    for column, value in (("set", patients_of), ("horizon", horizon), ("region", region), ("pace", pace)):
-        table = table[table[column] == value]
+    chosen = {"set": patients_of, "horizon": horizon, "region": region, "pace": pace, "course": "all"}
+    for column, value in chosen.items():
+        table = table[table[column] == value] if value else table
     return table[table["task"] == task]
