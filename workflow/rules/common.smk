@@ -41,6 +41,7 @@ sys.path.insert(0, str(SCRIPTS))
 from pandas import DataFrame
 
 from lung4d.convert.volumes.names import companions
+from lung4d.io.names import volumes_below
 from lung4d.pipeline import private, terminal
 from lung4d.pipeline.digest import Digests, settings_digest
 from lung4d.pipeline.door.cohort import make_cohort, read_cohort, records

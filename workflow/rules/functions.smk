@@ -82,9 +82,7 @@ def models_of_rows(rows, stage, folder):
 
 def forecast_files():
     """The volumes of evaluate.forecasts, by somebody else's method; a new one counts."""
-    folder = config["evaluate"]["forecasts"]
-    found = sorted(Path(folder).rglob("*.nii*")) if folder else []
-    return [plain_path(str(path), LINKS) for path in found]
+    return [plain_path(str(path), LINKS) for path in volumes_below(config["evaluate"]["forecasts"])]
 
 
 def weights_file(stage, key, **used_where):

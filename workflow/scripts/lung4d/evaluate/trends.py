@@ -5,7 +5,7 @@ it is the strongest use of a line that one sigma and one number allow. The weigh
 what averaging noise and a mean change are worth together; it knows nothing of where or in whom change comes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,14 +75,20 @@ def choose_trend(
     seen = 0
     for visits in patients:
         seen += 1
-        for task in forecast_tasks(len(visits)):
-            given = visits.take(task.given)
-            for target in task.targets:
-                for row, sigma in enumerate(sigmas):
-                    lacking, change = parts(given, visits.take([target]), sigma)
-                    products = np.mean(lacking * change, dtype=np.float64), np.mean(change**2, dtype=np.float64)
-                    sums[task.name][row] += np.array(products) / len(task.targets)
+        for name, given, target, targets in _withheld(visits):
+            for row, sigma in enumerate(sigmas):
+                lacking, change = parts(given, target, sigma)
+                products = np.mean(lacking * change, dtype=np.float64), np.mean(change**2, dtype=np.float64)
+                sums[name][row] += np.array(products) / targets
     return {name: _best(sigmas, *values.T) for name, values in sums.items()}, seen
+
+
+def _withheld(visits: PatientVisits) -> Iterator[tuple[str, PatientVisits, PatientVisits, int]]:
+    """By task and target: the task's name, the given visits, the target as one visit, and the task's targets."""
+    for task in forecast_tasks(len(visits)):
+        given = visits.take(task.given)
+        for target in task.targets:
+            yield task.name, given, visits.take([target]), len(task.targets)
 
 
 def _best(sigmas: Sequence[float], product: np.ndarray, square: np.ndarray) -> Trend:
@@ -120,10 +126,8 @@ def choose_weighting(patients: Iterable[PatientVisits]) -> tuple[dict[str, Weigh
     seen = 0
     for visits in patients:
         seen += 1
-        for task in forecast_tasks(len(visits)):
-            given = visits.take(task.given)
-            for target in task.targets:
-                products[task.name] += _weighting_products(given, visits.take([target])) / len(task.targets)
+        for name, given, target, targets in _withheld(visits):
+            products[name] += _weighting_products(given, target) / targets
     return {name: _best_weighting(values) for name, values in products.items()}, seen
 
 

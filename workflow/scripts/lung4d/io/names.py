@@ -50,6 +50,12 @@ def patient_folders(folder: str | Path, subjects: Iterable[str]) -> list[Path]:
     return [patient_folder(folder, subject) for subject in dict.fromkeys(subjects)]
 
 
+def volumes_below(folder: str | Path | None) -> list[Path]:
+    """The NIfTI volumes below a folder, in order of their names; none without one."""
+    found = Path(folder).rglob("*") if folder else ()
+    return sorted(path for path in found if path.name.endswith((".nii", ".nii.gz")))
+
+
 def forecast_stem(subject: str, given: Sequence[str], years: float) -> str:
     """Stem of a generated volume: `sub-001_given-01+02_years-3.500`; years since baseline, three decimals."""
     return f"sub-{subject}_given-{'+'.join(given)}_years-{years:.3f}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lung4d.io.atomic import digest_of_file
+from lung4d.io.names import volumes_below
 
 WEIGHTS = (("segment", "weights", "weights_sha256"), ("train_vqgan", "perceptual_weights", "perceptual_sha256"))
 SHARED = {"train_vqgan": "train_vqgan", "table3_train": "train_vqgan", "train_ode": "train_ode"}  # its section, by rule
@@ -31,7 +32,7 @@ def check_forecasts(config: Mapping[str, Any]) -> list[str]:
         return []
     if not Path(folder).is_dir():
         return [f"evaluate.forecasts: {folder} is no folder; name one, from the working folder on, or say null"]
-    if not any(Path(folder).rglob("*.nii*")):
+    if not volumes_below(folder):
         return [f"evaluate.forecasts: {folder} has no volume (*.nii, *.nii.gz); put the forecasts there, or say null"]
     return []
 

@@ -79,7 +79,7 @@ class Course:
         """Years since baseline by the clock of the disease, which goes slower under treatment."""
         if self.treated_year >= NEVER:
             return years
-        before = min(max(self.treated_year, 0.0), NEVER)
+        before = max(self.treated_year, 0.0)
         return np.minimum(years, before) + TREATED_PACE * np.maximum(years - before, 0)
 
 

@@ -13,12 +13,11 @@ import nibabel as nib
 import numpy as np
 
 from lung4d.io.atomic import reading
-from lung4d.io.names import parse_name
+from lung4d.io.names import parse_name, volumes_below
 from lung4d.io.volumes import open_volume, to_unit
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.tasks import forecast_tasks
 
-ENDINGS = (".nii", ".nii.gz")
 GRID_TOLERANCE = 1e-2  # mm, of the corners
 
 Asked = tuple[str, tuple[str, ...], str]  # subject, sessions of the given visits, session
@@ -43,13 +42,6 @@ class GivenForecasts:
                 yield index, unit
 
 
-def forecast_files(folder: str | Path | None) -> list[Path]:
-    """The volumes below a folder, in order of their names; none without one."""
-    if not folder:
-        return []
-    return sorted(path for path in Path(folder).rglob("*") if path.name.endswith(ENDINGS))
-
-
 def read_given(folder: str | Path | None, patients: Iterable[PatientVisits]) -> GivenForecasts:
     """What a folder forecasts of the patients.
 
@@ -58,7 +50,7 @@ def read_given(folder: str | Path | None, patients: Iterable[PatientVisits]) -> 
     known = {patient.subject: patient for patient in patients}
     files: dict[Asked, Path] = {}
     problems, strangers = [], []
-    for path in forecast_files(folder):
+    for path in volumes_below(folder):
         name = parse_name(path)
         if not {"sub", "given", "ses"} <= name.keys() or not _is_asked(name, known.get(name["sub"])):
             strangers.append(path.name)
