@@ -234,7 +234,7 @@ def test_statuses_of_other_versions(tmp_path):
 OWN = {
     "ReadImage": {"nifti", "files", "volume", "given_mask"},
     "WriteImage": {"nifti"},
-    "nib.load": {"volumes", "files", "provenance"},
+    "nib.load": {"volumes", "files", "provenance", "given_forecasts"},
     "np.load": {"latents"},
     "read_parquet": {"tables"},
     "read_csv": {"tables", "ending"},

@@ -82,7 +82,8 @@ def _grid_problem(path: Path, like: str | Path) -> str:
     """How the file's grid differs from the patient's, or ""."""
     with reading(path):
         image = nib.load(path)
-    grid = nib.load(like)
+    with reading(like):
+        grid = nib.load(like)
     if image.shape != grid.shape:
         shape, wanted = ("x".join(map(str, one.shape[::-1])) for one in (image, grid))
         return f"has {shape} voxels, the patient's preprocessed ones have {wanted}; resample it to their grid"
