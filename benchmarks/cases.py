@@ -75,25 +75,32 @@ def _write_real_pair(source: Path, folder: Path) -> None:
 
 
 def _write_motion(case: Case, data: Path, folder: Path) -> None:
-    if case.source == "lung_pair":
-        scan = _read(data / "lung_pair/3DCT_lung_baseline.mha")
-        mask = sitk.ReadImage(str(data / "lung_pair/3DCT_lung_baseline_mask.mha")) > 0
-    else:
-        whole = read_scan(data / FILES[case.source]).image
-        scan, mask = _crop(sitk.Cast(whole, sitk.sitkFloat32), segment_by_intensity(whole).mask)
-    shape = _shape(scan)
-    grid = isotropic_grid(scan, shape, SPACING)
-    lung = _resample_mask(mask > 0, grid, sitk.Transform(3, sitk.sitkIdentity))
-    moved = move(scan, sitk.GetArrayFromImage(lung) > 0, SPACING, case.seed)
-    images = [on_isotropic_grid(scan, shape, SPACING)]
+    scan, lung = chest(case.source, data)
+    grid = isotropic_grid(scan, lung.shape, SPACING)
+    moved = move(scan, lung, SPACING, case.seed)
+    images = [on_isotropic_grid(scan, lung.shape, SPACING)]
     for array in (moved.scan, moved.mask.astype(np.uint8)):
         image = sitk.GetImageFromArray(array)
         image.CopyInformation(grid)
         images.append(image)
-    inside = np.argwhere(sitk.GetArrayFromImage(lung) > 0)
+    inside = np.argwhere(lung)
+    mask = sitk.GetImageFromArray(lung.astype(np.uint8))
+    mask.CopyInformation(grid)
     points = inside[:, ::-1] * SPACING @ _direction(grid).T + np.array(grid.GetOrigin())
     way = moved.truth[tuple(inside.T)][:, ::-1] * SPACING @ _direction(grid).T
-    _write(folder, images[:2], [lung, images[2]], points, points + way)
+    _write(folder, images[:2], [mask, images[2]], points, points + way)
+
+
+def chest(source: str, data: Path) -> tuple[sitk.Image, np.ndarray]:
+    """A scan at its own resolution, HU, and its lungs, bool (D, H, W) on the isotropic grid of SPACING mm."""
+    if source == "lung_pair":
+        scan = _read(data / "lung_pair/3DCT_lung_baseline.mha")
+        mask = sitk.ReadImage(str(data / "lung_pair/3DCT_lung_baseline_mask.mha")) > 0
+    else:
+        whole = read_scan(data / FILES[source]).image
+        scan, mask = _crop(sitk.Cast(whole, sitk.sitkFloat32), segment_by_intensity(whole).mask)
+    grid = isotropic_grid(scan, _shape(scan), SPACING)
+    return scan, sitk.GetArrayFromImage(_resample_mask(mask > 0, grid, sitk.Transform(3, sitk.sitkIdentity))) > 0
 
 
 def _write(folder: Path, scans: list[sitk.Image], masks: list[sitk.Image], points, moved) -> None:

@@ -34,19 +34,27 @@ def move(fixed: sitk.Image, lung: np.ndarray, spacing: float, seed: int) -> Move
     """`fixed`: the scan at its own resolution (HU); lung: bool (D, H, W) on an isotropic grid of `spacing` mm whose
     first voxel is the scan's; the motion is drawn from `seed`."""
     rng = np.random.default_rng(seed)
-    inside = _breathing(lung, spacing, rng)
+    inside = breathing(lung, spacing, rng)
+    tissue = keep_mass(sample(fixed, inside, spacing), fields.jacobian(inside))
+    return scanned(fixed, lung, spacing, inside, tissue, rng)
+
+
+def scanned(fixed: sitk.Image, lung: np.ndarray, spacing: float, inside: np.ndarray, tissue: np.ndarray, rng) -> Moved:
+    """The moved scan: `tissue` HU in the moved lung, the chest around it, and noise."""
     outside = _at_the_wall(inside, lung, spacing)
     mask = fields.warp(lung, inside) >= 0.5
-    values = _sample(fixed, inside, spacing)
-    mass = np.maximum(fields.jacobian(inside), 0.3)
-    tissue = np.clip((values + 1000) * mass - 1000, -1024, 1000)
-    around = _sample(_without_lung(fixed, lung, spacing), outside, spacing)
+    around = sample(_without_lung(fixed, lung, spacing), outside, spacing)
     noise = ndimage.gaussian_filter(rng.normal(size=lung.shape), NOISE_WIDTH)
     scan = np.where(mask, tissue, around) + NOISE / noise.std() * noise
     return Moved(scan.clip(-1024, 3000).astype(np.float32), mask, fields.invert(inside, INVERSE_STEPS))
 
 
-def _breathing(lung: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
+def keep_mass(tissue: np.ndarray, squeezed: np.ndarray) -> np.ndarray:
+    """HU of tissue that is squeezed to 1 / `squeezed` of its volume."""
+    return np.clip((tissue + 1000) * np.maximum(squeezed, 0.3) - 1000, -1024, 1000)
+
+
+def breathing(lung: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
     """v inside the lung, voxels (z up, y to the back, x to the left), smooth everywhere."""
     shape = lung.shape
     where = np.argwhere(lung)
@@ -75,7 +83,7 @@ def _at_the_wall(inside: np.ndarray, lung: np.ndarray, spacing: float) -> np.nda
     return np.ascontiguousarray(inside * share[..., None], dtype=np.float32)
 
 
-def _sample(scan: sitk.Image, flow: np.ndarray, spacing: float) -> np.ndarray:
+def sample(scan: sitk.Image, flow: np.ndarray, spacing: float) -> np.ndarray:
     """The scan at x + flow(x) by cubic B-splines, from its own resolution: no grid in between blurs it."""
     vectors = sitk.GetImageFromArray(flow[..., ::-1].astype(np.float64) * spacing, isVector=True)
     grid = isotropic_grid(scan, flow.shape[:3], spacing)

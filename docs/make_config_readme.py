@@ -113,7 +113,7 @@ SIZES = ("small.yaml", "config.yaml", "paper.yaml")
 PATIENTS = (10, 60, 200)
 VISITS, VOXELS, CORES = 3, 512 * 512 * 250, 8
 SIZES_NOTE = """\
-A first run from {visits} visits a patient, of 512 x 512 x 250 voxels, on {cores} cores without matrix units for bf16.
+A first run from {visits} visits a patient, of 512 x 512 x 250 voxels, on {cores} cores without bf16.
 All of it is estimated, to a factor of two or three, from what [the benchmarks](../benchmarks/README.md) measured of a
 stage and a voxel (`workflow/scripts/lung4d/pipeline/estimate.py`); a GPU is taken for 20 TFLOP a second and was not
 measured. The paper's authors report 10 days and 15 hours for their two trainings on an A100 of 80 GB. `snakemake

@@ -7,6 +7,7 @@ from lung4d.evaluate.findings import ENOUGH
 from lung4d.pipeline import estimate
 from lung4d.pipeline.door.configuration import check_config, load_yaml, overlaid
 from lung4d.survival.records import FEW_EVENTS
+from lung4d.training import device
 from lung4d.visits.power import Enough, SetCounts, cannot_show, count_lines, count_sets
 
 DEFAULTS = load_yaml(ROOT / "config/config.yaml")
@@ -84,9 +85,9 @@ def config_of(name):
     return overlaid(DEFAULTS, load_yaml(ROOT / "config" / name))
 
 
-def hours(name, patients=60, cores=8, gpu=False, matrix=False, voxels=60e6, visits=3):
+def hours(name, patients=60, cores=8, gpu=False, bf16="", voxels=60e6, visits=3):
     config, cohort = config_of(name), estimate.CohortSize(patients, patients * visits, voxels)
-    seconds = estimate.job_seconds(config, cohort, estimate.Machine(cores, matrix, gpu))
+    seconds = estimate.job_seconds(config, cohort, estimate.Machine(cores, bf16, gpu))
     jobs = estimate.first_run(config, cohort)
     assert set(jobs) <= set(seconds) and all(seconds[rule] > 0 for rule in jobs)
     return estimate.clock_seconds(jobs, seconds, cores) / 3600
@@ -97,7 +98,8 @@ LONGER = {
     "more patients": ({"patients": 10}, {"patients": 60}),
     "fewer cores": ({"cores": 16}, {"cores": 2}),
     "no GPU": ({"gpu": True}, {"gpu": False}),
-    "no matrix units": ({"matrix": True}, {"matrix": False}),
+    "no bf16": ({"bf16": "avx512_bf16"}, {"bf16": ""}),
+    "no matrix units": ({"bf16": "amx_bf16"}, {"bf16": "avx512_bf16"}),
     "larger scans": ({"voxels": 20e6}, {"voxels": 120e6}),
     "more visits": ({"visits": 2}, {"visits": 6}),
 }
@@ -111,7 +113,7 @@ def test_a_run_with_less_to_run_on_or_more_to_do_is_estimated_longer(what):
 
 def test_the_estimate_of_the_trainings_is_that_of_the_benchmarks():
     # vqgan.md: 7.86 and 10.65 TFLOP before and after the GAN starts, at 22 % of 1.26 TFLOP/s, six of them a step
-    cohort, machine = estimate.CohortSize(219, 657, 60e6), estimate.Machine(1, matrix=True)
+    cohort, machine = estimate.CohortSize(219, 657, 60e6), estimate.Machine(1, bf16="amx_bf16")
     seconds = estimate.job_seconds(DEFAULTS, cohort, machine)
     assert seconds["train_vqgan"] == pytest.approx(20000 * 6 * (7.86 + 10.65) / 2 / 0.277, rel=0.1)
     # ode.md: 7.6 h with two threads for 140 of 175 patients at a time, whose whole cohort is the 219
@@ -158,7 +160,13 @@ def test_voxels_of_packed_files_are_those_that_they_hold(tmp_path):
 
 
 def test_matrix_units_are_read_off_the_machine(tmp_path):
-    (tmp_path / "with").write_text("flags : fpu amx_bf16 amx_tile\n")
-    (tmp_path / "without").write_text("flags : fpu avx2\n")
-    found = [estimate.has_matrix_units(tmp_path / name) for name in ("with", "without", "absent")]
-    assert found == [True, False, False]
+    flags = {
+        "intel": "fpu avx512_bf16 amx_bf16 amx_tile",
+        "amd": "fpu avx2 avx512_bf16",
+        "old": "fpu avx2 avx512_bf16x",
+    }
+    for name, line in flags.items():
+        (tmp_path / name).write_text(f"flags : {line}\n")
+    found = [estimate.bf16_flag(tmp_path / name) for name in (*flags, "absent")]
+    assert found == ["amx_bf16", "avx512_bf16", "", ""]
+    assert tuple(estimate.CORE_BF16) == device.BF16_FEATURES

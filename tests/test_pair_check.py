@@ -20,14 +20,16 @@ from lung4d.simulate.cohort import scan_path, simulate_cohort
 from lung4d.simulate.patient import write_patient
 
 CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-SETTINGS = dataclasses.replace(RegistrationSettings.from_params(SimpleNamespace(**CONFIG["register"])), spacing=4.0)
+SETTINGS = dataclasses.replace(
+    RegistrationSettings.from_params(SimpleNamespace(**CONFIG["register"])), spacing=4.0, keypoints=(300, 400)
+)
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     """Scans and masks by patient and visit: two patients with two visits each."""
     folder = tmp_path_factory.mktemp("cohort")
-    settings = CONFIG["simulate"] | {"patients": 2, "visits": [2, 2], "spacing": [4.0, 2.5, 2.5], "seed": 77}
+    settings = CONFIG["simulate"] | {"patients": 2, "visits": [2, 2], "spacing": [5.0, 3.2, 3.2], "seed": 77}
     found = []
     for patient in simulate_cohort(settings):
         write_patient(settings, patient, folder, folder)

@@ -152,7 +152,9 @@ def test_validation_looks_at_the_same_part_every_time(tmp_path):
 
 @pytest.mark.parametrize("settings", [LATENTS_ONLY, {"features": True, "maps": 2}])
 def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, monkeypatch, settings):
-    """Two members; stopped in the first, at its end, and in the second."""
+    """Two members; stopped in the first, at its end, and in the second, and resumed where bf16 would be chosen."""
+    bf16 = [False]
+    monkeypatch.setattr("lung4d.training.device.has_bf16", lambda _: bf16[0])
     patients = drifting(6, split=("train", "train", "train", "train", "val", "test"))
     options = {"members": 2, "epochs": 2, "crop": (4, 6, 6)}
     whole = train(tmp_path / "whole", patients, settings, **options)
@@ -174,6 +176,7 @@ def test_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_p
             with pytest.raises(SystemExit) as leaving:
                 train(tmp_path / "parts", patients, settings, **options)
             assert leaving.value.code == 75
+        bf16[0] = True
     parts = train(tmp_path / "parts", patients, settings, **options)
     assert done[0] < total
     for one, other in zip(whole.finished, parts.finished, strict=True):

@@ -25,7 +25,7 @@ from helpers.scripts import run_job
 from lung4d.figures.previews import draw_reconstruction
 from lung4d.io.latents import load_latents
 from lung4d.io.names import LUNG_MASK, VOLUME, scan_file
-from lung4d.training import gradients
+from lung4d.training import device, gradients
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.training.lock import Lock
 from lung4d.training.stopping import Stopper
@@ -257,6 +257,26 @@ def test_a_step_is_planned_for_the_memory_there_is(options, found, caplog):
     assert plan_memory(settings_of(VQGANTraining, **options), (96, 256, 256), 16, torch.device("cpu")) == found
     assert ("may not fit" in caplog.text) == (options.get("fits") == "8GB")
     assert "a step on 96 x 256 x 256 voxels" in caplog.text
+
+
+@pytest.mark.parametrize("begun, resumed", [("bf16", "fp32"), ("fp32", "bf16")])
+def test_a_resumed_training_keeps_its_precision_on_another_machine(cohort, tmp_path, monkeypatch, begun, resumed):
+    runs = []
+    for faster in (begun, resumed):
+        monkeypatch.setattr(device, "has_bf16", lambda _, faster=faster: faster == "bf16")
+        runs.append(start(tmp_path, cohort, precision="auto"))
+    assert [run.plan.precision for run in runs] == [begun, resumed]
+    runs[1].load(runs[0].state())
+    assert runs[1].plan.precision == begun
+
+
+@pytest.mark.parametrize(
+    "features, faster",
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True, "avx512_bf16": False}, False)],
+)
+def test_bf16_is_taken_by_what_the_processor_has(monkeypatch, features, faster):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: features)
+    assert device.has_bf16(torch.device("cpu")) == faster
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -30,7 +30,7 @@ if missing := power.cannot_show(sets, params.config, enough):
     lines += ["This cohort cannot show:", *(f"  {sentence}." for sentence in missing)]
 
 requests, gpu = dry_run.requests(works.values()), preflight.find_gpu()
-machine = estimate.Machine(params.cores or 1, estimate.has_matrix_units(Path("/proc/cpuinfo")), bool(requests or gpu))
+machine = estimate.Machine(params.cores or 1, estimate.bf16_flag(Path("/proc/cpuinfo")), bool(requests or gpu))
 recorded = dry_run.recorded_seconds(Path(".snakemake/metadata"))
 estimated = estimate.job_seconds(params.config, cohort, machine)
 lines += ["", *dry_run.plan_lines(works, recorded, trained, estimated)]

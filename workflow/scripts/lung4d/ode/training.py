@@ -24,6 +24,7 @@ from lung4d.ode.samples import Samples
 from lung4d.ode.step import MemberState, train_step
 from lung4d.ode.validation import validate
 from lung4d.training.checkpoints import Checkpoints
+from lung4d.training.device import choose_precision
 from lung4d.training.history import History
 from lung4d.training.lock import Lock
 from lung4d.training.pace import Pace
@@ -48,6 +49,7 @@ class EnsembleTraining:
     history: History
     ranks: Ranks
     finished: list[dict[str, Any]]
+    precision: str  # of the drawing, "bf16" or "fp32"
 
     def steps_of(self, member: int) -> int:
         return self.options.steps(len(self.patients_of(member)))
@@ -98,8 +100,9 @@ def start_training(
     if not patients:
         logger.warning("no train patient has two visits: the model carries the last visit forward, untrained")
     logger.info("%d patients to train on, %d to choose by", len(patients), len(judges))
+    precision = choose_precision(options.precision, device)
     records = History(history, tensorboard=options.tensorboard and ranks.first)
-    return EnsembleTraining(settings, options, patients, judges, device, records, ranks, finished=[])
+    return EnsembleTraining(settings, options, patients, judges, device, records, ranks, [], precision)
 
 
 def train(
@@ -117,6 +120,7 @@ def train(
     state = checkpoints.load_latest()
     if state is not None:
         training.finished, training.history.rows = state["finished"], state["history"]
+        training.precision = state["precision"]  # also where this machine would choose another
     total = sum(training.steps_of(member) for member in range(training.options.members))
     pace = Pace(total)
     while len(training.finished) < training.options.members:
@@ -143,7 +147,7 @@ def start_member(training: EnsembleTraining, member: int) -> MemberState:
     model.shift.copy_(shift)
     model.scale.copy_(scale)
     model.to(training.device)
-    model.draw_in(dtype_for(training.device, options.precision))
+    model.draw_in(dtype_for(training.device, training.precision))
     training.ranks.share_state(model)
     return MemberState(
         model=model,
@@ -169,7 +173,12 @@ class Keeper:
         if not training.ranks.first:
             return
         self.lock.check()
-        state = {"run": run.state(), "finished": training.finished, "history": training.history.rows}
+        state = {
+            "run": run.state(),
+            "finished": training.finished,
+            "history": training.history.rows,
+            "precision": training.precision,
+        }
         self.checkpoints.save(state, step)
         if self.lock.earlier.gone():
             training.history.write()

@@ -25,7 +25,10 @@ REGISTRATION = 12.0  # core-seconds of a pair at 1.5 mm: registration.md has 9 t
 FLOP = 1.25e6  # of the generator a voxel, forward and backward, at width 16: vqgan.md, 7.86e12 of 96 x 256 x 256
 FLOP_GAN = 0.44e6  # and of both discriminators, at 64 channels
 CORE = 0.095e12  # FLOP a second of a core in float32: vqgan.md, half of the fastest matrix product
-CORE_BF16 = 0.27e12  # of a core with matrix units for bf16: vqgan.md
+CORE_BF16 = {  # of a core with this flag in /proc/cpuinfo, the fastest first
+    "amx_bf16": 0.27e12,  # vqgan.md
+    "avx512_bf16": 0.18e12,  # 1.9 times float32, measured once on an AMD processor
+}
 GPU = 20e12  # of a data centre's GPU; assumed, not measured
 GPU_CORES = 40.0  # cores that it is worth in the disease model; assumed, not measured
 STEP = 1.0  # core-seconds of a step of the disease model on crops of 48 x 96 x 96: ode.md, two threads
@@ -50,10 +53,10 @@ class CohortSize:
 
 @dataclass(frozen=True)
 class Machine:
-    """cores of this run; matrix: whether they have matrix units for bf16; gpu: whether there is one."""
+    """cores of this run; bf16: the flag of CORE_BF16 that they have, or ""; gpu: whether there is one."""
 
     cores: int
-    matrix: bool = False
+    bf16: str = ""
     gpu: bool = False
 
     @property
@@ -88,7 +91,7 @@ def _width(config: Mapping[str, Any]) -> float:
 
 def _speed(machine: Machine) -> float:
     """FLOP a second of one core, or of the GPU."""
-    return GPU if machine.gpu else CORE_BF16 if machine.matrix else CORE
+    return GPU if machine.gpu else CORE_BF16.get(machine.bf16, CORE)
 
 
 def _vqgan(config: Mapping[str, Any], machine: Machine) -> float:
@@ -173,9 +176,10 @@ def memory_bytes(config: Mapping[str, Any], cohort: CohortSize, cores: int) -> f
     return max(scans, first, second)
 
 
-def has_matrix_units(cpuinfo: Path) -> bool:
-    """Whether the machine that this /proc/cpuinfo is of multiplies matrices of bf16 in units of their own."""
-    return cpuinfo.is_file() and "amx_bf16" in cpuinfo.read_text(encoding="utf-8", errors="replace")
+def bf16_flag(cpuinfo: Path) -> str:
+    """What the machine that this /proc/cpuinfo is of multiplies bf16 with: a flag of CORE_BF16, or ""."""
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else []
+    return next((flag for flag in CORE_BF16 if flag in flags), "")
 
 
 def in_words(seconds: float, cohort: CohortSize, machine: Machine, recorded: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lung4d.training.device import GB, has_bf16
+from lung4d.training.device import GB, choose_precision
 from lung4d.vqgan.options import VQGANTraining
 
 logger = logging.getLogger("lung4d")
@@ -25,14 +25,12 @@ class Plan:
 
 
 def plan_memory(options: VQGANTraining, size: tuple[int, int, int], width: int, device: torch.device) -> Plan:
-    """The fastest plan that fits: bf16 where the device has matrix units, checkpointing where memory asks for it.
+    """The fastest plan that fits: bf16 where the device is faster with it, checkpointing where memory asks for it.
 
     `size` (D, H, W) and `width` are those of a training sample and of the network. What the options say outright is
     taken as said. The memory is `fits`, else the GPU's; a CPU's is not limited.
     """
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16" if has_bf16(device) else "fp32"
+    precision = choose_precision(options.precision, device)
     limit = _limit(options.fits, device)
     choices: tuple[Any, ...] = (False, True) if options.checkpointing == "auto" else (options.checkpointing,)
     for checkpointing in choices:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class TrainingState:
             "history": self.history.rows,
             "since_validation": self.since_validation,
             "best": self.best,
+            "precision": self.plan.precision,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -63,6 +64,7 @@ class TrainingState:
         self.history.rows = state["history"]
         self.since_validation = state["since_validation"]
         self.best = state["best"]
+        self.plan = replace(self.plan, precision=state["precision"])  # also where this machine would choose another
         restore_random_states(state["random"])
 
 
