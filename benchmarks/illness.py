@@ -17,10 +17,10 @@ from scipy import fft, ndimage
 from lung4d.register import fields
 from motion import Moved, breathing, keep_mass, on_isotropic_grid, sample, scanned
 
-BREATH = 0.4  # of the motion in motion.py: the diaphragm rises by 10 to 14 mm
+BREATH = 0.5  # of the motion in motion.py: the diaphragm rises by 10 to 14 mm
 EDGE = 0.03  # share of the lung, over which a front goes from healthy to ill
-RISE, GRAIN, STRAND = 200.0, 60.0, 150.0  # HU of ill tissue above healthy: mean, sd of its texture, lines in it
-SOFT = (-700.0, -450.0)  # HU below and above which a voxel is parenchyma, or a vessel that stays
+ILL_TISSUE, GRAIN, STRAND = -520.0, 110.0, 200.0  # HU: mean, sd of its texture, lines in it
+OPAQUE = (0.35, 0.95)  # share of what was there that ill tissue hides, where it is mild and where it is severe
 ILL, WELL = 0.5, 0.05  # rise of the share of disease in a voxel, above and below which it fell ill or did not
 
 
@@ -50,7 +50,7 @@ def fall_ill(scan: sitk.Image, lung: np.ndarray, spacing: float, course: Course,
     the scan's; everything else is drawn from `seed`."""
     rng = np.random.default_rng(seed)
     front, other = (_arrival(lung, spacing, rng) for _ in range(2))
-    look = _Look(_noise(rng, lung, 2.5 / spacing), _noise(rng, lung, 5.0 / spacing))
+    look = _Look(*(_noise(rng, lung, width / spacing) for width in (2.5, 5.0, 20.0)))
     before = _taken(front, course.before)
     new = _taken(other, course.after - course.before) if course.jump else _taken(front, course.after)
     after = np.maximum(before, new)
@@ -69,16 +69,18 @@ def fall_ill(scan: sitk.Image, lung: np.ndarray, spacing: float, course: Course,
 
 @dataclass(frozen=True)
 class _Look:
-    """texture, strands: sd 1, fixed to the first scan's tissue; strands run where theirs is near 0."""
+    """texture, strands, severity: sd 1, fixed to the first scan's tissue; strands run where theirs is near 0."""
 
     texture: np.ndarray
     strands: np.ndarray
+    severity: np.ndarray
 
     def of(self, healthy: np.ndarray, illness: np.ndarray, flow: np.ndarray) -> np.ndarray:
         """HU at voxels that `flow` leads to the first scan, from their HU if healthy and their share of disease."""
-        texture, strands = (fields.warp(field, flow) for field in (self.texture, self.strands))
-        soft = np.clip((SOFT[1] - healthy) / (SOFT[1] - SOFT[0]), 0, 1)
-        return healthy + soft * illness * (RISE + GRAIN * texture + STRAND * np.exp(-((strands / 0.25) ** 2)))
+        texture, strands, severity = (fields.warp(one, flow) for one in (self.texture, self.strands, self.severity))
+        ill = ILL_TISSUE + GRAIN * texture + STRAND * np.exp(-((strands / 0.25) ** 2))
+        hidden = OPAQUE[0] + (OPAQUE[1] - OPAQUE[0]) * np.clip(0.5 + severity / 2, 0, 1)
+        return healthy + illness * hidden * (ill - healthy)
 
 
 def _arrival(lung: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:

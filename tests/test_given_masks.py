@@ -8,13 +8,29 @@ from helpers import bad_masks, real_data
 from helpers.thorax_phantom import thorax
 from lung4d.convert import read
 from lung4d.io.status import UnusableScan
-from lung4d.segment import masks
+from lung4d.segment import intensity, masks
 from lung4d.simulate import real_chest
 
 
 @pytest.fixture(scope="module")
 def chest():
     return thorax((4.0, 4.0, 4.0))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def segmented_once():
+    """Lungs are looked for once in scans that are equal: most masks here are of one and the same."""
+    find, found = intensity.find_lungs, {}
+
+    def find_once(hu, x_of_column):
+        key = hu.tobytes(), x_of_column.tobytes()
+        if key not in found:
+            found[key] = find(hu, x_of_column)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intensity, "find_lungs", find_once)
+        yield
 
 
 @pytest.mark.parametrize("case", bad_masks.MASKS, ids=lambda case: case.write.__name__)

@@ -1,7 +1,8 @@
-"""A plugin of pytest for a Python without torch (`-p without_torch`): what asks for torch is skipped, and nothing else.
+"""A plugin of pytest for a Python without torch (`-p without_torch`): what asks for it or starts Snakemake is skipped.
 
 A file of tests that cannot be imported without torch is skipped as a whole, a test that asks for it later alone; the
-tiny run asks for it in processes of its own.
+tiny run asks for it in processes of its own. Nor is Snakemake started: it is another project's, with Pythons of its
+own, and takes longer than all the rest.
 """
 
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ def pytest_runtest_setup(item):
         pytest.skip("needs torch")
     with skip_what_asks_for_torch():
         return (yield)
+
+
+def pytest_configure():
+    from helpers import running  # on the path by now
+
+    running.run_snakemake = lambda *_: pytest.skip("starts Snakemake")
 
 
 @pytest.hookimpl(wrapper=True)
