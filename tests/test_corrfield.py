@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.sparse import csgraph, csr_matrix
 from scipy.spatial.distance import squareform
 
-from lung4d.register import costs, dense, descriptors, fields, keypoints, refine, tree
+from lung4d.register import changed, costs, dense, descriptors, fields, keypoints, refine, tree
 from lung4d.register.correspondence import edge_weights
 
 
@@ -265,11 +265,12 @@ def test_gradients_are_derivatives(ball, kernel):
         field[where] = offset
         gradient = np.zeros_like(field)
         if kernel == "intensity":
-            refine._intensity_gradient(fixed.normalised, moving.normalised, point, field, gradient)
+            say = np.full(fixed.distance.shape, 0.5, np.float32)
+            refine._intensity_gradient(fixed.normalised, moving.normalised, point, field, say, gradient)
             block = tuple(slice(2 * n, 2 * n + 2) for n in where)
             grid = np.indices((2, 2, 2)).reshape(3, -1).T + 2 * point[0] + 2 * np.asarray(offset)
             values = ndimage.map_coordinates(moving.normalised.astype(float), grid.T, order=1)
-            return ((values - fixed.normalised[block].ravel()) ** 2).sum(), gradient[where]
+            return 0.5 * ((values - fixed.normalised[block].ravel()) ** 2).sum(), gradient[where]
         refine._surface_gradient(fixed.distance, moving.distance, point, field, np.float32(0.5), gradient)
         value = ndimage.map_coordinates(
             moving.distance.astype(float), (point[0] + np.asarray(offset))[:, None], order=1
@@ -284,8 +285,77 @@ def test_gradients_are_derivatives(ball, kernel):
         assert np.allclose(both(offset)[1], numeric, rtol=1e-2, atol=1e-4)
 
 
+def test_the_gradient_of_smoothness_is_that_of_weighted_differences():
+    rng = np.random.default_rng(2)
+    field, weight = rng.normal(size=(4, 5, 6, 3)).astype(np.float32), rng.uniform(size=(4, 5, 6)).astype(np.float32)
+    found, step = np.zeros_like(field), 1e-3
+
+    def energy(of):
+        mean = [(np.delete(weight, 0, a) + np.delete(weight, -1, a)) / 2 for a in range(3)]
+        return sum((m[..., None] * np.diff(of.astype(float), axis=a) ** 2).sum() / 2 for a, m in enumerate(mean))
+
+    refine._smoothness_gradient(field, weight, found)
+    for where in ((0, 0, 0, 1), (1, 2, 3, 0), (3, 4, 5, 2)):
+        ahead, behind = field.astype(float), field.astype(float)
+        ahead[where] += step
+        behind[where] -= step
+        assert found[where] == pytest.approx((energy(ahead) - energy(behind)) / (2 * step), rel=1e-3, abs=1e-4)
+
+
+def squeezed(image, lung, share):
+    """The image of tissue squeezed to `share` of its volume along z, its mass kept, and the flow that leads there."""
+    flow = np.zeros((*image.shape, 3), np.float32)
+    flow[..., 0] = (share - 1) * (np.indices(image.shape)[0] - 22)
+    return (fields.warp(image, fields.invert(flow)) + 1000) / share - 1000, flow
+
+
+def test_what_motion_and_mass_explain_is_no_change(ball):
+    image, lung = ball
+    even = ndimage.gaussian_filter(image, 3.0)
+    followup, flow = squeezed(even, lung, 0.9)
+    both = lung, fields.warp(lung, fields.invert(flow)) >= 0.5
+    inner = ndimage.binary_erosion(lung, iterations=4)
+    assert np.abs((followup - even)[inner]).mean() > 15
+    assert changed.unexplained_change(even, followup, both, flow, 7)[inner].max() < 6
+    assert changed.unexplained_change(even, 1.1 * (even + 1000) - 1000, (lung, lung), 0 * flow, 7)[inner].max() < 1
+
+
+def test_tissue_that_fell_ill_is_a_change_and_has_less_say(ball):
+    image, lung = ball
+    ill = lung & (np.indices(lung.shape)[2] > 30)
+    still = np.zeros((*image.shape, 3), np.float32)
+    change = changed.unexplained_change(image, image + 200 * ill, (lung, lung), still, 7)
+    deep = ndimage.binary_erosion(ill, iterations=4)
+    assert change[deep] == pytest.approx(200, abs=1)
+    assert change[ndimage.binary_erosion(lung & ~ill, iterations=4)].max() < 1
+    say = changed.say(change, 30.0)
+    assert say[deep].max() < 0.06 and say[~ndimage.binary_dilation(ill, iterations=5) & lung].min() == 1
+    assert not changed.unexplained_change(image, image - 999 * ill, (lung, lung & ~ill), still, 7)[deep].any()
+    assert changed.say(np.float32([0, 30, 50, 1e6]), 30.0) == pytest.approx([1, 1, 0.5, 0.002])
+
+
+def test_refinement_goes_by_what_has_a_say(ball):
+    """Half of the ball shows other tissue in the second scan: unheard, it does not pull at the rest."""
+    image, lung = ball
+    other = np.random.default_rng(5).normal(size=image.shape)
+    new = np.indices(lung.shape)[2] > 26
+    moved = np.where(new, -800 + 900 * ndimage.gaussian_filter(other, 1.2), image).astype(np.float32)
+    fixed, moving = refine.features(image, lung, 7, 50.0), refine.features(moved, lung, 7, 50.0)
+    still = np.zeros((*image.shape, 3), np.float32)
+    errors = [
+        np.abs(refine.refine(fixed, moving, still, say.astype(np.float32), 60, 0.5, 0.5))[lung & new].mean()
+        for say in (np.ones(lung.shape), np.where(new, changed.LEAST, 1))
+    ]
+    assert errors[1] < errors[0] / 3
+
+
 def shift_of(shape, offset):
     return np.broadcast_to(np.asarray(offset, np.float32), (*shape, 3)).copy()
+
+
+def heard(lung):
+    """Every place has its full say."""
+    return np.ones(lung.shape, np.float32)
 
 
 def test_refinement_finds_what_is_left_of_a_shift(ball):
@@ -294,7 +364,7 @@ def test_refinement_finds_what_is_left_of_a_shift(ball):
     back = shift_of(image.shape, [-n for n in truth])
     moved, moved_lung = fields.warp(image, back), fields.warp(lung, back) >= 0.5
     fixed, moving = refine.features(image, lung, 7, 120.0), refine.features(moved, moved_lung, 7, 120.0)
-    found = refine.refine(fixed, moving, shift_of(image.shape, (0.2, 0.0, 0.3)), 60, 0.6, 0.5)
+    found = refine.refine(fixed, moving, shift_of(image.shape, (0.2, 0.0, 0.3)), heard(lung), 60, 0.6, 0.5)
     error = np.linalg.norm(found - np.asarray(truth, np.float32), axis=-1)[ndimage.binary_erosion(lung, iterations=3)]
     assert error.mean() < 0.15 and np.percentile(error, 95) < 0.3  # voxels; 0.9 before
 
@@ -302,4 +372,4 @@ def test_refinement_finds_what_is_left_of_a_shift(ball):
 def test_refinement_leaves_equal_scans_alone(ball):
     same = refine.features(*ball, 7, 120.0)
     still = np.zeros((*ball[0].shape, 3), np.float32)
-    assert not refine.refine(same, same, still, 10, 0.6, 0.5).any()
+    assert not refine.refine(same, same, still, heard(ball[1]), 10, 0.6, 0.5).any()

@@ -15,6 +15,7 @@ correspondence  one level of the coarse-to-fine search
 dense           displacements at keypoints to a dense field
 fields          warp, compose, invert, Jacobian, mended folds
 surface         distance to the surface of a region
+changed         where the tissue itself changed, which motion must not explain
 refine          the field tuned on intensities inside the lung
 replacement     the follow-up on the baseline's grid, non-lung from the baseline
 acquisition     how a visit was taken otherwise than its baseline

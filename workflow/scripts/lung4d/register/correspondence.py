@@ -37,19 +37,20 @@ class Matches:
 
 def match(
     points: np.ndarray, density: np.ndarray, fixed: np.ndarray, moving: np.ndarray, level: Level,
-    beta: float, gamma: float, spacing: float,
+    beta: float, gamma: float, spacing: float, say: np.ndarray,
 ) -> Matches:  # fmt: skip
     """Displacements of the keypoints `points` (n, 3) that best match the codes `fixed` to `moving`.
 
-    density: local mean HU; all volumes (D, H, W) on one grid of `spacing` mm; beta, gamma: see `registration.Settings`.
-    Forward and backward min-marginals are averaged (Heinrich 2015).
+    density: local mean HU; all volumes (D, H, W) on one grid of `spacing` mm; beta, gamma: see `registration.Settings`;
+    say: float32 (n,), weight of what each keypoint's own patch tells (`lung4d.register.changed`). Forward and backward
+    min-marginals are averaged (Heinrich 2015).
     """
     tree = spanning_tree(neighbour_graph(points, density[tuple(points.T)], beta))
     weights = edge_weights(tree.length, level.alpha, level.step, spacing)
-    forward = _marginals(fixed, moving, points, level, tree, weights)
+    forward = _marginals(fixed, moving, points, level, tree, weights, say)
     there = level.step * soft_argmin(forward, gamma)
     reached = np.clip(np.rint(points + there).astype(np.int64), 0, np.array(fixed.shape) - 1)
-    backward = _marginals(moving, fixed, reached, level, tree, weights)
+    backward = _marginals(moving, fixed, reached, level, tree, weights, say)
     back = level.step * soft_argmin(backward, gamma)
     asymmetry = float(np.median(np.linalg.norm(there + back, axis=1)))
     forward += backward[:, ::-1, ::-1, ::-1]
@@ -70,7 +71,7 @@ def edge_weights(length: np.ndarray, alpha: float, step: int, spacing: float) ->
     return (alpha * (step * spacing) ** 2 / millimetres).astype(np.float32)
 
 
-def _marginals(fixed, moving, points, level, tree, weights):
+def _marginals(fixed, moving, points, level, tree, weights, say):
     costs = displacement_costs(fixed, moving, points, level.radius, level.step, level.patch)
-    costs *= COST_SCALE
+    costs *= (COST_SCALE * say)[:, None, None, None]
     return min_marginals(costs, tree, weights)

@@ -33,11 +33,11 @@ def _evaluate(nodes, points, coefficients, out):
             )
 
 
-def fit_spline(points: np.ndarray, displacements: np.ndarray, smoothing: float) -> np.ndarray:
+def fit_spline(points: np.ndarray, displacements: np.ndarray, smoothing: float | np.ndarray) -> np.ndarray:
     """Coefficients float64 (n + 4, 3) of -sum_j c_j |x - x_j| + affine, x in units of 100 voxels (Duchon 1977).
 
-    points: (n, 3) voxels; displacements: (n, 3) voxels; smoothing: 0 interpolates. Where the points lie in one plane
-    (within a voxel) the affine part is a constant, which this kernel allows.
+    points: (n, 3) voxels; displacements: (n, 3) voxels; smoothing: of all points or (n,) of each, 0 interpolates. Where
+    the points lie in one plane (within a voxel) the affine part is a constant, which this kernel allows.
     """
     x = np.asarray(points, dtype=np.float64) / _SCALE
     count = len(x)
@@ -72,8 +72,11 @@ def evaluate_spline(where: np.ndarray, points: np.ndarray, coefficients: np.ndar
     return out
 
 
-def dense_field(points: np.ndarray, displacements: np.ndarray, shape: tuple[int, ...], smoothing: float) -> np.ndarray:
-    """Field float32 (D, H, W, 3), voxels, through the displacements (n, 3) of the keypoints (n, 3)."""
+def dense_field(
+    points: np.ndarray, displacements: np.ndarray, shape: tuple[int, ...], smoothing: float | np.ndarray
+) -> np.ndarray:
+    """Field float32 (D, H, W, 3), voxels, through the displacements (n, 3) of the keypoints (n, 3); smoothing: see
+    `fit_spline`."""
     coefficients = fit_spline(points, displacements, smoothing)
     axes = [np.arange(0, n + GRID_STEP, GRID_STEP) for n in shape]
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

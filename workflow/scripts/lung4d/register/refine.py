@@ -1,11 +1,11 @@
 """Sub-voxel refinement: the dense field is tuned on the scans' intensities inside the lung, by Adam.
 
-Minimises sum over the lung of (F(x) - M(x + u(x) + s(x)))^2 + smoothness |grad s|^2, where F and M are intensities less
-their local mean over their local spread (so that neither density nor dose counts), u is the given field and s = B p a
-smoothed control grid p (three box filters, so s is close to a cubic B-spline). A second sum, over the neighbourhood of
-the lung's surface, compares the distances to the surface. Smoothing is its own adjoint: the gradient in p is B applied
-to the gradient in s. The control grid and u have half the resolution of the scans: the eight voxels of a block move as
-one.
+Minimises sum over the lung of w (F(x) - M(x + u(x) + s(x)))^2 + smoothness (2 - w) |grad s|^2, where F and M are
+intensities less their local mean over their local spread (so that neither density nor dose counts), w is the say of a
+place (`lung4d.register.changed`), u the given field and s = B p a smoothed control grid p (three box filters, so s is
+close to a cubic B-spline). A second sum, over the neighbourhood of the lung's surface, compares the distances to the
+surface. Smoothing is its own adjoint: the gradient in p is B applied to the gradient in s. The control grid and u have
+half the resolution of the scans: the eight voxels of a block move as one.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ MID_LUNG = np.float32(-800)  # HU, taken off before squaring: keeps float32 exac
 INSIDE = -0.6  # half-resolution voxels: intensities are compared this far inside the lung, where none are of its wall
 REACH = 4.0  # half-resolution voxels, beyond which the distance to the surface no longer grows
 BAND = 2.0  # half-resolution voxels on either side of the surface, where the distances are compared
+STIFFER = np.float32(1)  # times the smoothness that is added where a place has no say
 _RATES = 0.9, 0.999  # Adam's
 _RATE = 0.1  # step of Adam, half-resolution voxels
 
@@ -50,12 +51,15 @@ def features(image: np.ndarray, lung: np.ndarray, window: int, spread: float) ->
 
 
 def refine(
-    fixed: LungFeatures, moving: LungFeatures, field: np.ndarray, steps: int, smoothness: float, surface_weight: float
-) -> np.ndarray:
-    """The field, float32 (D, H, W, 3) in voxels, refined; smoothness: weight of the squared gradient of what is added;
-    surface_weight: of the distances to the surface, per half-resolution voxel."""
+    fixed: LungFeatures, moving: LungFeatures, field: np.ndarray, say: np.ndarray, steps: int, smoothness: float,
+    surface_weight: float,
+) -> np.ndarray:  # fmt: skip
+    """The field, float32 (D, H, W, 3) in voxels, refined; say: float32 (D, H, W), 0 to 1, weight of the intensities;
+    smoothness: weight of the squared gradient of what is added; surface_weight: of the distances to the surface, per
+    half-resolution voxel."""
     shape = fixed.distance.shape
-    start = _halve(field, shape)
+    start, say = _halve(field, shape) / 2, _halve(say[..., None], shape)[..., 0]
+    stiffness = np.float32(smoothness) * (1 + STIFFER * (1 - say))
     inner = np.argwhere(fixed.distance < INSIDE).astype(np.int32)
     border = np.argwhere(np.abs(fixed.distance) < BAND).astype(np.int32)
     control = np.zeros((*shape, 3), np.float32)
@@ -63,9 +67,9 @@ def refine(
     scratch, smoothed, gradient = np.empty_like(control), np.empty_like(control), np.empty_like(control)
     for step in range(1, steps + 1):
         _smooth(control, scratch, smoothed)
-        _smoothness_gradient(smoothed, np.float32(smoothness), gradient)
+        _smoothness_gradient(smoothed, stiffness, gradient)
         smoothed += start
-        _intensity_gradient(fixed.normalised, moving.normalised, inner, smoothed, gradient)
+        _intensity_gradient(fixed.normalised, moving.normalised, inner, smoothed, say, gradient)
         _surface_gradient(fixed.distance, moving.distance, border, smoothed, np.float32(surface_weight), gradient)
         _smooth(gradient, scratch, smoothed)
         corrections = (1 / (1 - rate**step) for rate in _RATES)
@@ -82,10 +86,10 @@ def _surface_distance(lung: np.ndarray) -> np.ndarray:
 
 
 def _halve(field: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Means over 2 x 2 x 2 voxels, in half-resolution voxels."""
+    """Means over 2 x 2 x 2 voxels of (D, H, W, channels)."""
     d, h, w = shape
-    blocks = field[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2, 3)
-    return np.ascontiguousarray(blocks.mean((1, 3, 5), dtype=np.float32) / 2)
+    blocks = field[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2, -1)
+    return np.ascontiguousarray(blocks.mean((1, 3, 5), dtype=np.float32))
 
 
 @njit(cache=True, fastmath=True, inline="always")
@@ -103,8 +107,8 @@ def _value_and_slope(image, a, b, c, fa, fb, fc):
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _intensity_gradient(fixed, moving, points, field, gradient):
-    """Add the derivative of sum over each block's 8 voxels of (fixed(x) - moving(x + field))^2 to `gradient`."""
+def _intensity_gradient(fixed, moving, points, field, say, gradient):
+    """Add the derivative of sum over each block's 8 voxels of say (fixed(x) - moving(x + field))^2 to `gradient`."""
     depth, height, width = moving.shape
     two = np.float32(2)
     for n in prange(len(points)):
@@ -122,9 +126,10 @@ def _intensity_gradient(fixed, moving, points, field, gradient):
                     gz += residual * dz
                     gy += residual * dy
                     gx += residual * dx
-        gradient[i, j, k, 0] += two * gz
-        gradient[i, j, k, 1] += two * gy
-        gradient[i, j, k, 2] += two * gx
+        scale = two * say[i, j, k]
+        gradient[i, j, k, 0] += scale * gz
+        gradient[i, j, k, 1] += scale * gy
+        gradient[i, j, k, 2] += scale * gx
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -145,7 +150,7 @@ def _surface_gradient(fixed, moving, points, field, weight, gradient):
 
 @njit(parallel=True, cache=True, fastmath=True)
 def _smoothness_gradient(field, weight, gradient):
-    """Derivative of weight / 2 times the sum of squared differences of neighbours."""
+    """Derivative of half the sum of squared differences of neighbours, times the mean of both their weights."""
     depth, height, width = field.shape[:3]
     for i in prange(depth):
         i0, i1 = max(i - 1, 0), min(i + 1, depth - 1)
@@ -153,10 +158,15 @@ def _smoothness_gradient(field, weight, gradient):
             j0, j1 = max(j - 1, 0), min(j + 1, height - 1)
             for k in range(width):
                 k0, k1 = max(k - 1, 0), min(k + 1, width - 1)
+                own, half = weight[i, j, k], np.float32(0.5)
+                a0, a1 = half * (own + weight[i0, j, k]), half * (own + weight[i1, j, k])
+                b0, b1 = half * (own + weight[i, j0, k]), half * (own + weight[i, j1, k])
+                c0, c1 = half * (own + weight[i, j, k0]), half * (own + weight[i, j, k1])
+                whole = a0 + a1 + b0 + b1 + c0 + c1
                 for d in range(3):
-                    around = field[i0, j, k, d] + field[i1, j, k, d] + field[i, j0, k, d]
-                    around += field[i, j1, k, d] + field[i, j, k0, d] + field[i, j, k1, d]
-                    gradient[i, j, k, d] = weight * (np.float32(6) * field[i, j, k, d] - around)
+                    around = a0 * field[i0, j, k, d] + a1 * field[i1, j, k, d] + b0 * field[i, j0, k, d]
+                    around += b1 * field[i, j1, k, d] + c0 * field[i, j, k0, d] + c1 * field[i, j, k1, d]
+                    gradient[i, j, k, d] = whole * field[i, j, k, d] - around
 
 
 @njit(parallel=True, cache=True, fastmath=True)

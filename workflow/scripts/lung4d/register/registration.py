@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from lung4d.io.status import UnusableScan
-from lung4d.register import fields, quality
+from lung4d.register import changed, fields, quality
 from lung4d.register.align import Affine, align_masks
 from lung4d.register.correspondence import Level, match
 from lung4d.register.costs import descriptor_distance
@@ -37,6 +37,9 @@ PER_LEVEL = ("search_radius", "search_step", "patch_radius", "keypoint_cube", "k
 MARGIN = 12.0  # mm of the working grid around the lungs
 FEWEST_KEYPOINTS = 8
 MOST_DICE_LOST = 0.02  # by the deformation, against the aligned masks
+# HU of unexplained change of density that cost a place nothing of its say: in the refinement, which begins where the
+# scans fit, and among keypoints, where what looks changed may not fit yet.
+TOLERATED, TOLERATED_AT_KEYPOINTS = 30.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -234,8 +237,10 @@ def _correspond(
         points = strongest_peaks(strength, level.cube, level.keypoints)
         if len(points) < FEWEST_KEYPOINTS:
             break
-        matches = match(points, density, codes, moving, level, settings.beta, settings.gamma, settings.spacing)
-        step = dense_field(points, matches.displacements, pair.grid.shape, settings.spline_smoothing)
+        say = _say(pair, flow, settings, TOLERATED_AT_KEYPOINTS) if number > 0 else np.ones(pair.grid.shape, np.float32)
+        heard = say[tuple(points.T)]
+        matches = match(points, density, codes, moving, level, settings.beta, settings.gamma, settings.spacing, heard)
+        step = dense_field(points, matches.displacements, pair.grid.shape, settings.spline_smoothing / heard)
         flow = fields.compose(flow, step)
         asymmetry = settings.spacing * matches.asymmetry
         found = {"keypoints": len(points), "keypoint_asymmetry_mm": asymmetry}
@@ -246,13 +251,25 @@ def _correspond(
     return flow, found
 
 
+def _say(pair: _Pair, flow: np.ndarray, settings: RegistrationSettings, tolerated: float) -> np.ndarray:
+    """Weight (D, H, W) of each place, less where the tissue itself changed."""
+    lungs = pair.baseline_lung, pair.followup_lung
+    change = changed.unexplained_change(pair.baseline, pair.followup, lungs, flow, _window(settings))
+    return changed.say(change, tolerated)
+
+
+def _window(settings: RegistrationSettings) -> int:
+    return max(3, round(settings.refine_window / settings.spacing))
+
+
 def _refine(pair: _Pair, flow: np.ndarray, settings: RegistrationSettings) -> np.ndarray:
-    window = max(3, round(settings.refine_window / settings.spacing))
+    window = _window(settings)
     fixed, moving = (
         features(image, lung, window, settings.refine_spread)
         for image, lung in ((pair.baseline, pair.baseline_lung), (pair.followup, pair.followup_lung))
     )
-    return refine(fixed, moving, flow, settings.refine_steps, settings.refine_smoothness, settings.surface_weight)
+    say = _say(pair, flow, settings, TOLERATED)
+    return refine(fixed, moving, flow, say, settings.refine_steps, settings.refine_smoothness, settings.surface_weight)
 
 
 def _lungs_alone(pair: _Pair) -> _Pair:
