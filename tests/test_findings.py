@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.fake_results import bands, cohort, forecasts, found_of
+from helpers.fake_results import bands, cohort, forecasts, found_of, rates
 from helpers.running import ROOT
 from lung4d.evaluate import findings
 from lung4d.evaluate.baselines import BASELINES
+from lung4d.evaluate.calls.called import call_patients, call_table
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.forecasting import ORACLES
 from lung4d.evaluate.methods import BASELINE, FORECASTS, METHODS, MODEL, model_name, of_kind, sets_in_order
@@ -84,6 +85,8 @@ def evaluation() -> EvaluateFindings:
         "differences": compare(table, 100, 0),
         "change": change_table(groups(table), 100, 0),
         "coverage": bands(),
+        "rates": (told := pd.concat([rates("val", random, 24), rates("test", random, 36)])),
+        "calls": call_table(call_patients(told)),
         "segmentation": scans,
         "registration": scans.assign(**errors),
     }

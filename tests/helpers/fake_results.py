@@ -15,6 +15,9 @@ import yaml
 from helpers.scripts import run_script
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
+from lung4d.evaluate.calls.called import call_patients, call_table
+from lung4d.evaluate.calls.findings import find_calls
+from lung4d.evaluate.calls.rates import ASKED, RATES
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.forecasting import COLUMNS
 from lung4d.evaluate.methods import CHANGES, MODEL, ORACLE, of_kind
@@ -204,6 +207,18 @@ def bands() -> pd.DataFrame:
     return pd.DataFrame(held, columns=["set", "measure"]).assign(**numbers, **carried, **widths)
 
 
+def rates(name: str, rng, patients: int = 12) -> pd.DataFrame:
+    """How fast every method says that the patients of a set change, and how fast they do; the model knows half."""
+    true = np.repeat([0.2, 2.0, 6.0], patients // 3)
+    rows = [
+        (name, f"{name}{one}", ("stable", "slow", "fast")[one % 3] if name == "test" else "", given, after, method,
+         (0.5 if method in of_kind(MODEL) else 0.1) * rate + rng.normal(0, 0.6), rate, "truth")
+        for given, after in ASKED for method in METHODS if method not in of_kind(ORACLE)
+        for one, rate in enumerate(true)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=RATES)
+
+
 def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
     """Histories, and the evaluation of the test patients with three visits."""
     steps = np.arange(1, 601)
@@ -240,13 +255,15 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
         "differences": compare(forecast, 200, 0),
         "change": change_table(groups(forecast), 200, 0),
         "coverage": bands(),
+        "rates": (told := pd.concat([rates("val", rng, 24), rates("test", rng, 36)])),
+        "calls": call_table(call_patients(told)),
         "segmentation": split[["subject", "session"]].assign(dice=0.973),
         "registration": follow_ups.assign(**errors),
     }
     paths = {name: table(frame, folder / f"evaluate/{name}.tsv") for name, frame in tables.items()}
     patients = split.drop_duplicates("subject")["split"].value_counts().to_dict()
     write_json({"findings": as_data(found_of(tables, {"test": patients.get("test", 0)}))}, words)
-    shown = ("change", "coverage", "segmentation", "registration")
+    shown = ("change", "coverage", "calls", "segmentation", "registration")
     inputs |= {name: paths[name] for name in shown}
     return inputs | {"forecast_summary": paths["summary"], "evaluate_words": str(words)}
 
@@ -254,7 +271,8 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
 def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> EvaluateFindings:
     """What the evaluation would find in its tables, with made-up numbers of what it learned."""
     signal = {"test": {"rms_hu": 81.0, "disease_share": 0.61, "patients": patients["test"]}}
-    chosen = Choice(0.5, "val", 3)
+    chosen, told = Choice(0.5, "val", 3), tables["rates"]
+    called, from_more = find_calls(tables["calls"], call_patients(told), told, findings.verdict, 200, 0)
     return EvaluateFindings(
         reconstructed=findings.find_reconstructed(tables["reconstruction"]),
         codes=findings.find_codes(tables["codes"]),
@@ -266,6 +284,8 @@ def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> Evalu
         rivals=findings.find_rivals(tables["differences"]),
         better=findings.find_better(tables["differences"], ["test"]),
         bands=findings.find_bands(tables["coverage"]),
+        called=called,
+        from_more=from_more,
         judged=(VisitsJudged("test", 12, 3, (TakenOtherwise("breath", 1), TakenOtherwise("kernel", 2))),),
         masks=findings.find_masks(tables["segmentation"]),
         fields=findings.find_fields(tables["registration"]),

@@ -17,6 +17,7 @@ rule evaluate:
         differences="results/evaluate/differences.tsv",
         change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
+        calls="results/evaluate/calls.tsv",
         words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
     log:

@@ -60,6 +60,7 @@ rule report:
         forecast_summary="results/evaluate/summary.tsv",
         change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
+        calls="results/evaluate/calls.tsv",
         evaluate_words="results/evaluate/summary.json",
         codebook="results/codebook/codebook.tsv",
         codes_decoded="results/codebook/decoded.png",

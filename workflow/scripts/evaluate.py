@@ -3,8 +3,13 @@
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
 
+import pandas as pd
+
 from lung4d import logs
 from lung4d.evaluate import findings, reconstruction, truth, wording
+from lung4d.evaluate.calls.called import call_patients, call_table
+from lung4d.evaluate.calls.findings import find_calls
+from lung4d.evaluate.calls.rates import FORETOLD, foretold_extents, of_forecasts, rate_table, seen_extents
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
@@ -50,14 +55,18 @@ held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
 ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
+extents_foretold, seen = [], {}
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = patient.fresh()
     scans += reconstruction.score_reconstructions(visits, decode)
     counts[patient.split] += reconstruction.count_codes(visits, vqgan.settings.codes)
+    pace = extent_per_year(visits, ruler, extents)
+    scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
+    seen |= seen_extents(visits, ruler)
+    for given in (2, 4) if patient.split == "val" else (4,):  # others are forecast from two below
+        extents_foretold += foretold_extents(scored_as, visits, given, fitted, decode, forecast, ruler, dropped_in)
     if patient.split != "val":
         true = truth.noisefree_of(patient, noisefree)
-        pace = extent_per_year(visits, ruler, extents)
-        scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
         visits_forecast += score_patient(
             scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
         )
@@ -69,6 +78,10 @@ forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
 changes = change_table(groups(forecasts), params.bootstrap, params.seed)
+foretold = pd.concat([of_forecasts(forecasts), pd.DataFrame(extents_foretold, columns=FORETOLD)])
+rates = rate_table(foretold, held_out, extents, seen)
+called = call_patients(rates)
+calls = call_table(called)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
 registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
 differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
@@ -81,7 +94,9 @@ tables = {
     output.differences: differences,
     output.coverage: coverage,
     output.change: changes,
+    output.calls: calls,
 }
+of_calls, from_more = find_calls(calls, called, rates, findings.verdict, params.bootstrap, params.seed)
 found = EvaluateFindings(
     reconstructed=findings.find_reconstructed(scored),
     codes=findings.find_codes(codes),
@@ -91,6 +106,8 @@ found = EvaluateFindings(
     rivals=findings.find_rivals(differences),
     better=findings.find_better(differences, unchanged),
     bands=findings.find_bands(coverage),
+    called=of_calls,
+    from_more=from_more,
     judged=findings.find_judged(forecasts, differs_in),
     given=findings.find_given(forecasts, len(dropped_in.files), dropped_in.strangers),
 )

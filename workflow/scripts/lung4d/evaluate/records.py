@@ -6,6 +6,8 @@ summary.json holds them, `wording` says them, the report shows them. A number th
 from dataclasses import dataclass
 from math import nan
 
+from lung4d.evaluate.calls.records import Called, CalledFromMore
+
 BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few patients to tell"
 SHOWN, NOT_SHOWN = "shown", "not shown"  # of a claim, which may also be TOO_FEW
 
@@ -280,6 +282,8 @@ class EvaluateFindings:
     rivals: tuple[Rivals, ...] = ()
     better: tuple[BetterThanBlur, ...] = ()
     bands: tuple[BandHeld, ...] = ()
+    called: tuple[Called, ...] = ()
+    from_more: tuple[CalledFromMore, ...] = ()
     judged: tuple[VisitsJudged, ...] = ()
     given: GivenScored | None = None
     masks: MasksScored | None = None

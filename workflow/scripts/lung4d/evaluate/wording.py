@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from lung4d.evaluate.calls.wording import called_words
 from lung4d.evaluate.methods import BANDS, CHANGES, REFERENCES, TASKS
 from lung4d.evaluate.records import (
     NOT_SHOWN,
@@ -66,6 +67,7 @@ def sentences(found: EvaluateFindings) -> list[str]:
     said += [_rivals_words(rivals) for rivals in found.rivals]
     said += [better_words(better) for better in found.better]
     said += [band_words(band) for band in found.bands]
+    said += called_words(found.called, found.from_more)
     said += [judged_words(judged) for judged in found.judged]
     said += [given_words(found.given)] if found.given else []
     said += [_masks_words(found.masks)] if found.masks else []

@@ -26,6 +26,7 @@ from lung4d.evaluate.records import (
 )
 from lung4d.evaluate.wording import claim_words, judged_words, sentences
 from lung4d.figures.charts import Bar, interval_bars
+from lung4d.report.chapters.called import called_reportlet
 from lung4d.report.chapters.foretold import foretold_tables
 from lung4d.report.chapters.method_rows import in_order, ours_among, title_of
 from lung4d.report.chapters.training import training_reportlet
@@ -84,7 +85,8 @@ def section(results: Results) -> Section:
             reportlets.append(_task_reportlet(table, task, title, results))
     judged = tuple(map(judged_words, results.evaluation.judged))
     reportlets += [Reportlet("How the withheld visits were taken", "", (Words(judged),))] if judged else []
-    coverage = results.tables.rows("coverage")
+    calls, coverage = results.tables.rows("calls"), results.tables.rows("coverage")
+    reportlets += [] if calls is None else [called_reportlet(calls)]
     reportlets += [] if coverage is None else [_bands_reportlet(coverage)]
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
     if results.evaluation != EvaluateFindings():
