@@ -7,7 +7,7 @@ import pytest
 from helpers.visit_cases import patient_of
 from lung4d.evaluate import findings
 from lung4d.evaluate.calls.called import call_patients, call_table
-from lung4d.evaluate.calls.cutoffs import best_cutoff, choose_cutoff, kind_of
+from lung4d.evaluate.calls.cutoffs import best_cutoff, choose_cutoff, true_kind
 from lung4d.evaluate.calls.findings import best_on_val, find_calls, gain
 from lung4d.evaluate.calls.rates import FORETOLD, RATES, rate_table
 from lung4d.evaluate.calls.wording import called_words
@@ -26,7 +26,7 @@ def foretold(extents, subject="001", given=2, method=OURS):
     rows = [
         ("test", subject, "", given, session, method, extent) for session, extent in zip(sessions, extents, strict=True)
     ]
-    return pd.DataFrame(rows, columns=FORETOLD)
+    return [dict(zip(FORETOLD, row, strict=True)) for row in rows]
 
 
 def true_extents(rates, subject="001", years=(0.0, 1.0, 2.0, 3.0, 4.0, 6.0)):
@@ -44,16 +44,16 @@ def rates_of(numbers, true, name="test", method=OURS, given=2, after=2, start=0)
 def test_a_rate_is_all_foretold_change_over_all_years_and_the_truth_the_same_of_true_extents():
     patient = visits()
     table = rate_table(foretold([3.0, 6.0, 9.0, 15.0]), [patient], true_extents(2.0), {})
-    told = table.set_index(["given", "after"])
+    told = table.set_index(["visits_given", "after"])
     assert told.loc[(2, 2), "number"] == pytest.approx((3 + 6 + 9 + 15) / (1 + 2 + 3 + 5))
     assert told.loc[(2, 4), "number"] == pytest.approx(((9 - 6) + (15 - 6)) / (1 + 3))  # from the day of visit four
     assert told["true"].to_numpy() == pytest.approx([2.0, 2.0]) and set(told["source"]) == {"truth"}
 
 
 def test_from_two_and_from_four_visits_the_same_is_asked():
-    both = pd.concat([foretold([3.0, 6.0, 9.0, 15.0]), foretold([4.0, 12.0], given=4)])
+    both = foretold([3.0, 6.0, 9.0, 15.0]) + foretold([4.0, 12.0], given=4)
     true = true_extents(0.0) | {("001", "03"): 30.0, ("001", "04"): 30.0, ("001", "05"): 30.0, ("001", "06"): 30.0}
-    table = rate_table(both, [visits()], true, {}).set_index(["given", "after"])
+    table = rate_table(both, [visits()], true, {}).set_index(["visits_given", "after"])
     assert table.loc[(4, 4), "number"] == pytest.approx(16 / 4)
     assert table.loc[(2, 4), "true"] == table.loc[(4, 4), "true"] == 0  # the step came before the fourth visit
     assert table.loc[(2, 2), "true"] == pytest.approx(4 * 20 / 11)
@@ -70,7 +70,7 @@ def test_without_a_truth_the_extents_seen_stand_for_it_and_gaps_in_forecasts_lea
 
 
 def test_kinds_of_patients():
-    assert kind_of(np.array([0.0, -0.9, 0.9, 1.0, -2.0, 3.0, 3.1])).tolist() == [
+    assert true_kind(np.array([0.0, -0.9, 0.9, 1.0, -2.0, 3.0, 3.1])).tolist() == [
         *["stable"] * 3, *["between"] * 3, "fast"
     ]  # fmt: skip
 

@@ -3,13 +3,11 @@
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
 
-import pandas as pd
-
 from lung4d import logs
 from lung4d.evaluate import findings, reconstruction, truth, wording
 from lung4d.evaluate.calls.called import call_patients, call_table
 from lung4d.evaluate.calls.findings import find_calls
-from lung4d.evaluate.calls.rates import FORETOLD, foretold_extents, of_forecasts, rate_table, seen_extents
+from lung4d.evaluate.calls.rates import foretold_extents, of_forecasts, rate_table, seen_extents
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
@@ -78,8 +76,7 @@ forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
 changes = change_table(groups(forecasts), params.bootstrap, params.seed)
-foretold = pd.concat([of_forecasts(forecasts), pd.DataFrame(extents_foretold, columns=FORETOLD)])
-rates = rate_table(foretold, held_out, extents, seen)
+rates = rate_table([*of_forecasts(forecasts), *extents_foretold], held_out, extents, seen)
 called = call_patients(rates)
 calls = call_table(called)
 coverage = coverage_table(covered, params.bootstrap, params.seed)

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluate.calls.cutoffs import KINDS, STABLE, Cutoff, choose_cutoff, kind_of
+from lung4d.evaluate.calls.cutoffs import KINDS, STABLE, Cutoff, choose_cutoff, true_kind
 from lung4d.evaluate.change import SEEN, TRUTH
 from lung4d.metrics import share_interval
 
 CALLS = (STABLE, "slow", "fast")
 TABLE = [
-    *["set", "given", "after", "method", "by", "group", "source", "patients"],
+    *["set", "visits_given", "after", "method", "by", "group", "source", "patients"],
     *[f"called_{call}{end}" for call in CALLS for end in ("", "_low", "_high")],
     *["stable_below", "fast_from", "val_patients"],
 ]
@@ -21,12 +21,12 @@ def call_patients(rates: pd.DataFrame) -> pd.DataFrame:
     Cutoffs are chosen on the set val, for each method, number of given visits and question by itself.
     """
     parts = []
-    for _, part in rates.groupby(["given", "after", "method"], sort=False):
+    for _, part in rates.groupby(["visits_given", "after", "method"], sort=False):
         cutoff: Cutoff = choose_cutoff(part[part["set"] == "val"])
         judged = part[part["set"] != "val"]
         parts.append(
             judged.assign(
-                kind=kind_of(judged["true"].to_numpy(float)),
+                kind=true_kind(judged["true"].to_numpy(float)),
                 call=cutoff.call(judged["number"].to_numpy(float)),
                 stable_below=cutoff.stable,
                 fast_from=cutoff.fast,
@@ -45,12 +45,12 @@ def call_table(called: pd.DataFrame) -> pd.DataFrame:
     Intervals are Wilson's of a share of so many patients, each of whom counts once.
     """
     rows = []
-    for keys, part in called.groupby(["set", "given", "after", "method"], sort=False):
+    for keys, part in called.groupby(["set", "visits_given", "after", "method"], sort=False):
         source = SEEN if (part["source"] == SEEN).any() else TRUTH
         groups = [("truth", kind, part[part["kind"] == kind]) for kind in KINDS]
         groups += [("course", name, own) for name, own in part.groupby("course") if name]
         for by, group, own in groups:
-            row = dict(zip(("set", "given", "after", "method"), keys, strict=True))
+            row = dict(zip(("set", "visits_given", "after", "method"), keys, strict=True))
             row |= {"by": by, "group": group, "source": source, "patients": len(own)}
             for call in CALLS:
                 row |= _share(f"called_{call}", own["call"].to_numpy() == call)

@@ -33,23 +33,20 @@ class Cutoff:
         return np.where(numbers < self.stable, STABLE, np.where(numbers >= self.fast, FAST, "slow"))
 
 
-def kind_of(rates: np.ndarray) -> np.ndarray:
+def true_kind(rates: np.ndarray) -> np.ndarray:
     """KINDS (patients,) of true rates in points of extent a year."""
     return np.where(np.abs(rates) < LIMITS[STABLE], STABLE, np.where(rates > LIMITS[FAST], FAST, BETWEEN))
 
 
 def choose_cutoff(val: pd.DataFrame) -> Cutoff:
     """From one method's val patients, columns `number` and `true`."""
-    numbers, kinds = val["number"].to_numpy(float), kind_of(val["true"].to_numpy(float))
+    numbers, kinds = val["number"].to_numpy(float), true_kind(val["true"].to_numpy(float))
     stable, fast = kinds == STABLE, kinds == FAST
     if not (stable.any() and fast.any()):
         return Cutoff(USUAL[STABLE], USUAL[FAST], 0)
-    patients = int(stable.sum() + fast.sum())
-    return Cutoff(
-        best_cutoff(numbers[stable], numbers[fast], USUAL[STABLE]),
-        best_cutoff(numbers[~fast], numbers[fast], USUAL[FAST]),
-        patients,
-    )
+    lower = best_cutoff(numbers[stable], numbers[fast], USUAL[STABLE])
+    upper = best_cutoff(numbers[~fast], numbers[fast], USUAL[FAST])
+    return Cutoff(lower, max(lower, upper), int(stable.sum() + fast.sum()))
 
 
 def best_cutoff(below: np.ndarray, above: np.ndarray, usual: float) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from lung4d.evaluate.calls.cutoffs import FAST, KINDS, STABLE, choose_cutoff, correctness, kind_of
+from lung4d.evaluate.calls.cutoffs import FAST, KINDS, STABLE, choose_cutoff, correctness, true_kind
 from lung4d.evaluate.calls.rates import ASKED
 from lung4d.evaluate.calls.records import Called, CalledFromMore
 from lung4d.evaluate.methods import BASELINE, GIVEN, MODEL, of_kind, sets_in_order
@@ -25,8 +25,8 @@ def find_calls(
     ours = [*of_kind(MODEL), *of_kind(GIVEN)]
     for name in sets_in_order(table["set"].unique()):
         for given, after in ASKED:
-            part = called[(called["set"] == name) & (called["given"] == given) & (called["after"] == after)]
-            rival = best_on_val(rates[(rates["given"] == given) & (rates["after"] == after)])
+            part = called[(called["set"] == name) & (called["visits_given"] == given) & (called["after"] == after)]
+            rival = best_on_val(rates[(rates["visits_given"] == given) & (rates["after"] == after)])
             for method in (method for method in ours if (part["method"] == method).any()):
                 gained = gain(part, part, method, rival, bootstrap, seed)
                 found.append(_called(table, name, given, after, method, rival, gained, judge))
@@ -40,7 +40,7 @@ def find_calls(
 
 
 def _asked(called: pd.DataFrame, name: str, given: int) -> pd.DataFrame:
-    return called[(called["set"] == name) & (called["given"] == given) & (called["after"] == 4)]
+    return called[(called["set"] == name) & (called["visits_given"] == given) & (called["after"] == 4)]
 
 
 def best_on_val(rates: pd.DataFrame) -> str:
@@ -48,7 +48,7 @@ def best_on_val(rates: pd.DataFrame) -> str:
     val, correct = rates[rates["set"] == "val"], {}
     for method in of_kind(BASELINE):
         own = val[val["method"] == method]
-        numbers, kinds = own["number"].to_numpy(float), kind_of(own["true"].to_numpy(float))
+        numbers, kinds = own["number"].to_numpy(float), true_kind(own["true"].to_numpy(float))
         stable, fast = numbers[kinds == STABLE], numbers[kinds == FAST]
         cutoff = choose_cutoff(own).stable
         correct[method] = correctness(stable < cutoff, fast >= cutoff) if len(stable) and len(fast) else 0.0
@@ -80,7 +80,7 @@ def gain(mine: pd.DataFrame, theirs: pd.DataFrame, method: str, rival: str, boot
 def _called(
     table: pd.DataFrame, name: str, given: int, after: int, method: str, rival: str, gained: Interval, judge: Judge
 ) -> Called:
-    rows = table[(table["set"] == name) & (table["given"] == given) & (table["after"] == after)]
+    rows = table[(table["set"] == name) & (table["visits_given"] == given) & (table["after"] == after)]
     rows = rows[(rows["method"] == method) & (rows["by"] == "truth")].set_index("group")
     stable, between, fast = (int(rows.loc[kind, "patients"]) for kind in KINDS)
     right, missed = (rows.loc[kind] for kind in (STABLE, FAST))

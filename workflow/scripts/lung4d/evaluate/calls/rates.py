@@ -26,8 +26,8 @@ ScanKey = tuple[str, str]  # subject, session
 # Visits given, and after how many all later ones are asked for. The last two ask the same of the same patients.
 ASKED = ((2, 2), (2, 4), (4, 4))
 KEYS = ["set", "subject", "course"]
-FORETOLD = [*KEYS, "given", "session", "method", "predicted_extent"]
-RATES = [*KEYS, "given", "after", "method", "number", "true", "source"]
+FORETOLD = [*KEYS, "visits_given", "session", "method", "predicted_extent"]
+RATES = [*KEYS, "visits_given", "after", "method", "number", "true", "source"]
 
 
 def seen_extents(visits: PatientVisits, ruler: Scorer) -> dict[ScanKey, float]:
@@ -64,7 +64,7 @@ def foretold_extents(
         for index, method, unit in chain(made, own)
     }
     extents.setdefault((0, FORECASTS), extents[0, "locf"])
-    keys = {"set": patient.set, "subject": patient.subject, "course": patient.course, "given": count}
+    keys = {"set": patient.set, "subject": patient.subject, "course": patient.course, "visits_given": count}
     return [
         {**keys, "session": sessions[index], "method": method, "predicted_extent": extent - extents[0, method]}
         for (index, method), extent in extents.items()
@@ -72,25 +72,26 @@ def foretold_extents(
     ]
 
 
-def of_forecasts(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of FORETOLD from forecast.tsv, whose extrapolation is from the first two visits."""
+def of_forecasts(table: pd.DataFrame) -> list[dict[str, object]]:
+    """The same from forecast.tsv, whose extrapolation is from the first two visits."""
     rows = table[(table["task"] == "extrapolation") & (table["region"] == "lung") & table["predicted_extent"].notna()]
-    return rows.assign(given=2)[FORETOLD]
+    return rows.assign(visits_given=2)[FORETOLD].to_dict("records")
 
 
 def rate_table(
-    foretold: pd.DataFrame,
+    foretold: Iterable[Mapping[str, object]],
     patients: Iterable[PatientVisits],
     true: Mapping[ScanKey, float],
     seen: Mapping[ScanKey, float],
 ) -> pd.DataFrame:
-    """A row per patient, pair of ASKED and method: RATES' columns, `number` foretold and `true` in points a year.
+    """A row per patient, pair of ASKED and method, from rows of FORETOLD: `number` foretold, `true` in points a year.
 
     `true` and `seen` are extents in percent by scan: the simulated ones, as far as there are any, and those measured.
     A method that does not forecast all of a patient's visits has no row.
     """
     rows = []
-    own = {key: part for key, part in foretold.groupby(["subject", "given"], sort=False)}
+    table = pd.DataFrame(foretold, columns=FORETOLD)
+    own = {key: part for key, part in table.groupby(["subject", "visits_given"], sort=False)}
     for patient in patients:
         for given, after in ASKED:
             part = own.get((patient.subject, given))

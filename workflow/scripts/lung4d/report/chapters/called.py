@@ -5,7 +5,7 @@ import pandas as pd
 from lung4d.evaluate.calls.wording import MEANT
 from lung4d.evaluate.methods import sets_in_order
 from lung4d.report.chapters.method_rows import in_order, ours_among, title_of
-from lung4d.report.formatting import count, interval
+from lung4d.report.formatting import count, fixed, interval
 from lung4d.report.page import Fold, Reportlet, Table, Words
 
 CAPTION = (
@@ -26,7 +26,7 @@ def called_reportlet(calls: pd.DataFrame) -> Reportlet:
     bodies: list[Words | Table | Fold] = [Words((MEANT,))]
     for name in sets_in_order(calls["set"].unique()):
         for title, (given, after) in QUESTIONS.items():
-            part = calls[(calls["set"] == name) & (calls["given"] == given) & (calls["after"] == after)]
+            part = calls[(calls["set"] == name) & (calls["visits_given"] == given) & (calls["after"] == after)]
             if part.empty:
                 continue
             own = title if name == "test" else f"Set {name}: {title[0].lower()}{title[1:]}"
@@ -58,7 +58,9 @@ def _table(part: pd.DataFrame) -> Table:
         stable, fast = groups["stable"].loc[method], groups["fast"].loc[method]
         chosen = "usual" if stable["val_patients"] == 0 else str(stable["val_patients"])
         shares = (_share(stable, "stable"), _share(fast, "stable"), _share(fast, "fast"))
-        rows.append((title_of(method), *shares, f"{stable['stable_below']:.2f}", f"{stable['fast_from']:.2f}", chosen))
+        rows.append(
+            (title_of(method), *shares, *(fixed(stable[name], 2) for name in ("stable_below", "fast_from")), chosen)
+        )
     columns = (
         "Method", "Stable, called stable, %", "Fast, called stable, %", "Fast, called fast, %",
         "Stable below, points a year", "Fast from, points a year", "Chosen on val patients",
