@@ -110,8 +110,8 @@ def test_shares_of_kinds_and_courses_with_wilsons_intervals():
     assert rows.loc[("truth", "stable"), ["called_stable_low", "called_stable_high"]].tolist() == pytest.approx(
         [0.2077, 0.9385], abs=1e-4
     )
-    assert share_interval(10, 10).low < 0.75 and share_interval(10, 10).high == pytest.approx(1)
-    assert np.isnan(share_interval(0, 0).mean)
+    assert share_interval(1.0, 10).low < 0.75 and share_interval(1.0, 10).high == pytest.approx(1)
+    assert np.isnan(share_interval(0.0, 0).mean)
 
 
 def test_the_rival_is_the_best_on_val_and_gains_are_paired():

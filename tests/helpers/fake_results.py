@@ -200,11 +200,31 @@ def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:
 
 def bands() -> pd.DataFrame:
     """Coverage of the bands as `evaluate` writes it."""
-    held = [(name, measure) for name in ("other site", "test") for measure in ("mean_density_hu",)]
-    numbers = {"patients": 40, "visits": 110, "coverage": 0.913, "coverage_low": 0.87, "coverage_high": 0.96}
+    held = [
+        (name, group, value, measure, verdict)
+        for name in ("other site", "test")
+        for measure in ("high_attenuation_percent", "mean_density_hu")
+        for group, value, verdict in (
+            ("all", "all", "as promised"), ("horizon", "short", "as promised"), ("horizon", "long", "too narrow"),
+            ("pace", "slow", "too wide"), ("pace", "fast", "too narrow"), ("taken", "as the baseline", "as promised"),
+            ("taken", "kernel", "too few patients"),
+        )
+    ]  # fmt: skip
+    numbers = {
+        "patients": 40,
+        "gap_low": 0.4,
+        "gap_high": 2.2,
+        "visits": 110,
+        "coverage": 0.913,
+        "coverage_low": 0.87,
+        "coverage_high": 0.96,
+    }
     carried = {"carried_coverage": 0.9, "carried_coverage_low": 0.8, "carried_coverage_high": 1.0}
-    widths = {"width": 52.4, "carried_width": 99.2}
-    return pd.DataFrame(held, columns=["set", "measure"]).assign(**numbers, **carried, **widths)
+    widths = {"width": 52.4, "carried_width": 99.2, "change": 3.2}
+    table = pd.DataFrame(held, columns=["set", "group", "value", "measure", "held"])
+    density = table["measure"] == "mean_density_hu"
+    floors = {"floor": np.where(density, 5.0, np.nan), "below_floor": np.where(density, "change", "")}
+    return table.assign(**numbers, **carried, **widths, **floors)
 
 
 def rates(name: str, rng, patients: int = 12) -> pd.DataFrame:

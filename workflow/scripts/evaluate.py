@@ -29,6 +29,7 @@ from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.visits.given_forecasts import read_given
 from lung4d.visits.patient import find_patients, of_split
+from lung4d.visits.times import as_years
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = job.start(snakemake.log[0])
@@ -51,6 +52,8 @@ noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_exten
 courses = truth.true_courses(folders.get("simulate"))
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
+registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
+differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
 ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
 extents_foretold, seen = [], {}
@@ -69,7 +72,9 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
             scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
         )
         given = observe(visits, ode.settings.latents)
-        covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
+        keys = patient.set, patient.subject, scored_as.course, pace
+        taken = {year: differs_in[scan.key] for year, scan in zip(as_years(patient.years), patient.scans, strict=True)}
+        covered += coverage_rows(keys, taken, given, ode, calibration, window)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
 forecasts = forecast_table(visits_forecast)
@@ -80,8 +85,6 @@ rates = rate_table([*of_forecasts(forecasts), *extents_foretold], held_out, exte
 called = call_patients(rates)
 calls = call_table(called)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
-registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
-differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {
     output.reconstruction: scored,

@@ -143,14 +143,14 @@ def paired_bootstraps(differences: np.ndarray, n: int = 1000, seed: int = 0) -> 
     return [Interval(*map(float, values)) for values in zip(means, *quantiles, strict=True)]
 
 
-def share_interval(held: int, patients: int) -> Interval:
-    """A share of patients, each of whom counts once, and its 95 % interval (Wilson, JASA 1927).
+def share_interval(share: float, patients: int) -> Interval:
+    """A share of so many patients, each of whom counts once, and its 95 % interval (Wilson, JASA 1927).
 
-    Unlike a bootstrap's it has a width where all or none are held; NaN without patients.
+    Unlike a bootstrap's it has a width where the share is 0 or 1; NaN without patients.
     """
     if not patients:
         return Interval(float("nan"), float("nan"), float("nan"))
-    share, z = held / patients, float(stats.norm.ppf(0.975))
+    z = float(stats.norm.ppf(0.975))
     middle = (share + z * z / (2 * patients)) / (1 + z * z / patients)
     half = z * np.sqrt(share * (1 - share) / patients + z * z / (4 * patients**2)) / (1 + z * z / patients)
     return Interval(share, max(float(middle - half), 0.0), min(float(middle + half), 1.0))

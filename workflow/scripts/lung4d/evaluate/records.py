@@ -9,6 +9,8 @@ from math import nan
 from lung4d.evaluate.calls.records import Called, CalledFromMore
 
 BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few patients to tell"
+HELD, TOO_NARROW, TOO_WIDE = "as promised", "too narrow", "too wide"  # of a band
+TOO_FEW_PATIENTS = "too few patients"  # to say so
 SHOWN, NOT_SHOWN = "shown", "not shown"  # of a claim, which may also be TOO_FEW
 
 
@@ -208,18 +210,26 @@ class BetterThanBlur:
 
 @dataclass(frozen=True)
 class BandHeld:
-    """A row of coverage.tsv: how often the 90 % bands held what was seen, beside those around the last scan."""
+    """A row of coverage.tsv: how often the 90 % bands held what was seen of a group of visits, beside those around the
+    last scan; `held` is HELD, TOO_NARROW, TOO_WIDE or TOO_FEW_PATIENTS, `below_floor` names what lies below the `floor`
+    that repeat scans have, which is NaN where none is known."""
 
     set: str
+    group: str
+    value: str
     measure: str
     patients: int
     visits: int
+    held: str
     coverage: float
     coverage_low: float
     coverage_high: float
     width: float
     carried_coverage: float
     carried_width: float
+    change: float
+    floor: float
+    below_floor: str
 
 
 @dataclass(frozen=True)

@@ -59,5 +59,5 @@ def call_table(called: pd.DataFrame) -> pd.DataFrame:
 
 
 def _share(name: str, called: np.ndarray) -> dict[str, float]:
-    interval = share_interval(int(called.sum()), len(called))
+    interval = share_interval(float(called.mean()) if len(called) else 0.0, len(called))
     return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
