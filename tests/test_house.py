@@ -20,6 +20,7 @@ WITHIN = [
         "convert/tree",
         "convert/volumes",
         "evaluate/calls",
+        "evaluate/unet",
         "pipeline/door",
         "pipeline/tables",
     )
