@@ -89,6 +89,8 @@ def write_scan(folder, vqgan, subject, session, hu):
         mask=pool_mask(lung(), 4),
     )
     save_latents(latents, scan_file(folder / "extract_latents", subject, session, LATENTS))
+    volume = {"volume_ml": 4000.0 - 50 * int(session)}
+    write_status(Status(True, "segment", metrics=volume), scan_file(folder / "segment", subject, session, STATUS))
     taken = Status(True, "register", metrics={"differs_in": "breath; kernel" if session == "03" else ""})
     write_status(taken, scan_file(folder / "register", subject, session, STATUS))
 
@@ -127,10 +129,10 @@ def prepare(folder, visits=VISITS, truth=True):
         vqgan=folder / "vqgan.pt",
         ode=folder / "ode.pt",
     )
-    stages = ["register", "resample", "extract_latents"]
-    names = ["reconstruction", "forecast", "summary", "differences", "change", "coverage", "calls", "codes"]
+    stages = ["segment", "register", "resample", "extract_latents"]
+    names = ["reconstruction", "forecast", "summary", "differences", "change", "coverage", "calls", "volume", "codes"]
     if truth:
-        stages += ["simulate", "segment"]
+        stages += ["simulate"]
         names += ["segmentation", "registration"]
     output = Given({name: folder / f"evaluate/{name}.tsv" for name in names}, words=folder / "evaluate/summary.json")
     return SimpleNamespace(

@@ -21,6 +21,7 @@ WITHIN = [
         "convert/volumes",
         "evaluate/calls",
         "evaluate/unet",
+        "evaluate/volume",
         "pipeline/door",
         "pipeline/tables",
     )

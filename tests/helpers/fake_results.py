@@ -31,6 +31,8 @@ from lung4d.evaluate.records import (
     WeightingChoice,
 )
 from lung4d.evaluate.summary import compare, groups, summarise
+from lung4d.evaluate.volume.errors import find_volumes, volume_table
+from lung4d.evaluate.volume.rivals import FULL, MEASURED, VolumeSeries
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.io.atomic import write_json
 from lung4d.io.names import forecast_stem
@@ -243,6 +245,18 @@ def rates(name: str, rng, patients: int = 12) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RATES)
 
 
+def volumes(rng) -> list[VolumeSeries]:
+    """Lungs that lose 100 ml a year, seen in breaths of their own."""
+    found = []
+    for number in range(30):
+        years = np.cumsum([0.0, *rng.uniform(0.6, 1.4, 3)])
+        full = 5000 + 300 * rng.normal() - 100 * years
+        split = ("train", "val", "test")[number % 3]
+        read = {MEASURED: full * rng.uniform(0.8, 1.0, 4), FULL: full}
+        found.append(VolumeSeries(f"{number:03d}", split, split, years, read))
+    return found
+
+
 def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
     """Histories, and the evaluation of the test patients with three visits."""
     steps = np.arange(1, 601)
@@ -281,13 +295,14 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
         "coverage": bands(),
         "rates": (told := pd.concat([rates("val", rng, 24), rates("test", rng, 36)])),
         "calls": call_table(call_patients(told)),
+        "volume": volume_table(volumes(rng), 200, 0),
         "segmentation": split[["subject", "session"]].assign(dice=0.973),
         "registration": follow_ups.assign(**errors),
     }
     paths = {name: table(frame, folder / f"evaluate/{name}.tsv") for name, frame in tables.items()}
     patients = split.drop_duplicates("subject")["split"].value_counts().to_dict()
     write_json({"findings": as_data(found_of(tables, {"test": patients.get("test", 0)}))}, words)
-    shown = ("change", "coverage", "calls", "segmentation", "registration")
+    shown = ("change", "coverage", "calls", "volume", "segmentation", "registration")
     inputs |= {name: paths[name] for name in shown}
     return inputs | {"forecast_summary": paths["summary"], "evaluate_words": str(words)}
 
@@ -310,6 +325,7 @@ def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> Evalu
         bands=findings.find_bands(tables["coverage"]),
         called=called,
         from_more=from_more,
+        volumes=find_volumes(tables["volume"], findings.verdict),
         judged=(VisitsJudged("test", 12, 3, (TakenOtherwise("breath", 1), TakenOtherwise("kernel", 2))),),
         masks=findings.find_masks(tables["segmentation"]),
         fields=findings.find_fields(tables["registration"]),

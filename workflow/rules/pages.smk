@@ -61,6 +61,7 @@ rule report:
         change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
         calls="results/evaluate/calls.tsv",
+        volume="results/evaluate/volume.tsv",
         evaluate_words="results/evaluate/summary.json",
         codebook="results/codebook/codebook.tsv",
         codes_decoded="results/codebook/decoded.png",

@@ -17,6 +17,8 @@ from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
+from lung4d.evaluate.volume.errors import find_volumes, volume_table
+from lung4d.evaluate.volume.rivals import series_of
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
 from lung4d.io.records import as_data
@@ -84,6 +86,9 @@ changes = change_table(groups(forecasts), params.bootstrap, params.seed)
 rates = rate_table([*of_forecasts(forecasts), *extents_foretold], held_out, extents, seen)
 called = call_patients(rates)
 calls = call_table(called)
+segmented = {scan_of(path): read_status(path).metrics for path in scan_files(folders["segment"], split, STATUS)}
+measured = {scan: float(numbers["volume_ml"]) for scan, numbers in segmented.items() if "volume_ml" in numbers}
+volume = volume_table(series_of(patients, measured, truth.true_volumes(truths)), params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {
@@ -95,6 +100,7 @@ tables = {
     output.coverage: coverage,
     output.change: changes,
     output.calls: calls,
+    output.volume: volume,
 }
 of_calls, from_more = find_calls(calls, called, rates, findings.verdict, params.bootstrap, params.seed)
 found = EvaluateFindings(
@@ -108,6 +114,7 @@ found = EvaluateFindings(
     bands=findings.find_bands(coverage),
     called=of_calls,
     from_more=from_more,
+    volumes=find_volumes(volume, findings.verdict),
     judged=findings.find_judged(forecasts, differs_in),
     given=findings.find_given(forecasts, len(dropped_in.files), dropped_in.strangers),
 )

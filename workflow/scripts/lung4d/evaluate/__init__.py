@@ -23,5 +23,6 @@ methods            the one list of forecasting methods, and the words for what t
 records            what is found, as plain values
 wording            the same in sentences
 
-Packages within: `calls`, whether a patient is called stable, slow or fast; `unet`, a rival on demand.
+Packages within: `calls`, whether a patient is called stable, slow or fast; `unet`, a rival on demand;
+`volume`, how well lung volume is foretold.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import nan
 
 from lung4d.evaluate.calls.records import Called, CalledFromMore
+from lung4d.evaluate.volume.records import VolumeForetold
 
 BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few patients to tell"
 HELD, TOO_NARROW, TOO_WIDE = "as promised", "too narrow", "too wide"  # of a band
@@ -294,6 +295,7 @@ class EvaluateFindings:
     bands: tuple[BandHeld, ...] = ()
     called: tuple[Called, ...] = ()
     from_more: tuple[CalledFromMore, ...] = ()
+    volumes: tuple[VolumeForetold, ...] = ()
     judged: tuple[VisitsJudged, ...] = ()
     given: GivenScored | None = None
     masks: MasksScored | None = None

@@ -32,6 +32,7 @@ from lung4d.evaluate.records import (
     VisitsJudged,
     WeightingChoice,
 )
+from lung4d.evaluate.volume.wording import volume_words
 
 NAMED = 5  # files; more are counted
 CLAIMS = {
@@ -70,6 +71,7 @@ def sentences(found: EvaluateFindings) -> list[str]:
     said += [better_words(better) for better in found.better]
     said += [band_words(band) for band in found.bands]
     said += called_words(found.called, found.from_more)
+    said += volume_words(found.volumes)
     said += [judged_words(judged) for judged in found.judged]
     said += [given_words(found.given)] if found.given else []
     said += [_masks_words(found.masks)] if found.masks else []

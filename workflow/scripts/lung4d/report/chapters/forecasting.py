@@ -29,6 +29,7 @@ from lung4d.report.chapters.called import called_reportlet
 from lung4d.report.chapters.foretold import foretold_tables
 from lung4d.report.chapters.method_rows import in_order, ours_among, title_of
 from lung4d.report.chapters.training import training_reportlet
+from lung4d.report.chapters.volumes import volume_reportlet
 from lung4d.report.formatting import count, fixed, interval
 from lung4d.report.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results
@@ -83,8 +84,9 @@ def section(results: Results) -> Section:
             reportlets.append(_task_reportlet(table, task, title, results))
     judged = tuple(map(judged_words, results.evaluation.judged))
     reportlets += [Reportlet("How the withheld visits were taken", "", (Words(judged),))] if judged else []
-    calls, coverage = results.tables.rows("calls"), results.tables.rows("coverage")
+    calls, volume, coverage = (results.tables.rows(name) for name in ("calls", "volume", "coverage"))
     reportlets += [] if calls is None else [called_reportlet(calls)]
+    reportlets += [] if volume is None else [volume_reportlet(volume)]
     reportlets += [] if coverage is None else [bands_reportlet(coverage)]
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
     if results.evaluation != EvaluateFindings():
