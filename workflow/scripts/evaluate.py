@@ -18,7 +18,7 @@ from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
 from lung4d.evaluate.volume.errors import find_volumes, volume_table
-from lung4d.evaluate.volume.rivals import series_of
+from lung4d.evaluate.volume.rivals import volume_series
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
 from lung4d.io.records import as_data
@@ -88,7 +88,7 @@ called = call_patients(rates)
 calls = call_table(called)
 segmented = {scan_of(path): read_status(path).metrics for path in scan_files(folders["segment"], split, STATUS)}
 measured = {scan: float(numbers["volume_ml"]) for scan, numbers in segmented.items() if "volume_ml" in numbers}
-volume = volume_table(series_of(patients, measured, truth.true_volumes(truths)), params.bootstrap, params.seed)
+volume = volume_table(volume_series(patients, measured, truth.true_volumes(truths)), params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {

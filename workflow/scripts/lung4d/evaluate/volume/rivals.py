@@ -32,7 +32,7 @@ class VolumeSeries:
 
 
 @dataclass(frozen=True)
-class Learned:
+class CohortSlope:
     """From other patients: the median change a year (ml) of so many train patients, and the weight of the given volumes
     but the last, the rest being the last one's."""
 
@@ -42,19 +42,19 @@ class Learned:
 
 
 # (years (n,) and volumes (n,) of the given visits, year asked for, what was learned) -> ml
-Rival = Callable[[np.ndarray, np.ndarray, float, Learned], float]
+Rival = Callable[[np.ndarray, np.ndarray, float, CohortSlope], float]
 
 
-def last_value(years: np.ndarray, volumes: np.ndarray, year: float, learned: Learned) -> float:
+def last_value(years: np.ndarray, volumes: np.ndarray, year: float, learned: CohortSlope) -> float:
     return float(volumes[-1])
 
 
-def last_with_slope(years: np.ndarray, volumes: np.ndarray, year: float, learned: Learned) -> float:
+def last_with_slope(years: np.ndarray, volumes: np.ndarray, year: float, learned: CohortSlope) -> float:
     """The last volume plus the cohort's change a year."""
     return float(volumes[-1] + learned.slope * (year - years[-1]))
 
 
-def weighted_with_slope(years: np.ndarray, volumes: np.ndarray, year: float, learned: Learned) -> float:
+def weighted_with_slope(years: np.ndarray, volumes: np.ndarray, year: float, learned: CohortSlope) -> float:
     """The given volumes, weighted, plus the cohort's change a year: breath differs from scan to scan."""
     start = (1 - learned.weight) * volumes[-1] + learned.weight * volumes[:-1].mean()
     return float(start + learned.slope * (year - years[-1]))
@@ -67,7 +67,7 @@ RIVALS: dict[str, Rival] = {
 }
 
 
-def series_of(
+def volume_series(
     patients: Iterable[PatientVisits], measured: Mapping[ScanKey, float], full: Mapping[ScanKey, float]
 ) -> list[VolumeSeries]:
     """From volumes in ml by scan; visits without a measured one are left out, `full` may be unknown (NaN)."""
@@ -89,7 +89,7 @@ class FittedRival:
 
     name: str
     rival: Rival
-    learned: Learned
+    learned: CohortSlope
     factor: float = 1.0
     split: str = ""
     patients: int = 0
@@ -119,14 +119,14 @@ def methods_for(everyone: Sequence[VolumeSeries], target: str) -> list[FittedRiv
     return [FittedRival(name, rival, learned) for name, rival in RIVALS.items()]
 
 
-def slope_of(everyone: Iterable[VolumeSeries]) -> Learned:
+def slope_of(everyone: Iterable[VolumeSeries]) -> CohortSlope:
     """The median change a year of the train patients with two visits; 0 without any."""
     slopes = [
         (one.volumes[MEASURED][-1] - one.volumes[MEASURED][0]) / (one.years[-1] - one.years[0])
         for one in everyone
         if one.split == "train" and len(one.years) > 1 and one.years[-1] > one.years[0]
     ]
-    return Learned(float(np.median(slopes)) if slopes else 0.0, len(slopes))
+    return CohortSlope(float(np.median(slopes)) if slopes else 0.0, len(slopes))
 
 
 def _best(own: Sequence[VolumeSeries], target: str, method: FittedRival, scale: bool = False) -> FittedRival:
