@@ -132,8 +132,20 @@ def test_the_rival_is_the_best_on_val_and_gains_are_paired():
     (one,) = found
     assert (one.stable, one.between, one.fast, one.right, one.missed, one.rival) == (8, 0, 8, 1.0, 0.0, RIVAL)
     said = " ".join(called_words(found, more))
-    assert "of 8 patients stable 100 % [68, 100] are called stable, of 8 fast 0 % [0, 32]; 0 are between" in said
+    stable, fast = "of 8 stable patients 100 % [68, 100] are called stable", "of 8 fast patients 0 % [0, 32] are called"
+    assert f"{stable}; {fast} stable; 0 between." in said
     assert "+12 points [" in said and more == ()
+
+
+def test_without_val_patients_of_both_kinds_there_is_no_rival():
+    rates = pd.concat([rates_of([0.1], [0.0], "val", method) for method in (OURS, RIVAL)] + [rates_of([0.1], [0.0])])
+    called = call_patients(rates)
+    assert best_on_val(rates) == ""
+    (one,), _ = find_calls(call_table(called), called, rates, findings.verdict, 200, 1)
+    (_, said) = called_words([one], [])
+    assert (one.rival, one.verdict) == ("", findings.TOO_FEW) and np.isnan(one.gained)
+    assert "of 1 stable patient 100 % [21, 100] are called stable; nobody is fast; 0 between." in said
+    assert said.endswith("the usual one, for want of val. Beside what needs no model: too few patients to tell.")
 
 
 def test_where_nothing_can_be_told_correct_calls_are_a_half_and_no_gain_is_found():

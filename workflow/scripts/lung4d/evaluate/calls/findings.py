@@ -44,15 +44,16 @@ def _asked(called: pd.DataFrame, name: str, given: int) -> pd.DataFrame:
 
 
 def best_on_val(rates: pd.DataFrame) -> str:
-    """The baseline with the most correct calls of val patients by its own cutoff; the first where none can be told."""
+    """The baseline with the most correct calls of val patients by its own cutoff, "" where none can be told."""
     val, correct = rates[rates["set"] == "val"], {}
     for method in of_kind(BASELINE):
         own = val[val["method"] == method]
         numbers, kinds = own["number"].to_numpy(float), true_kind(own["true"].to_numpy(float))
         stable, fast = numbers[kinds == STABLE], numbers[kinds == FAST]
         cutoff = choose_cutoff(own).stable
-        correct[method] = correctness(stable < cutoff, fast >= cutoff) if len(stable) and len(fast) else 0.0
-    return max(correct, key=lambda method: correct[method])
+        if len(stable) and len(fast):
+            correct[method] = correctness(stable < cutoff, fast >= cutoff)
+    return max(correct, key=lambda method: correct[method], default="")
 
 
 def gain(mine: pd.DataFrame, theirs: pd.DataFrame, method: str, rival: str, bootstrap: int, seed: int) -> Interval:
@@ -102,7 +103,7 @@ def _called(
         missed_high=float(missed[f"{share}_high"]),
         cutoff=float(right["stable_below"]),
         val_patients=int(right["val_patients"]),
-        rival=rival,
+        rival="" if np.isnan(gained.mean) else rival,
         gained=gained.mean,
         gained_low=gained.low,
         gained_high=gained.high,

@@ -21,16 +21,16 @@ def called_words(found: Iterable[Called], more: Iterable[CalledFromMore]) -> lis
 def _called(found: Called) -> str:
     truth = "" if found.source == "truth" else " as seen in scans"
     later = "later visits" if found.given == found.after else f"visits after the first {found.after}"
-    head = (
-        f"Set {found.set}, {found.method}, {later} from {found.given}: of {found.stable} patients stable{truth} "
-        f"{_share(found.right, found.right_low, found.right_high)} are called stable, of {found.fast} fast "
-        f"{_share(found.missed, found.missed_low, found.missed_high)}; {found.between} are between."
-    )
+    right = _share(found.stable, "stable", found.right, found.right_low, found.right_high)
+    missed = _share(found.fast, "fast", found.missed, found.missed_low, found.missed_high)
+    head = f"Set {found.set}, {found.method}, {later} from {found.given}{truth}: {right}; {missed}; {found.between} between"
     chosen = f"chosen on {found.val_patients} val patients" if found.val_patients else "the usual one, for want of val"
+    head += f". Stable is what is foretold below {found.cutoff:.2f} points a year, {chosen}."
+    if math.isnan(found.gained):
+        return f"{head} Beside what needs no model: {found.verdict}."
     return (
-        f"{head} Stable is what is foretold below {found.cutoff:.2f} points a year, {chosen}. Correct calls, the mean "
-        f"of both shares that are right, beyond those of {found.rival}, on val the best that needs no model: "
-        f"{_gained(found.gained, found.gained_low, found.gained_high)} ({found.verdict})."
+        f"{head} Correct calls, the mean of both shares that are right, beyond those of {found.rival}, on val the best "
+        f"that needs no model: {_gained(found.gained, found.gained_low, found.gained_high)} ({found.verdict})."
     )
 
 
@@ -42,16 +42,16 @@ def _from_more(found: CalledFromMore) -> str:
     )
 
 
-def _share(share: float, low: float, high: float) -> str:
-    if math.isnan(share):
-        return "none"
-    return f"{100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+def _share(patients: int, kind: str, share: float, low: float, high: float) -> str:
+    if not patients:
+        return f"nobody is {kind}"
+    counted = f"{patients} {kind} patient{'' if patients == 1 else 's'}"
+    return f"of {counted} {100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}] are called stable"
 
 
 def _gained(gained: float, low: float, high: float) -> str:
     """The difference of correct calls, in points."""
     if math.isnan(gained):
         return "unknown without patients of both kinds"
-    return f"{100 * gained:+.0f} points " + (
-        "[no interval]" if math.isnan(low) else f"[{100 * low:+.0f}, {100 * high:+.0f}]"
-    )
+    ends = "no interval" if math.isnan(low) else f"{100 * low:+.0f}, {100 * high:+.0f}"
+    return f"{100 * gained:+.0f} points [{ends}]"
