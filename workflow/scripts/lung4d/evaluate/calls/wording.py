@@ -23,7 +23,8 @@ def _called(found: Called) -> str:
     later = "later visits" if found.given == found.after else f"visits after the first {found.after}"
     right = _share(found.stable, "stable", found.right, found.right_low, found.right_high)
     missed = _share(found.fast, "fast", found.missed, found.missed_low, found.missed_high)
-    head = f"Set {found.set}, {found.method}, {later} from {found.given}{truth}: {right}; {missed}; {found.between} between"
+    whose = f"Set {found.set}, {found.method}, {later} from {found.given}{truth}"
+    head = f"{whose}: {right}; {missed}; {found.between} between"
     chosen = f"chosen on {found.val_patients} val patients" if found.val_patients else "the usual one, for want of val"
     head += f". Stable is what is foretold below {found.cutoff:.2f} points a year, {chosen}."
     if math.isnan(found.gained):
