@@ -79,7 +79,7 @@ def test_the_loss_is_the_error_in_the_lung_of_what_is_asked_alone():
     seen = given_of(z, [0.0, 1.0, 2.0], mask)
     plain = lung_error(UNet(), seen, [0, 1], [2])
     wanted = ((seen.scans[1] - seen.scans[2]).square() * seen.region).sum() / seen.region.sum() / STEP**2
-    assert float(plain) == pytest.approx(float(wanted), rel=1e-5)
+    assert plain.item() == pytest.approx(float(wanted), rel=1e-5)
     assert torch.equal(plain, lung_error(None, seen, [0, 1], [2]))
     seen.scans[2][~seen.region] = 7.0
     assert torch.equal(lung_error(UNet(), seen, [0, 1], [2]), plain)
