@@ -75,7 +75,10 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
         )
         given = observe(visits, ode.settings.latents)
         keys = patient.set, patient.subject, scored_as.course, pace
-        taken = {year: differs_in[scan.key] for year, scan in zip(as_years(patient.years), patient.scans, strict=True)}
+        taken = {
+            year: differs_in.get(scan.key, "")
+            for year, scan in zip(as_years(patient.years), patient.scans, strict=True)
+        }
         covered += coverage_rows(keys, taken, given, ode, calibration, window)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
