@@ -1,14 +1,14 @@
 """What two scans of one person differ by though nothing has changed: a floor under every change and every band.
 
-Scans repeated about a week apart differ by 5.0 HU in mean lung density and by 169 ml in lung volume (SPIE Medical
-Imaging 2011). Whoever foretells less than that foretells nothing that one later scan could show, and a band of which
-half is narrower promises more than the measurement holds.
+Scans repeated about a week apart differ by 5.0 HU in mean lung density and by 169 ml in lung volume (SPIE 2011). Whoever
+foretells less than that foretells nothing that one later scan could show, and a band of which half is narrower promises
+more than the measurement holds.
 """
 
 import math
 
 FLOORS = {"mean_density_hu": 5.0, "lung_volume_ml": 169.0}
-SOURCE = "repeat scans about a week apart, SPIE Medical Imaging 2011"
+SOURCE = "repeat scans about a week apart, SPIE 2011"
 BELOW = "below what a repeat scan differs by"
 CHANGE, BAND = "change", "half of the band"
 
