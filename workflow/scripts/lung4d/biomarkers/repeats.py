@@ -1,8 +1,8 @@
 """What two scans of one person differ by though nothing has changed: a floor under every change and every band.
 
-Scans repeated about a week apart differ by 5.0 HU in mean lung density and by 169 ml in lung volume (SPIE 2011). Whoever
-foretells less than that foretells nothing that one later scan could show, and a band of which half is narrower promises
-more than the measurement holds.
+Scans repeated about a week apart differ by 5.0 HU in mean lung density and by 169 ml in lung volume (SPIE 2011).
+Whoever foretells less than that foretells nothing that one later scan could show, and a band of which half is narrower
+promises more than the measurement holds.
 """
 
 import math
