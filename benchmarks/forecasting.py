@@ -20,6 +20,8 @@ from lung4d.io.atomic import atomic, read_json
 from lung4d.io.tables import read_table
 
 MODEL = model_name("expected")
+BANDS = ["set", "group", "value", "measure", "patients", "visits", "coverage", "coverage_low", "coverage_high", "held"]
+BANDS += ["width", "carried_width", "change", "floor", "below_floor"]
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
         for task in ("extrapolation", "interpolation"):
             parts += [f"## {task.capitalize()}, {name}", scores(summary, name, task)]
         parts += [rivals(differences, name), thirds(differences, name)]
-    parts += ["## Bands", markdown(read_table(folder / "coverage.tsv").round(3)), "## In the evaluation's words"]
+    parts += ["## Bands", markdown(read_table(folder / "coverage.tsv")[BANDS].round(3)), "## In the evaluation's words"]
     parts += [f"- {sentence}" for sentence in said["sentences"]]
     with atomic(HERE / "forecasting.md") as temporary:
         temporary.write_text("\n".join(part if part.startswith("- ") else part + "\n" for part in parts) + "\n")

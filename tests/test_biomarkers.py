@@ -10,7 +10,15 @@ import pytest
 
 from helpers.scripts import run_job
 from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
-from lung4d.biomarkers.table import DENSITIES, OTHERWISE, READOUTS, biomarker_table, code_columns, readout_table
+from lung4d.biomarkers.table import (
+    DENSITIES,
+    FLOOR_COLUMNS,
+    OTHERWISE,
+    READOUTS,
+    biomarker_table,
+    code_columns,
+    readout_table,
+)
 from lung4d.io.latents import Latents, save_codes, save_latents
 from lung4d.io.names import forecast_stem
 from lung4d.io.status import Status, write_status
@@ -176,10 +184,34 @@ def test_bands_stand_beside_the_generated_scan_that_they_are_of():
     assert table["mean_density_hu_high"].isna().all() and len(table) == 2
 
 
+def test_a_foretold_change_stands_beside_what_repeat_scans_differ_by():
+    kinds = ["real", "real", *["generated"] * 4]
+    rows = pd.DataFrame({"subject": "1", "kind": kinds, "session": ["01", "02", "", "", "", ""]})
+    rows["given"] = ["", "", *["01+02"] * 4]
+    rows = rows.assign(years=[0.0, 1.0, 0.5, 1.0, 2.0, 3.0], **dict.fromkeys(READOUTS, 0.0))
+    rows["mean_density_hu"] = [-850.0, -800.0, -820.0, -800.0, -796.0, -780.0]
+    drawn = rows[rows["kind"] == "generated"][["subject", "given", "years"]]
+    drawn = drawn.assign(mean_density_hu_low=-810.0, mean_density_hu_high=[-700.0, -700.0, -700.0, -801.0])
+    table = readout_table(rows, drawn).query("kind == 'generated'").set_index("years")[FLOOR_COLUMNS]
+    assert table.loc[[0.5, 1.0]].isna()[FLOOR_COLUMNS[:2]].all(axis=None)  # not after the last given scan
+    assert table.loc[2.0].tolist() == [4.0, 5.0, "change"]
+    assert table.loc[3.0].tolist() == [20.0, 5.0, "half of the band"]
+
+
 def test_readouts_for_clinicians(tmp_path):
     _run(make_files(tmp_path, ["001", "002"]), tmp_path)
     table = read_table(tmp_path / "readouts.tsv")
-    assert table.columns.tolist() == ["subject", "kind", "session", "given", "years", *READOUTS, OTHERWISE, *BANDS]
+    assert table.columns.tolist() == [
+        "subject",
+        "kind",
+        "session",
+        "given",
+        "years",
+        *READOUTS,
+        OTHERWISE,
+        *BANDS,
+        *FLOOR_COLUMNS,
+    ]
     assert table[BANDS].isna().all(axis=None)  # the model that drew these had none
     assert table["kind"].tolist() == ["generated", "real", "real", "real"] * 2
     one = table[table["subject"] == "001"]

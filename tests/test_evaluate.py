@@ -89,6 +89,8 @@ def write_scan(folder, vqgan, subject, session, hu):
         mask=pool_mask(lung(), 4),
     )
     save_latents(latents, scan_file(folder / "extract_latents", subject, session, LATENTS))
+    volume = {"volume_ml": 4000.0 - 50 * int(session)}
+    write_status(Status(True, "segment", metrics=volume), scan_file(folder / "segment", subject, session, STATUS))
     taken = Status(True, "register", metrics={"differs_in": "breath; kernel" if session == "03" else ""})
     write_status(taken, scan_file(folder / "register", subject, session, STATUS))
 
@@ -127,10 +129,10 @@ def prepare(folder, visits=VISITS, truth=True):
         vqgan=folder / "vqgan.pt",
         ode=folder / "ode.pt",
     )
-    stages = ["register", "resample", "extract_latents"]
-    names = ["reconstruction", "forecast", "summary", "differences", "change", "coverage", "codes"]
+    stages = ["segment", "register", "resample", "extract_latents"]
+    names = ["reconstruction", "forecast", "summary", "differences", "change", "coverage", "calls", "volume", "codes"]
     if truth:
-        stages += ["simulate", "segment"]
+        stages += ["simulate"]
         names += ["segmentation", "registration"]
     output = Given({name: folder / f"evaluate/{name}.tsv" for name in names}, words=folder / "evaluate/summary.json")
     return SimpleNamespace(
@@ -345,3 +347,12 @@ def test_remembered_decodings_are_the_same_and_nothing_alters_them(tmp_path):
     given = Seen.of([0.0], latents[-1], np.ones(latents[-1].shape[2:], bool), np.zeros((1, *SHAPE)), lung(), (3, 2, 2))
     decode_forecast(remembering, Forecast(latents[-1], latents[-1]), given, [1.0], "residual")
     assert np.array_equal(decoder_of(remembering)(z), decoder_of(vqgan)(z))
+
+
+def test_calls_of_every_method_are_of_the_test_patients(done):
+    table = read_table(done.calls)
+    assert set(table["method"]) == set(METHODS) and set(table["set"]) == {"test"}
+    assert (table.groupby("method")["patients"].sum() == 2).all() and set(table["source"]) == {"seen"}
+    assert (table["val_patients"] == 0).all() and (table["stable_below"] == 2).all()  # one val patient has no rival
+    carried = table[(table["method"] == "locf") & (table["patients"] > 0)]
+    assert (carried["called_stable"] == 1).all()  # it foretells no change

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from helpers.visit_cases import patient_of
 from lung4d import metrics
+from lung4d.biomarkers.repeats import below_floor, floor_of
 from lung4d.evaluate import (
     baselines,
     boosting,
@@ -918,12 +919,75 @@ def test_a_band_of_few_patients_is_a_little_wider_than_their_quantiles():
     assert (band.low, band.high) == pytest.approx((0.5, 37.5))
 
 
+def covered(patients, visits, inside, *, taken="", course="", gap=1.0, change=1.0, width=10.0, rate=1.0, start=0):
+    """Rows of the bands of one kind of patients; `inside` says of a visit's number whether it lies in the band."""
+    return [
+        ("test", f"{start + one:03d}", course, rate, taken, gap, gap, "mean_density_hu",
+         float(inside(one * visits + visit)), width, 1.0, 20.0, change)
+        for one in range(patients) for visit in range(visits)
+    ]  # fmt: skip
+
+
+def told_of(rows):
+    return coverage.coverage_table(rows, 200, 1).set_index(["group", "value"])
+
+
 def test_coverage_counts_visits_and_draws_patients():
-    rows = [("test", f"{n % 5}", 1.0, 1.0, "mean_density_hu", float(n < 8), 10.0, 1.0, 20.0) for n in range(10)]
-    (row,) = coverage.coverage_table(rows, 200, 1).itertuples()
+    rows = covered(5, 2, lambda visit: visit < 8)
+    table = coverage.coverage_table(rows, 200, 1)
+    row = next(table.itertuples())
     assert (row.coverage, row.width, row.carried_coverage, row.carried_width) == (0.8, 10.0, 1.0, 20.0)
-    assert (row.patients, row.visits) == (5, 10) and row.coverage_low < 0.8 < row.coverage_high <= 1
+    assert (row.group, row.patients, row.visits) == ("all", 5, 10) and row.coverage_low < 0.8 < row.coverage_high <= 1
     assert coverage.coverage_table([], 200, 1).empty
-    said = [wording.band_words(band) for band in findings.find_bands(coverage.coverage_table(rows, 200, 1))]
-    assert "8 of" not in said[0]
-    assert said[0].startswith("Set test: 80 % [")
+    (said, *_) = (wording.band_words(band) for band in findings.find_bands(table))
+    assert said.startswith("Set test: 10 visits of 5 patients: too few patients to say what the 90 % band of mean lung")
+    many = coverage.coverage_table(covered(50, 2, lambda visit: visit < 80), 200, 1)
+    (said, *_) = (wording.band_words(band) for band in findings.find_bands(many))
+    assert said.startswith("Set test: 80 % [")
+
+
+def test_bands_have_verdicts_by_group_and_too_few_patients_have_none():
+    rows = covered(40, 1, lambda visit: visit % 10 > 0, gap=0.5, rate=0.0, course="stable")  # nine in ten
+    rows += covered(40, 1, lambda visit: visit % 2, gap=3.0, rate=9.0, course="fast", taken="kernel", start=40)
+    rows += covered(5, 1, lambda visit: True, gap=1.0, rate=4.0, course="acute", taken="breath; kernel", start=80)
+    held = told_of(rows)["held"].to_dict()
+    assert held[("course", "stable")] == held[("taken", "as the baseline")] == "as promised"
+    assert held[("course", "fast")] == held[("taken", "kernel")] == held[("horizon", "long")] == "too narrow"
+    assert held[("course", "acute")] == held[("taken", "breath")] == "too few patients"
+    assert told_of(rows).loc[("taken", "kernel"), "patients"] == 45
+    assert {value for group, value in held if group == "pace"} == {"slow", "middle", "fast"}
+    thirds = told_of(rows).loc["horizon"]
+    assert thirds["visits"].tolist() == [29, 28, 28] and thirds.loc["short", "gap_high"] == 0.5
+    assert held[("all", "all")] == "too narrow"
+
+
+def test_a_band_that_holds_everything_is_too_wide_only_where_patients_are_many():
+    def verdict(patients):
+        return told_of(covered(patients, 1, lambda visit: True)).loc[("all", "all")]
+
+    assert verdict(20)["held"] == "as promised" and verdict(20)["coverage_low"] == pytest.approx(0.8389, abs=1e-4)
+    assert verdict(60)["held"] == "too wide"
+
+
+def test_intervals_of_coverage_hold_the_truth_as_often_as_they_say():
+    """Sixty patients of one to three visits, nine in ten of which lie inside: one patient's visits go together."""
+    random, held = np.random.default_rng(5), []
+    for _ in range(50):
+        rows = []
+        for one in range(60):
+            lucky, visits = random.random() < 0.9, int(random.integers(1, 4))
+            rows += covered(1, visits, lambda visit, lucky=lucky: lucky, start=one)
+        row = coverage.coverage_table(rows, 200, 1).iloc[0]
+        held.append(row["coverage_low"] <= 0.9 <= row["coverage_high"])
+    assert 0.86 <= np.mean(held) <= 1
+
+
+def test_what_is_below_what_repeat_scans_differ_by_is_said():
+    assert below_floor("mean_density_hu", -4.9, 10.0) == "change"  # half of the band is at the floor, not below
+    assert below_floor("mean_density_hu", 8.0, 9.9) == "half of the band"
+    assert below_floor("mean_density_hu", 0.0, 1.0) == "change and half of the band"
+    assert below_floor("high_attenuation_percent", 0.0, 0.1) == "" and np.isnan(floor_of("high_attenuation_percent"))
+    table = coverage.coverage_table(covered(12, 1, lambda visit: True, change=-3.0, width=8.0), 200, 1)
+    (said, *_) = (wording.band_words(band) for band in findings.find_bands(table))
+    assert "The change foretold is 3 in the mean, two scans a week apart differ by 5: change and half of the" in said
+    assert said.endswith("band below what a repeat scan differs by.")

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.fake_results import bands, cohort, forecasts, found_of
+from helpers.fake_results import bands, cohort, forecasts, found_of, rates, volumes
 from helpers.running import ROOT
 from lung4d.evaluate import findings
 from lung4d.evaluate.baselines import BASELINES
+from lung4d.evaluate.calls.called import call_patients, call_table
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.forecasting import ORACLES
 from lung4d.evaluate.methods import BASELINE, FORECASTS, METHODS, MODEL, model_name, of_kind, sets_in_order
@@ -36,6 +37,7 @@ from lung4d.evaluate.records import (
     WeightingOfTask,
 )
 from lung4d.evaluate.summary import compare, groups, summarise
+from lung4d.evaluate.volume.errors import volume_table
 from lung4d.evaluate.wording import sentences
 from lung4d.io.records import as_data, as_record
 from lung4d.ode.decoding import MODES
@@ -84,6 +86,9 @@ def evaluation() -> EvaluateFindings:
         "differences": compare(table, 100, 0),
         "change": change_table(groups(table), 100, 0),
         "coverage": bands(),
+        "rates": (told := pd.concat([rates("val", random, 24), rates("test", random, 36)])),
+        "calls": call_table(call_patients(told)),
+        "volume": volume_table(volumes(random), 100, 0),
         "segmentation": scans,
         "registration": scans.assign(**errors),
     }

@@ -14,7 +14,17 @@ LIBRARY = SCRIPTS / "lung4d"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 PACKAGES = sorted(path for path in LIBRARY.iterdir() if (path / "__init__.py").is_file())
 WITHIN = [
-    LIBRARY / name for name in ("convert/dicom", "convert/tree", "convert/volumes", "pipeline/door", "pipeline/tables")
+    LIBRARY / name
+    for name in (
+        "convert/dicom",
+        "convert/tree",
+        "convert/volumes",
+        "evaluate/calls",
+        "evaluate/unet",
+        "evaluate/volume",
+        "pipeline/door",
+        "pipeline/tables",
+    )
 ]
 # Who may name Snakemake and places below the folder of results.
 KNOW_RESULTS = ("pipeline/", "report/folder_map.py")

@@ -15,7 +15,7 @@ from helpers.running import ROOT, faulty_scans
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parent
-TARGETS = ("all", "table1", "table3", "ablation", "tables")
+TARGETS = ("all", "table1", "table3", "ablation", "unet", "tables")
 # Scripts that compare models trained on demand, and the run's own model that stands here for each of those.
 COMPARED = {"table1": "train_ode", "ablation": "train_ode", "table3": "train_vqgan"}
 

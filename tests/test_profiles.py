@@ -19,6 +19,8 @@ GPU_RULES = {
     "table1_train",
     "ablation",
     "ablation_train",
+    "unet",
+    "train_unet",
     "shard_latents",
     "shard_trajectories",
 }
@@ -51,6 +53,7 @@ def dry_run(tmp_path, monkeypatch, *words, **environment):
         "table3",
         "table1",
         "ablation",
+        "unet",
         folder=tmp_path,
     )
     text = done.stdout + done.stderr
@@ -80,7 +83,7 @@ def test_partition_and_gpu_of_every_rule(tmp_path, monkeypatch, environment, gpu
         assert asked["slurm_partition"] == (gpu if rule in GPU_RULES else cpu), rule
         assert asked.get("gres") == (gres if rule in GPU_RULES else None), rule
         assert "gpu" not in asked
-    for rule in ("train_vqgan", "train_ode", "table3_train", "table1_train", "ablation_train"):
+    for rule in ("train_vqgan", "train_ode", "table3_train", "table1_train", "ablation_train", "train_unet"):
         assert asked_signal(resources[rule]) == "--signal=TERM@300"
 
 
@@ -126,11 +129,13 @@ BLOCKS = {
     "train_ode": (GPU, 1440, LARGE, 300),
     "table1_train": (GPU, 1440, LARGE, 300),
     "ablation_train": (GPU, 1440, LARGE, 300),
+    "train_unet": (GPU, 1440, LARGE, 300),
     "extract_latents": (GPU, None, "16000 * attempt", None),
     "generate_trajectories": (GPU, None, "32000 * attempt", None),
     "evaluate": (GPU, 480, "32000 * attempt", None),
     "table1": (GPU, 480, "32000 * attempt", None),
     "ablation": (GPU, 480, "32000 * attempt", None),
+    "unet": (GPU, 480, "32000 * attempt", None),
     "table3": (GPU, 240, "16000 * attempt", None),
 }
 

@@ -145,7 +145,9 @@ def test_numbers_of_the_run_are_there_with_intervals(outline):
     assert "180" in text and "0.973" in text
     assert "scans to be expected are off by" in text
     assert "keep the last scan's noise and are off by" in text
-    assert re.search(r"test Mean density, HU 110 91 \[87 to 96\] 52 99 90 other site", text)
+    assert re.search(
+        r"Mean density, HU: .*? test 40, 110 91 \[87 to 96\] as promised 52 99, 90 3 5 change below what a repeat", text
+    )
 
 
 def test_settings_are_given_as_used(outline):

@@ -13,8 +13,12 @@ import SimpleITK as sitk
 import yaml
 
 from helpers.scripts import run_script
+from lung4d.biomarkers.table import readout_table
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
+from lung4d.evaluate.calls.called import call_patients, call_table
+from lung4d.evaluate.calls.findings import find_calls
+from lung4d.evaluate.calls.rates import ASKED, RATES
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.forecasting import COLUMNS
 from lung4d.evaluate.methods import CHANGES, MODEL, ORACLE, of_kind
@@ -27,6 +31,8 @@ from lung4d.evaluate.records import (
     WeightingChoice,
 )
 from lung4d.evaluate.summary import compare, groups, summarise
+from lung4d.evaluate.volume.errors import find_volumes, volume_table
+from lung4d.evaluate.volume.rivals import FULL, MEASURED, VolumeSeries
 from lung4d.figures.codes import decoded_figure, exemplar_figure
 from lung4d.io.atomic import write_json
 from lung4d.io.names import forecast_stem
@@ -176,7 +182,10 @@ def readouts(folder: Path, split: pd.DataFrame) -> pd.DataFrame:
     values = {"mean_density_hu": -760, "high_attenuation_percent": 12, "skewness": 1.8, "kurtosis": 3.5}
     slopes = {"mean_density_hu": 25, "high_attenuation_percent": 3, "skewness": -0.2, "kurtosis": -0.6}
     measures = {name: start + slopes[name] * (frame["years"] + off) for name, start in values.items()}
-    return frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
+    frame = frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
+    ends = {f"mean_density_hu_{end}": frame["mean_density_hu"] + off for end, off in (("low", -30), ("high", 40))}
+    bands = frame[frame["kind"] == "generated"].assign(**ends)
+    return readout_table(frame, bands[["subject", "given", "years", *ends]])
 
 
 def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:
@@ -197,11 +206,55 @@ def quality(split: pd.DataFrame, unusable: pd.DataFrame, rng) -> pd.DataFrame:
 
 def bands() -> pd.DataFrame:
     """Coverage of the bands as `evaluate` writes it."""
-    held = [(name, measure) for name in ("other site", "test") for measure in ("mean_density_hu",)]
-    numbers = {"patients": 40, "visits": 110, "coverage": 0.913, "coverage_low": 0.87, "coverage_high": 0.96}
+    held = [
+        (name, group, value, measure, verdict)
+        for name in ("other site", "test")
+        for measure in ("high_attenuation_percent", "mean_density_hu")
+        for group, value, verdict in (
+            ("all", "all", "as promised"), ("horizon", "short", "as promised"), ("horizon", "long", "too narrow"),
+            ("pace", "slow", "too wide"), ("pace", "fast", "too narrow"), ("taken", "as the baseline", "as promised"),
+            ("taken", "kernel", "too few patients"),
+        )
+    ]  # fmt: skip
+    numbers = {
+        "patients": 40,
+        "gap_low": 0.4,
+        "gap_high": 2.2,
+        "visits": 110,
+        "coverage": 0.913,
+        "coverage_low": 0.87,
+        "coverage_high": 0.96,
+    }
     carried = {"carried_coverage": 0.9, "carried_coverage_low": 0.8, "carried_coverage_high": 1.0}
-    widths = {"width": 52.4, "carried_width": 99.2}
-    return pd.DataFrame(held, columns=["set", "measure"]).assign(**numbers, **carried, **widths)
+    widths = {"width": 52.4, "carried_width": 99.2, "change": 3.2}
+    table = pd.DataFrame(held, columns=["set", "group", "value", "measure", "held"])
+    density = table["measure"] == "mean_density_hu"
+    floors = {"floor": np.where(density, 5.0, np.nan), "below_floor": np.where(density, "change", "")}
+    return table.assign(**numbers, **carried, **widths, **floors)
+
+
+def rates(name: str, rng, patients: int = 12) -> pd.DataFrame:
+    """How fast every method says that the patients of a set change, and how fast they do; the model knows half."""
+    true = np.repeat([0.2, 2.0, 6.0], patients // 3)
+    rows = [
+        (name, f"{name}{one}", ("stable", "slow", "fast")[one % 3] if name == "test" else "", given, after, method,
+         (0.5 if method in of_kind(MODEL) else 0.1) * rate + rng.normal(0, 0.6), rate, "truth")
+        for given, after in ASKED for method in METHODS if method not in of_kind(ORACLE)
+        for one, rate in enumerate(true)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=RATES)
+
+
+def volumes(rng) -> list[VolumeSeries]:
+    """Lungs that lose 100 ml a year, seen in breaths of their own."""
+    found = []
+    for number in range(30):
+        years = np.cumsum([0.0, *rng.uniform(0.6, 1.4, 3)])
+        full = 5000 + 300 * rng.normal() - 100 * years
+        split = ("train", "val", "test")[number % 3]
+        read = {MEASURED: full * rng.uniform(0.8, 1.0, 4), FULL: full}
+        found.append(VolumeSeries(f"{number:03d}", split, split, years, read))
+    return found
 
 
 def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
@@ -240,13 +293,16 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
         "differences": compare(forecast, 200, 0),
         "change": change_table(groups(forecast), 200, 0),
         "coverage": bands(),
+        "rates": (told := pd.concat([rates("val", rng, 24), rates("test", rng, 36)])),
+        "calls": call_table(call_patients(told)),
+        "volume": volume_table(volumes(rng), 200, 0),
         "segmentation": split[["subject", "session"]].assign(dice=0.973),
         "registration": follow_ups.assign(**errors),
     }
     paths = {name: table(frame, folder / f"evaluate/{name}.tsv") for name, frame in tables.items()}
     patients = split.drop_duplicates("subject")["split"].value_counts().to_dict()
     write_json({"findings": as_data(found_of(tables, {"test": patients.get("test", 0)}))}, words)
-    shown = ("change", "coverage", "segmentation", "registration")
+    shown = ("change", "coverage", "calls", "volume", "segmentation", "registration")
     inputs |= {name: paths[name] for name in shown}
     return inputs | {"forecast_summary": paths["summary"], "evaluate_words": str(words)}
 
@@ -254,7 +310,8 @@ def models(folder: Path, split: pd.DataFrame, rng) -> dict[str, str]:
 def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> EvaluateFindings:
     """What the evaluation would find in its tables, with made-up numbers of what it learned."""
     signal = {"test": {"rms_hu": 81.0, "disease_share": 0.61, "patients": patients["test"]}}
-    chosen = Choice(0.5, "val", 3)
+    chosen, told = Choice(0.5, "val", 3), tables["rates"]
+    called, from_more = find_calls(tables["calls"], call_patients(told), told, findings.verdict, 200, 0)
     return EvaluateFindings(
         reconstructed=findings.find_reconstructed(tables["reconstruction"]),
         codes=findings.find_codes(tables["codes"]),
@@ -266,6 +323,9 @@ def found_of(tables: dict[str, pd.DataFrame], patients: dict[str, int]) -> Evalu
         rivals=findings.find_rivals(tables["differences"]),
         better=findings.find_better(tables["differences"], ["test"]),
         bands=findings.find_bands(tables["coverage"]),
+        called=called,
+        from_more=from_more,
+        volumes=find_volumes(tables["volume"], findings.verdict),
         judged=(VisitsJudged("test", 12, 3, (TakenOtherwise("breath", 1), TakenOtherwise("kernel", 2))),),
         masks=findings.find_masks(tables["segmentation"]),
         fields=findings.find_fields(tables["registration"]),

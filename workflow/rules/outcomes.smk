@@ -17,6 +17,8 @@ rule evaluate:
         differences="results/evaluate/differences.tsv",
         change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
+        calls="results/evaluate/calls.tsv",
+        volume="results/evaluate/volume.tsv",
         words="results/evaluate/summary.json",
         codes="results/evaluate/codes.tsv",
     log:
@@ -26,7 +28,7 @@ rule evaluate:
     threads: 8
     params:
         **stage_params("evaluate"),
-        folders=folders("register", "resample", "extract_latents", *if_simulated(["simulate", "segment"])),
+        folders=folders("segment", "register", "resample", "extract_latents", *if_simulated(["simulate"])),
     script:
         "../scripts/evaluate.py"
 

@@ -60,6 +60,8 @@ rule report:
         forecast_summary="results/evaluate/summary.tsv",
         change="results/evaluate/change.tsv",
         coverage="results/evaluate/coverage.tsv",
+        calls="results/evaluate/calls.tsv",
+        volume="results/evaluate/volume.tsv",
         evaluate_words="results/evaluate/summary.json",
         codebook="results/codebook/codebook.tsv",
         codes_decoded="results/codebook/decoded.png",

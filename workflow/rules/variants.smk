@@ -1,5 +1,5 @@
-# Other disease models, on demand: the rows of the paper's Table 1, and ablations of the run's own settings.
-# Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, results/ablation.
+# Other models, on demand: the rows of the paper's Table 1, ablations of the run's own settings, and a plain U-Net.
+# Needs: results/train_vqgan, extract_latents, train_ode, resample and split. Leaves: results/table1, ablation and unet.
 from lung4d.evaluate.comparisons import ABLATION, TABLE1
 
 # The run's own `train_ode` with a row's settings.
@@ -84,3 +84,47 @@ rule ablation:
         folders=folders("resample", "extract_latents", *if_simulated(["simulate"])),
     script:
         "../scripts/ablation.py"
+
+
+# A rival of another kind: one U-Net that is told the years, with the disease model's settings of training.
+rule train_unet:
+    input:
+        split="results/split/split.tsv",
+        vqgan="results/train_vqgan/model.pt",
+        latents=LATENTS,
+    output:
+        model="results/unet/model.pt",
+        history="results/unet/history.parquet",
+        progress=progress_picture("results/unet/progress.png", "U-Net", "told the years"),
+    log:
+        "results/logs/unet/train_unet.log",
+    conda:
+        "../envs/train_unet.yaml"
+    threads: 8
+    params:
+        **stage_params("train_unet", **config["train_ode"]),
+        folders=folders("resample", "extract_latents"),
+        checkpoints="results/unet/checkpoints",
+    script:
+        "../scripts/train_unet.py"
+
+
+# snakemake unet: no part of `all`, because it trains another network.
+rule unet:
+    input:
+        **WITHHELD,
+        unet="results/unet/model.pt",
+    output:
+        forecast="results/unet/forecast.tsv",
+        table="results/unet/unet.tsv",
+        page="results/unet/unet.md",
+    log:
+        "results/logs/unet/unet.log",
+    conda:
+        "../envs/unet.yaml"
+    threads: 8
+    params:
+        **stage_params("unet", **config["evaluate"]),
+        folders=folders("resample", "extract_latents", *if_simulated(["simulate"])),
+    script:
+        "../scripts/unet.py"

@@ -5,6 +5,9 @@ from dataclasses import asdict, replace
 
 from lung4d import logs
 from lung4d.evaluate import findings, reconstruction, truth, wording
+from lung4d.evaluate.calls.called import call_patients, call_table
+from lung4d.evaluate.calls.findings import find_calls
+from lung4d.evaluate.calls.rates import foretold_extents, of_forecasts, rate_table, seen_extents
 from lung4d.evaluate.change import change_table
 from lung4d.evaluate.change_signal import change_signal, unchanged_sets
 from lung4d.evaluate.coverage import coverage_rows, coverage_table
@@ -14,6 +17,8 @@ from lung4d.evaluate.records import EvaluateFindings
 from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
+from lung4d.evaluate.volume.errors import find_volumes, volume_table
+from lung4d.evaluate.volume.rivals import volume_series
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
 from lung4d.io.records import as_data
@@ -26,6 +31,7 @@ from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.visits.given_forecasts import read_given
 from lung4d.visits.patient import find_patients, of_split
+from lung4d.visits.times import as_years
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 logger = job.start(snakemake.log[0])
@@ -48,30 +54,45 @@ noisefree, extents = truth.truth_files(truths, "noisefree_ct"), truth.true_exten
 courses = truth.true_courses(folders.get("simulate"))
 held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(patients, name)]
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
+registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
+differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
 ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
+extents_foretold, seen = [], {}
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = patient.fresh()
     scans += reconstruction.score_reconstructions(visits, decode)
     counts[patient.split] += reconstruction.count_codes(visits, vqgan.settings.codes)
+    pace = extent_per_year(visits, ruler, extents)
+    scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
+    seen |= seen_extents(visits, ruler)
+    for given in (2, 4) if patient.split == "val" else (4,):  # others are forecast from two below
+        extents_foretold += foretold_extents(scored_as, visits, given, fitted, decode, forecast, ruler, dropped_in)
     if patient.split != "val":
         true = truth.noisefree_of(patient, noisefree)
-        pace = extent_per_year(visits, ruler, extents)
-        scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
         visits_forecast += score_patient(
             scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
         )
         given = observe(visits, ode.settings.latents)
-        covered += coverage_rows((patient.set, patient.subject), given, ode, calibration, window)
+        keys = patient.set, patient.subject, scored_as.course, pace
+        taken = {
+            year: differs_in.get(scan.key, "")
+            for year, scan in zip(as_years(patient.years), patient.scans, strict=True)
+        }
+        covered += coverage_rows(keys, taken, given, ode, calibration, window)
 
 scored, codes = reconstruction.reconstruction_table(scans), reconstruction.code_table(counts)
 forecasts = forecast_table(visits_forecast)
 summary = summarise(forecasts, params.bootstrap, params.seed)
 differences = compare(forecasts, params.bootstrap, params.seed)
 changes = change_table(groups(forecasts), params.bootstrap, params.seed)
+rates = rate_table([*of_forecasts(forecasts), *extents_foretold], held_out, extents, seen)
+called = call_patients(rates)
+calls = call_table(called)
+segmented = {scan_of(path): read_status(path).metrics for path in scan_files(folders["segment"], split, STATUS)}
+measured = {scan: float(numbers["volume_ml"]) for scan, numbers in segmented.items() if "volume_ml" in numbers}
+volume = volume_table(volume_series(patients, measured, truth.true_volumes(truths)), params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
-registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
-differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {
     output.reconstruction: scored,
@@ -81,7 +102,10 @@ tables = {
     output.differences: differences,
     output.coverage: coverage,
     output.change: changes,
+    output.calls: calls,
+    output.volume: volume,
 }
+of_calls, from_more = find_calls(calls, called, rates, findings.verdict, params.bootstrap, params.seed)
 found = EvaluateFindings(
     reconstructed=findings.find_reconstructed(scored),
     codes=findings.find_codes(codes),
@@ -91,6 +115,9 @@ found = EvaluateFindings(
     rivals=findings.find_rivals(differences),
     better=findings.find_better(differences, unchanged),
     bands=findings.find_bands(coverage),
+    called=of_calls,
+    from_more=from_more,
+    volumes=find_volumes(volume, findings.verdict),
     judged=findings.find_judged(forecasts, differs_in),
     given=findings.find_given(forecasts, len(dropped_in.files), dropped_in.strangers),
 )

@@ -143,6 +143,19 @@ def paired_bootstraps(differences: np.ndarray, n: int = 1000, seed: int = 0) -> 
     return [Interval(*map(float, values)) for values in zip(means, *quantiles, strict=True)]
 
 
+def share_interval(share: float, patients: int) -> Interval:
+    """A share of so many patients, each of whom counts once, and its 95 % interval (Wilson, JASA 1927).
+
+    Unlike a bootstrap's it has a width where the share is 0 or 1; NaN without patients.
+    """
+    if not patients:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    z = float(stats.norm.ppf(0.975))
+    middle = (share + z * z / (2 * patients)) / (1 + z * z / patients)
+    half = z * np.sqrt(share * (1 - share) / patients + z * z / (4 * patients**2)) / (1 + z * z / patients)
+    return Interval(share, max(float(middle - half), 0.0), min(float(middle + half), 1.0))
+
+
 def ratio_bootstrap(numerator: np.ndarray, denominator: np.ndarray, n: int = 1000, seed: int = 0) -> Interval:
     """Pooled ratio sum(numerator) / sum(denominator) over patients (patients,) and its bootstrap interval."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)

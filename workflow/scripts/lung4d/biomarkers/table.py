@@ -1,13 +1,18 @@
 """The table of biomarkers: what `biomarkers` writes and `survival` reads, with nothing but pandas."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lung4d.biomarkers.repeats import below_floor, floor_of
+
 KEYS = ["subject", "kind", "session", "given", "years"]
 DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
 READOUTS = [*DENSITIES, "skewness", "kurtosis", "lung_volume_ml"]
+FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
+FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
 OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline
 
 
@@ -36,14 +41,29 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time.
 
     With them, of generated scans, the ends of the 90 % bands (`<measure>_low`, `<measure>_high`) that stand in the
-    tables of all `trajectories` (subject, given, years, bands).
+    tables of all `trajectories` (subject, given, years, bands), and of those after the last given scan the change of
+    FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half of the band
+    is below that (`_below`).
     """
     ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
     bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
     bands["years"] = bands["years"].astype(float)
     readouts = table.reindex(columns=[*KEYS, *READOUTS, OTHERWISE])
     readouts = readouts.merge(bands, how="left", on=["subject", "kind", "given", "years"])
-    return readouts.sort_values(["subject", "kind", "given", "years"], ignore_index=True)
+    readouts = readouts.sort_values(["subject", "kind", "given", "years"], ignore_index=True)
+    told = [_beside_floor(row, readouts) for row in readouts.to_dict("records")]
+    return readouts.join(pd.DataFrame(told, columns=FLOOR_COLUMNS, index=readouts.index))
+
+
+def _beside_floor(row: dict[str, Any], readouts: pd.DataFrame) -> tuple[float, float, str]:
+    """FLOOR_COLUMNS of a generated scan after the last given one; nothing of other scans."""
+    own = readouts[(readouts["subject"] == row["subject"]) & readouts["session"].isin(str(row["given"]).split("+"))]
+    given = own[own["kind"] == "real"]
+    if row["kind"] != "generated" or given.empty or not row["years"] > given["years"].iloc[-1]:
+        return np.nan, np.nan, ""
+    change = row[FLOORED] - given[FLOORED].iloc[-1]
+    width = row[f"{FLOORED}_high"] - row[f"{FLOORED}_low"]
+    return change, floor_of(FLOORED), below_floor(FLOORED, change, width)
 
 
 def code_columns(table: pd.DataFrame) -> list[str]:

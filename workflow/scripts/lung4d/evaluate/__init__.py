@@ -22,4 +22,7 @@ truth              masks, displacement fields, scans and extents of a simulated 
 methods            the one list of forecasting methods, and the words for what they are held against
 records            what is found, as plain values
 wording            the same in sentences
+
+Packages within: `calls`, whether a patient is called stable, slow or fast; `unet`, a rival on demand;
+`volume`, how well lung volume is foretold.
 """

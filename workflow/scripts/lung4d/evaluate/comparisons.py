@@ -123,7 +123,10 @@ ABLATION = (
     Row("one-member", "one model instead of several", {"members": 1}),
 )
 
-TITLES = {row.name: row.title for row in (*TABLE1, *ABLATION)} | {OWN: "the run's own settings"}
+TITLES = {row.name: row.title for row in (*TABLE1, *ABLATION)} | {
+    OWN: "the run's own settings",
+    "unet": "one U-Net that is told the years",
+}
 
 
 def as_page(words: str, parts: Iterable[tuple[str, str]], **told: str) -> str:

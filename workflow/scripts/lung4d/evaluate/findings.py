@@ -18,6 +18,7 @@ from lung4d.evaluate.records import (
     NOT_SHOWN,
     SHOWN,
     TOO_FEW,
+    TOO_FEW_PATIENTS,
     WORSE,
     BandHeld,
     BetterThanBlur,
@@ -204,9 +205,13 @@ def find_better(differences: pd.DataFrame, unchanged: list[str]) -> tuple[Better
 
 
 def find_bands(coverage: pd.DataFrame) -> tuple[BandHeld, ...]:
-    """From coverage.tsv."""
+    """From coverage.tsv: each set whole, and the test set's groups; no shares where patients are too few."""
     columns = list(BandHeld.__dataclass_fields__)
-    return tuple(BandHeld(*row) for row in coverage[columns].itertuples(index=False))
+    told = coverage[(coverage["group"] == "all") | (coverage["set"] == "test")]
+    shares = [name for name in columns if "coverage" in name]
+    told = told.assign(**told[shares].mask(told["held"] == TOO_FEW_PATIENTS))
+    told["value"] = told["value"].where(told["group"] != "all", "")
+    return tuple(BandHeld(*row) for row in told[columns].itertuples(index=False))
 
 
 def find_judged(forecasts: pd.DataFrame, differs_in: Mapping[tuple[str, str], str]) -> tuple[VisitsJudged, ...]:

@@ -98,7 +98,7 @@ def score_patient(
     rows = []
     for task in forecast_tasks(len(visits), given_too):
         given, targets = visits.take(task.given), visits.take(task.targets)
-        known = ForecastInputs(given, fitted, _keeping_outside(decode, given), task.name)
+        known = ForecastInputs(given, fitted, keeping_outside(decode, given), task.name)
         held_out = [Target(visits.take([index]), known, ruler, noisefree) for index in task.targets]
         changes = [TrueChange(target) for target in held_out]
         estimates = estimates_for_last(known, held_out, forecast, dropped_in)
@@ -136,7 +136,7 @@ def estimates_for_last(
     return found
 
 
-def _keeping_outside(decode: Decode, given: PatientVisits) -> Decode:
+def keeping_outside(decode: Decode, given: PatientVisits) -> Decode:
     """The decoder inside the lung and the baseline's voxels outside it, as in every forecast of the model."""
     return lambda embeddings: np.where(given.region, decode(embeddings), given.unit[0])
 

@@ -6,7 +6,12 @@ summary.json holds them, `wording` says them, the report shows them. A number th
 from dataclasses import dataclass
 from math import nan
 
+from lung4d.evaluate.calls.records import Called, CalledFromMore
+from lung4d.evaluate.volume.records import VolumeForetold
+
 BETTER, WORSE, ALIKE, TOO_FEW = "better", "worse", "not distinguishable", "too few patients to tell"
+HELD, TOO_NARROW, TOO_WIDE = "as promised", "too narrow", "too wide"  # of a band
+TOO_FEW_PATIENTS = "too few patients"  # to say so
 SHOWN, NOT_SHOWN = "shown", "not shown"  # of a claim, which may also be TOO_FEW
 
 
@@ -206,18 +211,26 @@ class BetterThanBlur:
 
 @dataclass(frozen=True)
 class BandHeld:
-    """A row of coverage.tsv: how often the 90 % bands held what was seen, beside those around the last scan."""
+    """A row of coverage.tsv: how often the 90 % bands held what was seen of a group of visits, beside those around the
+    last scan; `held` is HELD, TOO_NARROW, TOO_WIDE or TOO_FEW_PATIENTS, `below_floor` names what lies below the `floor`
+    that repeat scans have, which is NaN where none is known."""
 
     set: str
+    group: str
+    value: str
     measure: str
     patients: int
     visits: int
+    held: str
     coverage: float
     coverage_low: float
     coverage_high: float
     width: float
     carried_coverage: float
     carried_width: float
+    change: float
+    floor: float
+    below_floor: str
 
 
 @dataclass(frozen=True)
@@ -280,6 +293,9 @@ class EvaluateFindings:
     rivals: tuple[Rivals, ...] = ()
     better: tuple[BetterThanBlur, ...] = ()
     bands: tuple[BandHeld, ...] = ()
+    called: tuple[Called, ...] = ()
+    from_more: tuple[CalledFromMore, ...] = ()
+    volumes: tuple[VolumeForetold, ...] = ()
     judged: tuple[VisitsJudged, ...] = ()
     given: GivenScored | None = None
     masks: MasksScored | None = None

@@ -76,6 +76,17 @@ def true_extents(folders: Iterable[str | Path]) -> dict[ScanKey, float]:
     }
 
 
+def true_volumes(folders: Iterable[str | Path]) -> dict[ScanKey, float]:
+    """Lung volume at full breath in ml by scan, where the cohort's lung function is simulated."""
+    return {
+        (told["subject"], visit["session"]): float(visit["full_breath_ml"])
+        for folder in folders
+        for told in map(read_json, sorted(Path(folder).glob("sub-*_truth.json")))
+        for visit in told["visits"]
+        if "full_breath_ml" in visit
+    }
+
+
 def true_courses(simulated: str | Path | None) -> dict[str, str]:
     """Course of the disease by subject, of a simulated cohort that has several; else nothing."""
     outcomes = Path(simulated or "") / "truth" / "outcomes.tsv"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,14 @@ class ScoredModel:
     """A model, and the decodings that are scored: nearly all time on a CPU goes into decoding."""
 
     ode: Ensemble
+    decodings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Other:
+    """A rival that is no model of stage 2, and what it calls its forecasts."""
+
+    forecast: Forecaster
     decodings: Sequence[str]
 
 
@@ -63,18 +72,21 @@ def score_variants(
     params: Any,
     truths: Iterable[str | Path] = (),
     given_too: bool = False,
+    others: Mapping[str, Other] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """forecast.tsv of the models by name and of all baselines, on the patients of SCORED_SETS with three visits.
 
     The baselines are fitted as for the model `OWN` alone. params: has the keys of the section `evaluate` as attributes.
-    truths: folders of a simulated cohort's truth, if any. given_too: the given visits are scored too. The column
-    `method` is told in `row` and `decoding`, those of a model; a baseline is a row of its own name, without a decoding.
+    truths: folders of a simulated cohort's truth, if any. given_too: the given visits are scored too. others: rivals
+    beside the models. The column `method` is told in `row` and `decoding`, those of a model or rival; a baseline is a
+    row of its own name, without a decoding.
     """
     window = vqgan.settings.window
     own = forecaster_of(CachedDecoder(vqgan), models[OWN].ode, ("pure", "residual"))
     fitted = fit_baselines(patients, own, params.blur_sigmas, params.slope_sigmas, params.seed)
     remembering, ruler = CachedDecoder(vqgan), Scorer(window, params.low_pass)
-    forecast = together({name: forecaster_of(remembering, one.ode, one.decodings) for name, one in models.items()})
+    own_kind = {name: forecaster_of(remembering, one.ode, one.decodings) for name, one in models.items()}
+    forecast = together(own_kind | {name: one.forecast for name, one in others.items()})
     noisefree, decode = truth_files(truths, "noisefree_ct"), decoder_of(remembering)
     held_out = [one for one in patients if one.split in SCORED_SETS and len(one) > 2]
     rows = []
@@ -83,10 +95,10 @@ def score_variants(
         scored_as = ScoredPatient(patient.subject, patient.set, "", float("nan"))  # nothing here is told by pace
         rows += score_patient(scored_as, visits, fitted, decode, forecast, ruler, true, given_too)
     table = forecast_table(rows)
+    decodings = {name: one.decodings for name, one in models.items()}
+    decodings |= {name: one.decodings for name, one in others.items()}
     named = {
-        model_name(together_name(row, decoding)): (row, decoding)
-        for row, one in models.items()
-        for decoding in one.decodings
+        model_name(together_name(row, decoding)): (row, decoding) for row, own in decodings.items() for decoding in own
     }
     table[["row", "decoding"]] = pd.DataFrame(
         [named.get(method, (method, "")) for method in table["method"]],

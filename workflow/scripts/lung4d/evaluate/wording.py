@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable
 
+from lung4d.biomarkers.repeats import below_words
+from lung4d.evaluate.calls.wording import called_words
 from lung4d.evaluate.methods import BANDS, CHANGES, REFERENCES, TASKS
 from lung4d.evaluate.records import (
     NOT_SHOWN,
     SHOWN,
     TOO_FEW,
+    TOO_FEW_PATIENTS,
     BandHeld,
     BetterThanBlur,
     Beyond,
@@ -29,6 +32,7 @@ from lung4d.evaluate.records import (
     VisitsJudged,
     WeightingChoice,
 )
+from lung4d.evaluate.volume.wording import volume_words
 
 NAMED = 5  # files; more are counted
 CLAIMS = {
@@ -66,6 +70,8 @@ def sentences(found: EvaluateFindings) -> list[str]:
     said += [_rivals_words(rivals) for rivals in found.rivals]
     said += [better_words(better) for better in found.better]
     said += [band_words(band) for band in found.bands]
+    said += called_words(found.called, found.from_more)
+    said += volume_words(found.volumes)
     said += [judged_words(judged) for judged in found.judged]
     said += [given_words(found.given)] if found.given else []
     said += [_masks_words(found.masks)] if found.masks else []
@@ -235,14 +241,34 @@ def better_words(found: BetterThanBlur) -> str:
 
 
 def band_words(found: BandHeld) -> str:
-    """How often the 90 % bands held what was seen, and their width beside that of the last scan carried forward."""
-    low, high = 100 * found.coverage_low, 100 * found.coverage_high
-    return (
-        f"Set {found.set}: {100 * found.coverage:.0f} % [{low:.0f}, {high:.0f}] of "
-        f"{_count(found.visits, 'visit')} of {_count(found.patients, 'patient')} lie in the 90 % band of "
-        f"{BANDS[found.measure].said}, which is {found.width:.3g} wide; around the last scan carried forward "
-        f"{found.carried_width:.3g}, holding {100 * found.carried_coverage:.0f} %."
-    )
+    """How often the 90 % bands held what was seen, and their width beside that of the last scan carried forward and
+    beside what repeat scans differ by."""
+    name = BANDS[found.measure].said
+    whose = f"Set {found.set}" + ("" if found.group == "all" else f", {found.group} {found.value}")
+    counted = f"{_count(found.visits, 'visit')} of {_count(found.patients, 'patient')}"
+    around = f"around the last scan carried forward {found.carried_width:.3g}"
+    if found.held == TOO_FEW_PATIENTS:
+        said = (
+            f"{whose}: {counted}: {found.held} to say what the 90 % band of {name} holds; it is {found.width:.3g} "
+            f"wide, {around}."
+        )
+    else:
+        low, high = 100 * found.coverage_low, 100 * found.coverage_high
+        said = (
+            f"{whose}: {100 * found.coverage:.0f} % [{low:.0f}, {high:.0f}] of {counted} lie in the 90 % band of "
+            f"{name} ({found.held}), which is {found.width:.3g} wide; {around}, holding "
+            f"{100 * found.carried_coverage:.0f} %."
+        )
+    return said + _floor_words(found)
+
+
+def _floor_words(found: BandHeld) -> str:
+    """The change that is foretold beside what repeat scans differ by, where that is known."""
+    said = f" The change foretold is {found.change:.3g} in the mean"
+    if math.isnan(found.floor):
+        return said + "."
+    said += f", two scans a week apart differ by {found.floor:g}"
+    return f"{said}: {below_words(found.below_floor)}." if found.below_floor else f"{said}."
 
 
 def judged_words(found: VisitsJudged) -> str:

@@ -17,6 +17,7 @@ TRAININGS = {
     "train_ode": "stage 2",
     "table3_train": "an autoencoder of Table 3",
     "table1_train": "a disease model of Table 1",
+    "train_unet": "the U-Net that is told the years",
     "ablation_train": "a disease model of the ablation",
 }
 SAMPLE = 20  # jobs of a rule whose times are looked up

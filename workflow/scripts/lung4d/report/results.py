@@ -26,6 +26,8 @@ class Tables:
     forecast_summary: pd.DataFrame | None = None
     change: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
+    calls: pd.DataFrame | None = None
+    volume: pd.DataFrame | None = None
     codebook: pd.DataFrame | None = None
     segmentation: pd.DataFrame | None = None
     registration: pd.DataFrame | None = None

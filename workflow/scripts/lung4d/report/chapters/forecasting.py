@@ -3,7 +3,6 @@
 import pandas as pd
 
 from lung4d.evaluate.methods import (
-    BANDS,
     HORIZONS,
     MODEL,
     ORACLE,
@@ -12,7 +11,6 @@ from lung4d.evaluate.methods import (
     TASKS,
     model_name,
     of_kind,
-    sets_in_order,
 )
 from lung4d.evaluate.records import (
     ALIKE,
@@ -26,9 +24,12 @@ from lung4d.evaluate.records import (
 )
 from lung4d.evaluate.wording import claim_words, judged_words, sentences
 from lung4d.figures.charts import Bar, interval_bars
+from lung4d.report.chapters.bands import bands_reportlet
+from lung4d.report.chapters.called import called_reportlet
 from lung4d.report.chapters.foretold import foretold_tables
 from lung4d.report.chapters.method_rows import in_order, ours_among, title_of
 from lung4d.report.chapters.training import training_reportlet
+from lung4d.report.chapters.volumes import volume_reportlet
 from lung4d.report.formatting import count, fixed, interval
 from lung4d.report.page import Charts, Finding, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results
@@ -68,7 +69,6 @@ CLAIMS = {
     SHOWN: "It has beaten all four, and what changed in the patients goes with what it foretold.",
     TOO_FEW: "There are too few patients to say whether it foretells a patient's change.",
 }
-BAND_DECIMALS = {"mean_density_hu": 0, "high_attenuation_percent": 1}
 
 
 def section(results: Results) -> Section:
@@ -84,8 +84,10 @@ def section(results: Results) -> Section:
             reportlets.append(_task_reportlet(table, task, title, results))
     judged = tuple(map(judged_words, results.evaluation.judged))
     reportlets += [Reportlet("How the withheld visits were taken", "", (Words(judged),))] if judged else []
-    coverage = results.tables.rows("coverage")
-    reportlets += [] if coverage is None else [_bands_reportlet(coverage)]
+    calls, volume, coverage = (results.tables.rows(name) for name in ("calls", "volume", "coverage"))
+    reportlets += [] if calls is None else [called_reportlet(calls)]
+    reportlets += [] if volume is None else [volume_reportlet(volume)]
+    reportlets += [] if coverage is None else [bands_reportlet(coverage)]
     reportlets.append(Reportlet("How to read the tables", "", (Fold("The methods and measures", (Words(GLOSSARY),)),)))
     if results.evaluation != EvaluateFindings():
         caption = "What the evaluation step itself wrote down, every decoding against every reference."
@@ -172,35 +174,6 @@ def _task_reportlet(table: pd.DataFrame, task: str, title: str, results: Results
     bodies += _folded("By time since the last given scan", horizons, results)
     bodies += _folded("Patients of other sites, never trained on", others, results)
     return Reportlet(title, caption, tuple(bodies))
-
-
-def _bands_reportlet(coverage: pd.DataFrame) -> Reportlet:
-    """How often the bands held what was seen, and their width beside that of bands around the last scan."""
-    rows = []
-    order = sets_in_order(coverage["set"].unique())
-    for row in sorted(coverage.to_dict("records"), key=lambda row: (order.index(row["set"]), row["measure"])):
-        digits = BAND_DECIMALS[row["measure"]]
-        share, low, high = (100 * row[key] for key in ("coverage", "coverage_low", "coverage_high"))
-        numbers = (interval(share, low, high, 0), fixed(row["width"], digits), fixed(row["carried_width"], digits))
-        rows.append(
-            (
-                row["set"],
-                BANDS[row["measure"]].short,
-                str(row["visits"]),
-                *numbers,
-                fixed(100 * row["carried_coverage"], 0),
-            )
-        )
-    columns = (
-        "Patients", "Measure", "Visits", "In the band, %", "Width", "Width around the last scan",
-        "In the band around the last scan, %",
-    )  # fmt: skip
-    caption = (
-        "Every visit but the first, forecast from all visits before it. A band promises to hold nine visits in ten; "
-        "one that does and is narrower than the band around the last scan tells more than that scan."
-    )
-    table = Table(columns, tuple(rows), numeric=frozenset(range(2, len(columns))))
-    return Reportlet("Do the 90 % bands hold what they promise?", caption, (table,))
 
 
 def _folded(title: str, parts: dict[str, pd.DataFrame], results: Results) -> list[Fold]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
+
+from lung4d.biomarkers.repeats import FLOORS, SOURCE, below_words
+from lung4d.biomarkers.table import FLOORED
 from lung4d.figures.readouts import readout_curves
 from lung4d.report.chapters.trajectories import generated_table
 from lung4d.report.folder_map import place
-from lung4d.report.formatting import listing
-from lung4d.report.page import Charts, Reportlet, Section, Words
+from lung4d.report.formatting import fixed, interval, listing, missing
+from lung4d.report.page import Charts, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results, choose_patients, flagged_scans
 from lung4d.trajectories.strips import forecast_to_show
 
@@ -31,8 +35,35 @@ def section(results: Results) -> Section:
     )
     alt = f"Five measures of the lung over the years for the patients {', '.join(given)}, real and generated"
     chart = readout_curves(table, given)
-    bodies = (Charts(((chart, alt),)), *_taken_otherwise(results, given))
+    bodies = (Charts(((chart, alt),)), *_beside_floor(table, given), *_taken_otherwise(results, given))
     return Section("readouts", "Clinical read-outs", lead, (Reportlet("Real and generated", caption, bodies),))
+
+
+def _beside_floor(table: pd.DataFrame, given: dict[str, list[str]]) -> list[Fold]:
+    """The change of mean density that is foretold after the last given scan, beside what repeat scans differ by."""
+    if f"{FLOORED}_change" not in table:
+        return []
+    chosen = table[table["subject"].isin(list(given)) & table[f"{FLOORED}_change"].notna()]
+    rows = []
+    for row in chosen.to_dict("records"):
+        if row["given"] == "+".join(given[row["subject"]]):
+            value, low, high, change, floor = (
+                row[f"{FLOORED}{end}"] for end in ("", "_low", "_high", "_change", "_floor")
+            )
+            below = row[f"{FLOORED}_below"]
+            told = fixed(value, 0) if missing(low) else interval(value, low, high, 0)
+            words = below_words(below) if isinstance(below, str) else ""
+            rows.append(
+                (row["subject"], fixed(row["years"], 1), told, fixed(change, 1, sign=True), fixed(floor, 1), words)
+            )
+    columns = ("Patient", "Years", "Mean density, HU [90 % band]", "Change, HU", "Repeat scans differ by", "In words")
+    said = (
+        "Change: of the generated scan's mean density since the last given scan. Two scans of one person differ though "
+        f"nothing has changed ({SOURCE}): in mean density by {FLOORS[FLOORED]:.1f} HU, in lung volume by "
+        f"{FLOORS['lung_volume_ml']:.0f} ml.",
+    )
+    table_of = Table(columns, tuple(rows), numeric=frozenset((1, 2, 3, 4)))
+    return [Fold("Mean density foretold, beside what repeat scans differ by", (Words(said), table_of))] if rows else []
 
 
 def _taken_otherwise(results: Results, shown: Iterable[str]) -> list[Words]:
