@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.running import ROOT
+from lung4d.pipeline.door.configuration import load_yaml, overlaid
 from lung4d.simulate import cohort, courses, disease, motion, patient, scene
 from lung4d.simulate.anatomy import FIELD_OF_VIEW
 from lung4d.simulate.courses import COURSES, Course
 from lung4d.simulate.grids import Grid
 from lung4d.simulate.tables import simulate_tables
+from lung4d.visits.split import split_patients
 
 OFF = dict.fromkeys(COURSES, 0)
 SETTINGS = {
@@ -190,3 +193,21 @@ def test_a_second_site_scans_otherwise_and_is_never_trained_on():
         for f in (lambda taken: taken.kernel == "sharp", lambda taken: taken.thickness)
     )
     assert sharp[1] < 0.6 * sharp[0] and thickness[1] > 1.15 * thickness[0]
+
+
+def test_the_cohort_of_the_benchmark_has_enough_patients_of_each_frequent_course_to_test_on():
+    """Whatever the generator becomes: who is in it was fixed before a model was trained on it."""
+    config = load_yaml(ROOT / "config/config.yaml")
+    for name in ("forecasting", "mixed"):
+        config = overlaid(config, load_yaml(ROOT / f"benchmarks/{name}.yaml"))
+    settings = {**config["simulate"], "real_anatomy": SETTINGS["real_anatomy"]}
+    scans, people, outcomes = simulate_tables(settings)
+    visits = scans.groupby("subject").size().to_dict()
+    given = people.loc[people["split"].notna()].set_index("subject")["split"].to_dict()
+    split = config["split"]
+    sets = split_patients(visits, given, split["seed"], split["val"], split["test"])
+    test = outcomes[outcomes["subject"].map(sets) == "test"]
+    counts = Counter(test["course"])
+    assert len(test) == 110 and counts["stable"] == 41
+    assert all(counts[course] >= 15 for course in ("slow", "fast", "treated"))
+    assert min(visits.values()) >= 3 and (test["subject"].map(visits) >= 5).sum() >= 20
