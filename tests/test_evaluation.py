@@ -506,19 +506,22 @@ def test_whoever_only_removes_noise_foretells_nothing(progressive):
 
 def test_a_claim_to_forecast_change_names_what_it_lacks(progressive):
     def model_of(table, unchanged=()):
-        found = summary.summarise(table, 200, 1), change.change_table(summary.groups(table), 200, 1)
+        found = summary.summarise(table, 40, 1), change.change_table(summary.groups(table), 40, 1)
         tasks = findings.find_tasks(*found, {"test": 8}, unchanged)
         return next(one for one in tasks[0].models if one.method == "model (pure)")
 
     table, _ = changes_of(knowing(progressive), progressive)
-    assert (model_of(table).claim, model_of(table).lacking) == ("shown", ())
+    model = model_of(table)
+    assert (model.claim, model.lacking) == ("shown", ())
     denoising, _ = changes_of(carry_forward, progressive)
-    assert model_of(denoising).claim == "not shown" and {"skill", "change"} <= set(model_of(denoising).lacking)
-    assert "are not shown to go with those foretold" in wording.claim_words(model_of(denoising))
+    model = model_of(denoising)
+    assert model.claim == "not shown" and {"skill", "change"} <= set(model.lacking)
+    assert "are not shown to go with those foretold" in wording.claim_words(model)
 
     # Where nobody changes, the same skill is seen: what looks like forecasting there is taking noise away.
     also = pd.concat([table, table.assign(set="still")])
-    assert model_of(also, ["still"]).lacking == ("still",) and model_of(also, ["still"]).beyond[0].skill == 0
+    model = model_of(also, ["still"])
+    assert model.lacking == ("still",) and model.beyond[0].skill == 0
     worse = table.assign(set="still", mse_lowpass=table["mse_lowpass"] + 0.01 * (table["method"] == "model (pure)"))
     assert model_of(pd.concat([table, forecasting.forecast_table(worse)]), ["still"]).lacking == ()
 
