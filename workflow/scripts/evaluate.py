@@ -73,7 +73,7 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
         visits_forecast += score_patient(
             scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
         )
-        given = observe(visits, ode.settings.latents)
+        given = observe(visits, ode.settings.latents, ode.settings.told)
         keys = patient.set, patient.subject, scored_as.course, pace
         taken = {
             year: differs_in.get(scan.key, "")

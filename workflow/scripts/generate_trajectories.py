@@ -42,7 +42,7 @@ if scans.empty:
 else:
     resampled, latents = Path(files.volumes[0]).parents[1], Path(files.latents).parent
     (patient,) = find_patients(scans, resampled, latents, window)
-    visits = observe(patient.fresh(), model.settings.latents)
+    visits = observe(patient.fresh(), model.settings.latents, model.settings.told)
     baseline = patient.baseline
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}

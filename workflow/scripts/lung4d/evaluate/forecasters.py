@@ -70,7 +70,7 @@ def forecaster_of(vqgan: VQGAN | CachedDecoder, ode: Ensemble, decodings: Sequen
     modes = decodings_of(ode) if decodings is None else decodings
 
     def forecast(given: PatientVisits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
-        visits = observe(given, ode.settings.latents)
+        visits = observe(given, ode.settings.latents, ode.settings.told)
         with named(given.subject):
             made = ode.forecast(visits, years)
         return {

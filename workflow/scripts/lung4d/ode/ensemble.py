@@ -21,8 +21,10 @@ from lung4d.ode.observed import ObservedVisits
 from lung4d.training.checkpoints import save_whole
 from lung4d.visits.times import Years
 
-# What settings in model files lack that were written before stage 2 drew scans, and what those models were.
+# What settings in model files lack that were written before stage 2 drew scans, or before it was told of breath and
+# other numbers, and what those models were.
 FILLED_IN = {"factor": 4, "features": False, "maps": 0, "encoder": "convgru", "dynamics": "ode"}
+FILLED_IN |= {"breath": False, "told": ()}
 
 
 class Ensemble(nn.Module):

@@ -13,14 +13,24 @@ at every voxel, v_0 + v_1 |t - t_i|.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from lung4d.ode.convolution import Conv3d
-from lung4d.ode.features import IMAGE_FEATURES, SMOOTHED, STEP, WHOLE_FEATURES, image_features, smoothed, whole_features
+from lung4d.ode.features import (
+    BREATH_IMAGE,
+    BREATH_WHOLE,
+    IMAGE_FEATURES,
+    SMOOTHED,
+    STEP,
+    WHOLE_FEATURES,
+    image_features,
+    smoothed,
+    whole_features,
+)
 from lung4d.ode.observed import ObservedVisits
 from lung4d.training.device import choose_precision
 
@@ -39,17 +49,19 @@ class ImageMaps(NamedTuple):
 class ImageDecoder(nn.Module):
     """A U-Net from full to latent resolution and back; at the bottom it sees the hidden state of the visits.
 
-    hidden: channels of the state; maps: number of B_k; factor: voxels per latent voxel along each axis, a power of 2.
+    hidden: channels of the state; maps: number of B_k; factor: voxels per latent voxel along each axis, a power of 2;
+    breath: it is told how far tissue is expanded; told: numbers more that it is told of a visit.
     It computes in `dtype`, float32 or bfloat16, with a voxel's channels side by side, which is twice as fast.
     """
 
-    def __init__(self, hidden: int, maps: int, factor: int):
+    def __init__(self, hidden: int, maps: int, factor: int, breath: bool, told: int):
         super().__init__()
         self.dtype = torch.float32
+        self.breath = breath
         levels = factor.bit_length() - 1
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels + 1)]
-        self.start = Conv3d(IMAGE_FEATURES, widths[0])
-        self.whole = nn.Linear(WHOLE_FEATURES, widths[0], bias=False)  # the same at every voxel
+        self.start = Conv3d(IMAGE_FEATURES + BREATH_IMAGE * breath, widths[0])
+        self.whole = nn.Linear(WHOLE_FEATURES + BREATH_WHOLE * breath, widths[0], bias=False)  # same at every voxel
         self.down = nn.ModuleList(Conv3d(a, b) for a, b in pairwise(widths))
         self.bottom = Conv3d(widths[-1] + hidden, widths[-1])
         self.deeper = Conv3d(widths[-1], widths[-1])
@@ -63,16 +75,22 @@ class ImageDecoder(nn.Module):
             self.last.bias[maps:] = 0
         self.variance = Conv3d(widths[0], 2, kernel=1)
         self.signals = Conv3d(hidden, maps, kernel=1, bias=False)  # a bias would cancel in every difference
+        self.told: Any = nn.Linear(told, widths[0], bias=False) if told else None
 
-    def forward(self, given: ObservedVisits, anchor: int, state: torch.Tensor) -> ImageMaps:
-        """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w)."""
+    def forward(
+        self, given: ObservedVisits, anchor: int, state: torch.Tensor, told: torch.Tensor | None = None
+    ) -> ImageMaps:
+        """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w); told (n, t) of
+        each visit, where the decoder is told anything."""
         smooth = smoothed(given, anchor)
         features, state = (
             part.to(self.dtype, memory_format=torch.channels_last_3d)
-            for part in (image_features(given, anchor, smooth), state)
+            for part in (image_features(given, anchor, smooth, self.breath), state)
         )
-        whole = self.whole(whole_features(given, anchor)).to(self.dtype)[..., None, None, None]
-        levels = [F.silu(self.start(features) + whole)]
+        whole = self.whole(whole_features(given, anchor, self.breath))
+        if self.told is not None:
+            whole = whole + self.told(told[anchor : anchor + 1])
+        levels = [F.silu(self.start(features) + whole.to(self.dtype)[..., None, None, None])]
         for layer in self.down:
             levels.append(F.silu(layer(_scaled(levels[-1], 0.5))))
         x = F.silu(self.bottom(torch.cat([levels.pop(), state], 1)))

@@ -17,9 +17,10 @@ from torch import nn
 from lung4d.ode.convgru import ConvGRU
 from lung4d.ode.convolution import Conv3d
 from lung4d.ode.dynamics import Dynamics, Solver, integrate
-from lung4d.ode.features import LATENT_FEATURES, latent_features
+from lung4d.ode.features import BREATH_LATENT, LATENT_FEATURES, latent_features
 from lung4d.ode.image_decoder import ImageDecoder
 from lung4d.ode.observed import ObservedVisits
+from lung4d.ode.told import WIDTH, ToldNumbers
 from lung4d.training.settings import SettingsSection
 from lung4d.visits.times import DECIMALS, Years, as_years, blend_weights
 
@@ -29,7 +30,9 @@ class ODESettings(SettingsSection):
     """What makes a model; `channels` and `factor` (voxels per latent voxel along each axis) are stage 1's, the rest are
     keys of the config section `train_ode`.
 
-    features: the encoder sees plain numbers of the scans beside the latents. maps: of the drawing, 0 for none.
+    features: the encoder sees plain numbers of the scans beside the latents. breath: it and the drawing see how far
+    the lung is expanded. told: names of the numbers more that they are told of each visit. maps: of the drawing, 0 for
+    none.
     direction: forward (to the last given visit) or backward (to the baseline, as in the paper).
     encoder: convgru, or ode_convgru, whose state moves on between visits. dynamics: ode, or linear: dh/dt stays what it
     is at the anchor.
@@ -52,6 +55,8 @@ class ODESettings(SettingsSection):
     factor: int
     hidden: int
     features: bool
+    breath: bool
+    told: tuple[str, ...]
     maps: int
     direction: str
     time_gap: bool
@@ -96,12 +101,17 @@ class LatentODE(nn.Module):
         super().__init__()
         self.settings = settings
         self.solver = Solver(settings.solver, settings.rtol, settings.atol, settings.solver_step / settings.years_scale)
-        inputs = settings.channels + (LATENT_FEATURES if settings.features else 0)
+        inputs = settings.channels + (LATENT_FEATURES + BREATH_LATENT * settings.breath if settings.features else 0)
+        inputs += WIDTH if settings.told else 0
         self.between: Any = Dynamics(settings.hidden, False) if settings.encoder == "ode_convgru" else None
         self.encoder = ConvGRU(inputs, settings.hidden, settings.time_gap, self._move if self.between else None)
         self.dynamics = Dynamics(settings.hidden, settings.time_in_dynamics)
         self.decoder = _projector(settings)
-        self.drawing: Any = ImageDecoder(settings.hidden, settings.maps, settings.factor) if settings.maps else None
+        self.drawing: Any = None
+        if settings.maps:
+            told = WIDTH if settings.told else 0
+            self.drawing = ImageDecoder(settings.hidden, settings.maps, settings.factor, settings.breath, told)
+        self.told: Any = ToldNumbers(len(settings.told)) if settings.told else None
         self.register_buffer("shift", torch.zeros(settings.channels))
         self.register_buffer("scale", torch.ones(()))
 
@@ -118,6 +128,10 @@ class LatentODE(nn.Module):
         query = as_years(query)
         if given.z.shape[1] != self.settings.channels:
             raise ValueError(f"latents have {given.z.shape[1]} channels, this model wants {self.settings.channels}")
+        if given.told.shape[1] != len(self.settings.told):
+            raise ValueError(
+                f"{given.told.shape[1]} numbers are told of a visit, this model wants {self.settings.told}"
+            )
         given = given.merged().to(self.shift.device)
         place: Any
         times, place = np.unique(query, return_inverse=True)
@@ -160,6 +174,7 @@ class LatentODE(nn.Module):
         """The drawn fields of `Forecast` at `query` years, whose states are `asked`; blended between two visits."""
         weights = blend_weights(given.years, query)
         drawn, expected, variance = given.scans.new_zeros(3, len(query), *given.region.shape).unbind(0)
+        told = self.told(given.told, given.years) if self.told else None
         for i in np.flatnonzero(weights.any(0)):
             rows = np.flatnonzero(weights[:, i])
             place = torch.as_tensor(rows, device=asked.device)
@@ -167,7 +182,7 @@ class LatentODE(nn.Module):
                 torch.as_tensor(values).to(drawn)[:, None, None, None]
                 for values in (weights[rows, i], np.abs(query[rows] - given.years[i]))
             )
-            of_visit = self.drawing(given, i, state)
+            of_visit = self.drawing(given, i, state, told)
             scans = given.scans[i] + self.drawing.change(of_visit.maps, asked[place], at_given[i : i + 1])
             drawn = drawn.index_add(0, place, share * scans)
             expected = expected.index_add(0, place, share * (scans + of_visit.noise))
@@ -188,7 +203,10 @@ class LatentODE(nn.Module):
         """Hidden state (1, hidden, d, h, w) at the anchor: the last visit (forward) or the baseline (backward)."""
         visits = (given.z - self.shift[:, None, None, None]) / self.scale * given.mask
         if self.settings.features:
-            visits = torch.cat([visits, latent_features(given)], 1)
+            visits = torch.cat([visits, latent_features(given, self.settings.breath)], 1)
+        if self.told:
+            told = self.told(given.told, given.years)[..., None, None, None]
+            visits = torch.cat([visits, (told * given.mask)], 1)
         times = torch.as_tensor(given.years / self.settings.years_scale, device=visits.device)
         if self.settings.direction == "backward":
             visits, times = visits.flip(0), times.flip(0)

@@ -16,6 +16,7 @@ from lung4d.visits.times import Years, as_years
 
 QUANTILES = (0.25, 0.75)
 DENSITIES = 1 + len(QUANTILES)
+OF_VISITS = ("z", "scans", "densities", "told", "expansion")  # fields with a row a visit
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class ObservedVisits:
     years (n,) float64 since baseline; z (n, c, d, h, w) float32 latents; mask (d, h, w) bool the lung at latent
     resolution. scans (n, D, H, W) float32 on the unit scale, region (D, H, W) bool the lung, depth (D, H, W) float32
     distance to the pleura in mm, height (D,) float32 from 0 at the base to 1 at the apex; densities (n, DENSITIES) of
-    each scan's whole lung, see `densities_of`, also where the other fields are a crop of it.
+    each scan's whole lung, see `densities_of`, also where the other fields are a crop of it. told (n, k) float32:
+    numbers that are known of each visit, NaN where one is not. expansion (n, d, h, w) float32: by how much tissue took
+    more room at the visit than at the baseline, the logarithm of the ratio of volumes.
     """
 
     years: np.ndarray
@@ -36,6 +39,8 @@ class ObservedVisits:
     depth: torch.Tensor
     height: torch.Tensor
     densities: torch.Tensor
+    told: torch.Tensor
+    expansion: torch.Tensor
 
     @classmethod
     def of(
@@ -46,8 +51,13 @@ class ObservedVisits:
         scans: np.ndarray | torch.Tensor,
         region: np.ndarray,
         spacing: tuple,
+        told: np.ndarray | None = None,
+        expansion: np.ndarray | None = None,
     ) -> "ObservedVisits":
-        """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit."""
+        """From whole volumes; spacing (D, H, W) in mm. Raises ValueError where shapes, numbers or times do not fit.
+
+        Where they are not given, nothing is told of any visit, and the lung took the same room at all of them.
+        """
         scans = torch.as_tensor(np.asarray(scans, np.float32))
         region_tensor = torch.as_tensor(np.ascontiguousarray(region), dtype=torch.bool)
         years = as_years(years)
@@ -72,6 +82,8 @@ class ObservedVisits:
             depth=torch.from_numpy(depth_of(region, spacing)),
             height=torch.from_numpy(height_of(region)),
             densities=densities_of(scans, region_tensor),
+            told=torch.zeros(len(z), 0) if told is None else torch.as_tensor(told, dtype=torch.float32),
+            expansion=torch.zeros(len(z), *mask.shape) if expansion is None else torch.from_numpy(expansion),
         )
 
     def __len__(self) -> int:
@@ -80,21 +92,15 @@ class ObservedVisits:
     def take(self, chosen: Iterable[int]) -> "ObservedVisits":
         """Only the chosen visits."""
         chosen = list(chosen)
-        return replace(
-            self,
-            years=self.years[chosen],
-            z=self.z[chosen],
-            scans=self.scans[chosen],
-            densities=self.densities[chosen],
-        )
+        return replace(self, years=self.years[chosen], **{name: getattr(self, name)[chosen] for name in OF_VISITS})
 
     def merged(self) -> "ObservedVisits":
         """In the order of time, visits at the same time averaged; years are then distinct and ascending."""
-        years, z, scans, densities = merge_ties(self.years, self.z, self.scans, self.densities)
-        return replace(self, years=years, z=z, scans=scans, densities=densities)
+        years, *merged = merge_ties(self.years, *(getattr(self, name) for name in OF_VISITS))
+        return replace(self, years=years, **dict(zip(OF_VISITS, merged, strict=True)))
 
     def to(self, device: torch.device) -> "ObservedVisits":
-        names = ("z", "mask", "scans", "region", "depth", "height", "densities")
+        names = (*OF_VISITS, "mask", "region", "depth", "height")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     @property
@@ -103,8 +109,8 @@ class ObservedVisits:
         return self.scans.shape[1] // self.z.shape[2]
 
 
-def observe(visits: PatientVisits, kind: str) -> ObservedVisits:
-    """All the visits, whole; kind: "continuous" or "quantised" latents."""
+def observe(visits: PatientVisits, kind: str, told: Sequence[str] = ()) -> ObservedVisits:
+    """All the visits, whole; kind: "continuous" or "quantised" latents; told: names of what is told of them."""
     return ObservedVisits.of(
         years=visits.years,
         z=_stack(visits.latents, kind),
@@ -112,6 +118,8 @@ def observe(visits: PatientVisits, kind: str) -> ObservedVisits:
         scans=visits.unit,
         region=visits.region,
         spacing=visits.spacing,
+        told=visits.told(told),
+        expansion=expansion_of(visits),
     )
 
 
@@ -119,8 +127,8 @@ def observe(visits: PatientVisits, kind: str) -> ObservedVisits:
 class VisitTensors:
     """What is kept in memory of a patient to observe the visits in one box after the other; scans stay on disk.
 
-    z (n, c, d, h, w) float32; depth float16 (D, H, W) in mm and height (D,) as in `ObservedVisits`; densities (n,
-    DENSITIES) of whole scans.
+    z (n, c, d, h, w) float32; depth float16 (D, H, W) in mm; height (D,), told and expansion as in `ObservedVisits`;
+    densities (n, DENSITIES) of whole scans.
     """
 
     visits: PatientVisits
@@ -128,14 +136,16 @@ class VisitTensors:
     depth: np.ndarray
     height: np.ndarray
     densities: torch.Tensor
+    told: torch.Tensor
+    expansion: torch.Tensor
 
     @classmethod
-    def read(cls, visits: PatientVisits, kind: str) -> "VisitTensors":
-        """kind: "continuous" or "quantised" latents, of which alone something is kept."""
-        return cls.of(visits, _stack(visits.fresh().latents, kind))
+    def read(cls, visits: PatientVisits, kind: str, told: Sequence[str] = ()) -> "VisitTensors":
+        """kind: "continuous" or "quantised" latents, of which alone something is kept; told: names of what is told."""
+        return cls.of(visits, _stack(visits.fresh().latents, kind), told)
 
     @classmethod
-    def of(cls, visits: PatientVisits, z: torch.Tensor) -> "VisitTensors":
+    def of(cls, visits: PatientVisits, z: torch.Tensor, told: Sequence[str] = ()) -> "VisitTensors":
         region = torch.from_numpy(visits.region)
         units = (torch.from_numpy(to_unit(volume, visits.window)) for volume in visits.volumes)
         return cls(
@@ -144,6 +154,8 @@ class VisitTensors:
             depth=depth_of(visits.region, visits.spacing).astype(np.float16),
             height=height_of(visits.region),
             densities=torch.cat([densities_of(unit[None], region) for unit in units]),
+            told=torch.from_numpy(visits.told(told)),
+            expansion=torch.from_numpy(expansion_of(visits)),
         )
 
     @property
@@ -182,6 +194,8 @@ class VisitTensors:
             depth=torch.from_numpy(self.depth[large].astype(np.float32)),
             height=torch.from_numpy(self.height[large[0]]),
             densities=self.densities,
+            told=self.told,
+            expansion=self.expansion[:, *box],
         )
 
 
@@ -207,7 +221,8 @@ def merge_ties(years: Years, *values: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _mean(value: torch.Tensor, group: np.ndarray) -> torch.Tensor:
-    return value[group[0]] if len(group) == 1 else value[torch.as_tensor(group, device=value.device)].mean(0)
+    """Of what is known in the group; NaN where nothing is."""
+    return value[group[0]] if len(group) == 1 else value[torch.as_tensor(group, device=value.device)].nanmean(0)
 
 
 def depth_of(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

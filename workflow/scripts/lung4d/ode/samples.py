@@ -1,12 +1,13 @@
 """Training samples of stage 2: a patient, a crop and which visits are given, as a pure function of a counter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lung4d.ode.observed import ObservedVisits, VisitTensors
 from lung4d.ode.options import ODETraining
 from lung4d.ode.patients import crop_box
+from lung4d.ode.told import hide_some
 
 # Shares of the random draws: the first visits are given, as a patient in follow-up has them; all but one between them,
 # as where a scan is missing. The rest gives any visits.
@@ -42,7 +43,7 @@ class Samples:
         rng = np.random.default_rng([self.seed, epoch, place])
         visits = patient.observe(crop_box(patient, self.options.crop, rng)).merged()
         given = draw_given(len(visits), rng, self.options.given, self.options.hide_visits)
-        return Sample(patient.subject, visits, given)
+        return Sample(patient.subject, replace(visits, told=hide_some(visits.told, rng)), given)
 
 
 def draw_given(visits: int, rng: np.random.Generator, given: str, hide: float) -> np.ndarray:

@@ -146,6 +146,8 @@ def start_member(training: EnsembleTraining, member: int) -> MemberState:
     shift, scale = spread(patients or training.judges, training.settings.channels)
     model.shift.copy_(shift)
     model.scale.copy_(scale)
+    if model.told:
+        model.told.learn_spread(patient.told for patient in patients or training.judges)
     model.to(training.device)
     model.draw_in(dtype_for(training.device, training.precision))
     training.ranks.share_state(model)

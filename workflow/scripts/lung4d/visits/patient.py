@@ -1,6 +1,6 @@
 """One patient's visits in the order of time, read from files when they are asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -11,7 +11,7 @@ import pandas as pd
 
 from lung4d.io.latents import Latents, load_codes, load_latents
 from lung4d.io.volumes import open_mask, open_volume, read_spacing, to_unit
-from lung4d.visits.scans import EncodedScan, baselines, encoded_scans, in_time_order
+from lung4d.visits.scans import NOTHING, EncodedScan, Known, baselines, encoded_scans, in_time_order
 
 Box = tuple[slice, ...]
 EVERYTHING: Box = (slice(None),) * 3
@@ -68,6 +68,11 @@ class PatientVisits:
     def latents(self) -> tuple[Latents, ...]:
         return tuple(load_latents(scan.latents) for scan in self.scans)
 
+    def told(self, names: Sequence[str]) -> np.ndarray:
+        """Numbers of these names that are known of each visit, float32 (n, k), NaN where one is not."""
+        rows = [[scan.known.get(name, np.nan) for name in names] for scan in self.scans]
+        return np.array(rows, np.float32).reshape(len(self), len(names))
+
     @cached_property
     def region(self) -> np.ndarray:
         """The baseline's lung, bool (D, H, W)."""
@@ -101,10 +106,14 @@ class PatientVisits:
 
 
 def find_patients(
-    split: pd.DataFrame, resampled: str | Path, latents: str | Path, window: tuple[float, float]
+    split: pd.DataFrame,
+    resampled: str | Path,
+    latents: str | Path,
+    window: tuple[float, float],
+    known: Known = NOTHING,
 ) -> list[PatientVisits]:
     """The patients of the split table by subject, see `encoded_scans`; nothing is read yet."""
-    scans = encoded_scans(in_time_order(split), resampled, latents)
+    scans = encoded_scans(in_time_order(split), resampled, latents, known)
     first = baselines(scans)
     by_patient = groupby(scans, key=lambda scan: scan.subject)
     return [PatientVisits(tuple(own), first[subject], window) for subject, own in by_patient]

@@ -1,12 +1,15 @@
 """The usable scans of the split table: their order in time, the baselines, and where the files of each lie."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+
+Known = Mapping[tuple[str, str], Mapping[str, float]]
+NOTHING: Known = {}
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class PreparedScan:
 
 @dataclass(frozen=True)
 class EncodedScan(PreparedScan):
-    """The same after stage extract_latents, with the file of its latents."""
+    """The same after stage extract_latents, with the file of its latents; `known`: numbers that are known of it."""
 
     latents: Path
+    known: Mapping[str, float] = field(default_factory=dict)
 
 
 def in_time_order(scans: pd.DataFrame) -> pd.DataFrame:
@@ -68,10 +72,12 @@ def prepared_scans(split: pd.DataFrame, resampled: str | Path) -> list[PreparedS
     return scans
 
 
-def encoded_scans(split: pd.DataFrame, resampled: str | Path, latents: str | Path) -> list[EncodedScan]:
-    """As `prepared_scans`, with the latents in the folder of stage extract_latents."""
+def encoded_scans(
+    split: pd.DataFrame, resampled: str | Path, latents: str | Path, known: Known = NOTHING
+) -> list[EncodedScan]:
+    """As `prepared_scans`, with the latents in the folder of stage extract_latents; known: numbers by scan and name."""
     scans = [
-        EncodedScan(**vars(scan), latents=scan_file(latents, *scan.key, LATENTS))
+        EncodedScan(**vars(scan), latents=scan_file(latents, *scan.key, LATENTS), known=known.get(scan.key, {}))
         for scan in prepared_scans(split, resampled)
     ]
     _check_there((scan, scan.latents) for scan in scans)

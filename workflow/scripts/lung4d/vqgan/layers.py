@@ -1,8 +1,8 @@
-"""Two layers of which a training step of the 3D-VQ-GAN mostly consists, written to touch memory as little as possible.
+"""Layers of which a training step of the 3D-VQ-GAN mostly consists, written to touch memory as little as possible.
 
-They do what `F.pad(mode="replicate")` and `F.silu(F.group_norm(x))` do. Volumes lie in memory voxel by voxel
-(`torch.channels_last_3d`), as convolutions of low precision want them; there torch's own gradients of the two cost
-several times what a convolution does, and they keep a tensor more.
+They do what `F.pad(mode="replicate")`, `F.silu(F.group_norm(x))` and `F.silu(F.layer_norm(x))` do. Volumes lie in
+memory voxel by voxel (`torch.channels_last_3d`), as convolutions of low precision want them; there torch's own
+gradients of the first two cost several times what a convolution does, and all keep a tensor more.
 """
 
 from typing import Any
@@ -74,8 +74,7 @@ class _NormSiLU(torch.autograd.Function):
     def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float):
         batch, channels, *size = x.shape
         voxels = size[0] * size[1] * size[2]
-        # A CPU takes float32 weights beside bf16, and then gives float32 statistics; a GPU always does the latter.
-        affine = (weight, bias) if x.device.type == "cpu" else (weight.to(x.dtype), bias.to(x.dtype))
+        affine = _affine_for(x, weight, bias)
         normed, mean, rstd = torch.native_group_norm(x, *affine, batch, channels, voxels, groups, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return F.silu(normed, inplace=True)
@@ -101,6 +100,49 @@ class _NormSiLU(torch.autograd.Function):
         result.addcmul_(g, scale.to(g.dtype).unsqueeze(1))
         back = result.reshape(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
         return back, of_gx.sum(0), of_g.sum(0), None, None
+
+
+class VoxelNormSiLU(nn.Module):
+    """SiLU(LayerNorm(x)) over the channels of each voxel of x (B, C, D, H, W), which keeps little but x.
+
+    Unlike a group norm's, its statistics are of the voxel alone. So what is added to a whole scan is not taken away
+    again, and a latent position knows nothing of what lies beyond the reach of the convolutions.
+    """
+
+    def __init__(self, channels: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _VoxelNormSiLU.apply(x, self.weight, self.bias, self.eps)
+
+
+class _VoxelNormSiLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+        affine = _affine_for(x, weight, bias)
+        normed, mean, rstd = torch.native_layer_norm(x.movedim(1, -1), weight.shape, *affine, eps)
+        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        return F.silu(normed, inplace=True).movedim(-1, 1)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        x, weight, bias, mean, rstd = ctx.saved_tensors
+        voxels, affine = x.movedim(1, -1), _affine_for(x, weight, bias)
+        normed = torch.addcmul(affine[1].to(x.dtype), ((voxels - mean) * rstd).to(x.dtype), affine[0].to(x.dtype))
+        wanted = torch.ops.aten.silu_backward(gradient.movedim(1, -1), normed).contiguous()
+        back, of_weight, of_bias = torch.ops.aten.native_layer_norm_backward(
+            wanted, voxels, weight.shape, mean, rstd, *affine, [True] * 3
+        )
+        return back.movedim(-1, 1), of_weight.to(weight.dtype), of_bias.to(bias.dtype), None
+
+
+def _affine_for(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias as torch's norms want them beside x: a CPU takes float32 ones beside bf16 and then gives float32
+    statistics; a GPU always does the latter and wants them in x's own type."""
+    return (weight, bias) if x.device.type == "cpu" else (weight.to(x.dtype), bias.to(x.dtype))
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:

@@ -21,19 +21,26 @@ class VQGANSettings(SettingsSection):
     """What the generator is made of; the rest of the configuration only says how it is trained.
 
     window: HU mapped to [-0.5, 0.5]. compression: 4 or 8 per axis. width: channels of the first layer.
-    restart_after: optimiser steps without use after which a code is drawn anew.
+    norm: over the channels of each voxel, or over groups of channels of the whole volume, as in TATS. restart_after:
+    optimiser steps without use after which a code is drawn anew.
     """
 
     SECTION: ClassVar[str] = "train_vqgan"
+    CHOICES: ClassVar = {"norm": ("voxel", "group")}
 
     window: tuple[float, float]
     codes: int
     embedding: int
     compression: int
     width: int
+    norm: str
     quantiser: str
     decay: float
     restart_after: int
+
+
+# What settings in model files lack that were written before there was a choice, and what those models are.
+FILLED_IN = {"norm": "group"}
 
 
 class VQGAN(nn.Module):
@@ -42,11 +49,11 @@ class VQGAN(nn.Module):
     def __init__(self, settings: VQGANSettings):
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(settings.width, settings.compression, settings.embedding)
+        self.encoder = Encoder(settings.width, settings.compression, settings.embedding, settings.norm)
         self.quantiser = Quantiser(
             settings.codes, settings.embedding, settings.quantiser, settings.decay, settings.restart_after
         )
-        self.decoder = Decoder(settings.width, settings.compression, settings.embedding)
+        self.decoder = Decoder(settings.width, settings.compression, settings.embedding, settings.norm)
         lay_out(self)
 
     def recompute(self, activations: bool) -> None:
@@ -94,7 +101,7 @@ def load_vqgan(path: str | Path, device: torch.device | str = "cpu") -> VQGAN:
     """The generator stored at `path`, in evaluation mode and frozen."""
     with reading(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
-        model = VQGAN(VQGANSettings.of(content["settings"]))
+        model = VQGAN(VQGANSettings.of(FILLED_IN | content["settings"]))
         model.load_state_dict(content["state_dict"])
     return model.to(device).eval().requires_grad_(False)
 

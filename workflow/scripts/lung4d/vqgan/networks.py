@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lung4d.vqgan.layers import NormSiLU, replicate
+from lung4d.vqgan.layers import NormSiLU, VoxelNormSiLU, replicate
 
 CHECKPOINT: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}  # nothing in a block is random
 
@@ -20,7 +20,10 @@ def norm_groups(channels: int) -> int:
     return next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
 
 
-def norm_silu(channels: int) -> NormSiLU:
+def norm_silu(norm: str, channels: int) -> nn.Module:
+    """Norm and SiLU in one; norm: "voxel" over a voxel's channels, or "group" over the volume."""
+    if norm == "voxel":
+        return VoxelNormSiLU(channels, eps=1e-6)
     return NormSiLU(norm_groups(channels), channels, eps=1e-6)
 
 
@@ -45,7 +48,7 @@ class UpConv(nn.ConvTranspose3d):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(GroupNorm(conv(SiLU(GroupNorm(x)))))).
+    """x + conv(SiLU(norm(conv(SiLU(norm(x)))))).
 
     With `recompute`, what the convolutions see is made again for the gradient instead of kept; the convolutions
     themselves are not computed twice, because a checkpoint stops at the last tensor that the gradient asks for.
@@ -53,10 +56,10 @@ class ResidualBlock(nn.Module):
 
     recompute = False
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm: str):
         super().__init__()
-        self.first = nn.Sequential(norm_silu(channels), Conv(channels, channels))
-        self.second = nn.Sequential(norm_silu(channels), Conv(channels, channels))
+        self.first = nn.Sequential(norm_silu(norm, channels), Conv(channels, channels))
+        self.second = nn.Sequential(norm_silu(norm, channels), Conv(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.recompute and self.training:
@@ -67,14 +70,14 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """Volume (B, 1, D, H, W) to latent (B, c, D/r, H/r, W/r); the width doubles at each of log2(r) halvings."""
 
-    def __init__(self, width: int, compression: int, embedding: int):
+    def __init__(self, width: int, compression: int, embedding: int, norm: str):
         super().__init__()
         layers: list[nn.Module] = [Conv(1, width)]
         channels = width
         for _ in range(levels(compression)):
-            layers += [Conv(channels, 2 * channels, kernel=4, stride=2), ResidualBlock(2 * channels)]
+            layers += [Conv(channels, 2 * channels, kernel=4, stride=2), ResidualBlock(2 * channels, norm)]
             channels *= 2
-        layers += [norm_silu(channels), Conv(channels, embedding, kernel=1)]
+        layers += [norm_silu(norm, channels), Conv(channels, embedding, kernel=1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -84,13 +87,13 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latent (B, c, d, h, w) to volume (B, 1, r d, r h, r w); the first doubling keeps the width, the next halve it."""
 
-    def __init__(self, width: int, compression: int, embedding: int):
+    def __init__(self, width: int, compression: int, embedding: int, norm: str):
         super().__init__()
         channels = width * compression
-        layers: list[nn.Module] = [Conv(embedding, channels, kernel=1), norm_silu(channels)]
+        layers: list[nn.Module] = [Conv(embedding, channels, kernel=1), norm_silu(norm, channels)]
         for level in range(levels(compression)):
             after = channels if level == 0 else channels // 2
-            layers += [UpConv(channels, after), ResidualBlock(after), ResidualBlock(after)]
+            layers += [UpConv(channels, after), ResidualBlock(after, norm), ResidualBlock(after, norm)]
             channels = after
         layers += [Conv(channels, 1)]
         self.layers = nn.Sequential(*layers)

@@ -51,6 +51,7 @@ class VQGANTraining(SettingsSection):
     crop: tuple[int, int, int] | None
     fine_tune_steps: int
     flips: bool
+    acquisitions: bool
     fits: str | None
     precision: str
     checkpointing: bool | str

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from lung4d.training.gradients import GradientSum, apply_step, autocast, reseed
+from lung4d.vqgan.acquisitions import vary_acquisition
 from lung4d.vqgan.data import VolumeSamples
 from lung4d.vqgan.discriminators import draw_positions, take_slices
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
 from lung4d.vqgan.options import VQGANTraining
 from lung4d.vqgan.run import TrainingState
 
-FORWARD, UPDATE, FIRST = range(3)  # kinds of random draws
+FORWARD, UPDATE, FIRST, ACQUISITION = range(4)  # kinds of random draws
 
 
 def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
@@ -35,8 +36,11 @@ def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
     sums: dict[str, torch.Tensor] = {}
     for micro in run.ranks.share(options.accumulation):
         number = run.step * options.accumulation + micro
-        reseed(options.seed, FORWARD, number)
         volumes = samples.draw(number, options.batch, whole).to(run.device)
+        if options.acquisitions:
+            reseed(options.seed, ACQUISITION, number)
+            volumes = vary_acquisition(volumes, run.model.settings.window)
+        reseed(options.seed, FORWARD, number)
         for name, value in micro_step(run, volumes, adversarial).items():
             sums[name] = sums.get(name, 0) + value.detach().double() / options.accumulation
         for gradient in gradients.values():
