@@ -13,7 +13,7 @@ from PIL import Image
 from helpers.defaults import settings_of
 from helpers.scripts import run_script
 from lung4d.codebook import decoding
-from lung4d.codebook.decoding import decode_codes, frozen_norms, norm_statistics
+from lung4d.codebook.decoding import FILLED, decode_codes, frozen_norms, norm_statistics
 from lung4d.codebook.shown import DECODED, EXEMPLARS, PATCH, WITH_PATCHES, most_used
 from lung4d.codebook.usage import Tally, block_means, cut_patch, usage_table, with_decoded
 from lung4d.figures.codes import decoded_figure, exemplar_figure
@@ -21,6 +21,7 @@ from lung4d.figures.mosaic import css_width
 from lung4d.io.latents import Latents, save_latents
 from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import read_table, write_table
+from lung4d.io.volumes import from_unit
 from lung4d.vqgan.model import VQGAN, VQGANSettings, save_vqgan
 
 CODES, R, SHAPE = 6, 4, (4, 6, 6)  # latent shape; volumes are four times as large
@@ -117,7 +118,7 @@ def test_codes_are_shown_from_air_to_tissue_the_unused_last():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    model = VQGAN(settings_of(VQGANSettings, codes=CODES, embedding=4, width=4, compression=R))
+    model = VQGAN(settings_of(VQGANSettings, codes=CODES, embedding=4, width=4, compression=R, norm="group"))
     model.eval().requires_grad_(False)
     model.quantiser.codebook.copy_(torch.randn(CODES, 4))
     return model
@@ -148,6 +149,20 @@ def test_codes_decode_to_patterns_of_their_own_that_repeat_themselves(model, con
     low, high = model.settings.window
     near = (np.clip(large[20:32, 20:32, 20:32], -0.5, 0.5) + 0.5) * (high - low) + low
     assert np.tile(blocks[3], (3, 3, 3)) == pytest.approx(near, abs=0.1)
+
+
+def test_with_norms_of_a_voxel_a_code_is_simply_decoded():
+    torch.manual_seed(0)
+    model = VQGAN(settings_of(VQGANSettings, codes=CODES, embedding=4, width=4, compression=R)).eval()
+    model.quantiser.initialise(torch.randn(1, 4, 6, 6, 6))
+    codes = np.arange(CODES)
+    blocks = decode_codes(model, codes, np.zeros((4, 3, 3, 3), np.float32))
+    filled = torch.from_numpy(codes)[:, None, None, None].expand(-1, FILLED, FILLED, FILLED)
+    middle = slice(FILLED // 2 * R, (FILLED // 2 + 1) * R)
+    with torch.no_grad():
+        plain = model.decode(model.embed(filled))[:, 0, middle, middle, middle]
+    np.testing.assert_allclose(blocks, from_unit(plain.numpy(), model.settings.window), atol=0.01)
+    assert blocks.std(axis=0).max() > 10
 
 
 def test_without_frozen_norms_all_codes_would_be_one_grey(model):

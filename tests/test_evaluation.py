@@ -906,6 +906,37 @@ def test_bands_hold_what_they_promise_and_their_scale_grows_with_the_gap():
     assert found.band("mean_density_hu", 5) == found.band("mean_density_hu", 2)
 
 
+def test_bands_hold_for_the_slow_and_for_the_fast_and_count_who_stands_behind_them():
+    """Of every patient in whom much change is forecast more is seen than that, of the others nothing but noise."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for patient in range(400):
+        forecast = 20.0 * (patient % 2)
+        seen = 1.6 * forecast + rng.normal(0, 3)
+        rows.append((f"{patient:03d}", "train", 2, 1.0, 1.0, "mean_density_hu", seen, forecast, 0.0))
+    table = pd.DataFrame(rows, columns=calibration.COLUMNS)
+    band = calibration.fit_bands(table.iloc[:200])["mean_density_hu"][1]
+    for forecast in (0.0, 20.0):
+        part = table.iloc[200:].query("forecast == @forecast")
+        low, high = band.around(part["forecast"].to_numpy(), part["gap"].to_numpy(), part["at_hand"].to_numpy())
+        assert 0.85 < ((low <= part["observed"]) & (part["observed"] <= high)).mean() <= 1
+        assert band.patients(forecast, 1.0, 0.0) == 100
+        whole = calibration.Band(band.a, band.b, band.c, band.low, band.high, band.residuals)
+        ends = whole.around(forecast, 1.0, 0.0)
+        assert (high - low).mean() < 0.8 * (ends[1] - ends[0]), "the band of all is as wide as both together"
+        assert whole.patients(forecast, 1.0, 0.0) is None
+
+
+def test_the_quantiles_of_a_group_are_drawn_towards_those_of_all():
+    rows = [(f"{n}", "train", 2, 1.0, 1.0, "mean_density_hu", float(n % 9 - 4), float(n % 3), 0.0) for n in range(60)]
+    band = calibration.fit_bands(pd.DataFrame(rows, columns=calibration.COLUMNS))["mean_density_hu"][1]
+    assert sum(group.patients for group in band.groups) == 60 and len(band.groups) == 3
+    few = calibration.fit_bands(pd.DataFrame(rows[:24], columns=calibration.COLUMNS))["mean_density_hu"][1]
+    for group in few.groups:  # 8 patients each: 8 / 28 of the way to their own
+        own = [row[6] - row[7] for row in rows[:24] if row[7] <= group.pace and row[7] > group.pace - 1]
+        assert min(few.low, min(own)) <= group.low <= group.high
+
+
 def test_bands_of_few_residuals_are_those_of_all_or_none():
     rows = [(f"{n}", "train", 1 + (n > 20), 1.0, 1.0, "mean_density_hu", float(n), 0.0, 0.0) for n in range(25)]
     table = pd.DataFrame(rows, columns=calibration.COLUMNS)

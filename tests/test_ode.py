@@ -478,9 +478,9 @@ def test_changes_per_year_are_shrunk_where_visits_are_close():
 def test_features_know_nothing_of_what_lies_outside_the_lung():
     z, mask = visits(2)
     seen = given_of(z, [0.0, 1.0], mask)
-    features = latent_features(seen)
+    features = latent_features(seen, breath=True)
     seen.scans[:, ~seen.region] = 7.0
-    assert torch.equal(features, latent_features(seen)) and not features[:, :, ~mask].any()
+    assert torch.equal(features, latent_features(seen, breath=True)) and not features[:, :, ~mask].any()
 
 
 # ---- ensembles

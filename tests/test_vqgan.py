@@ -7,8 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from helpers.defaults import defaults, settings_of
+from lung4d.vqgan import acquisitions
+from lung4d.vqgan.acquisitions import vary_acquisition
 from lung4d.vqgan.discriminators import Discriminators, draw_positions, take_slices
-from lung4d.vqgan.layers import NormSiLU, replicate
+from lung4d.vqgan.layers import NormSiLU, VoxelNormSiLU, replicate
 from lung4d.vqgan.losses import discriminator_loss, feature_matching_loss, generator_loss, reconstruction_loss
 from lung4d.vqgan.model import VQGAN, VQGANSettings, load_vqgan, parameter_hash, save_vqgan
 from lung4d.vqgan.networks import Conv, UpConv, norm_groups
@@ -27,7 +29,7 @@ def test_generator_has_the_number_of_parameters_of_the_method():
 
 
 def test_layer_sizes_are_those_of_the_table():
-    model = VQGAN(settings_of(VQGANSettings))
+    model = VQGAN(settings_of(VQGANSettings, norm="group"))
     channels = [layer.out_channels for layer in model.encoder.layers if hasattr(layer, "out_channels")]
     assert channels == [16, 32, 64, 16]
     channels = [layer.out_channels for layer in model.decoder.layers if hasattr(layer, "out_channels")]
@@ -88,14 +90,15 @@ def test_transposed_convolution_doubles_and_replicates_the_border():
 
 
 def test_a_latent_position_sees_voxels_around_its_own_block_only():
-    """Without the norms, which are global, position p sees voxels 4 p - 16 to 4 p + 19: its block and 16 around it.
+    """Position p sees voxels 4 p - 16 to 4 p + 19: its block and 16 around it. The norms, which see no neighbour, are
+    left out: over two channels they tell hardly anything.
 
     Going down: the block of E4 sees +-2 positions, E3 [2p-1, 2p+2], the block of E2 +-2, E1 [2p-1, 2p+2], E0 +-1.
     """
     torch.manual_seed(0)
     encoder = VQGAN(settings_of(VQGANSettings, codes=8, embedding=4, width=2)).double().encoder
     for module in encoder.modules():
-        if isinstance(module, NormSiLU):
+        if isinstance(module, VoxelNormSiLU):
             module.forward = F.silu
     x = torch.randn(1, 1, 64, 64, 64, dtype=torch.double)
     changed = x.clone()
@@ -345,6 +348,61 @@ def test_replicated_border_and_its_gradient_are_those_of_torch(width):
     assert torch.equal(gradient, kept)  # another consumer may hold it
 
 
+@pytest.mark.parametrize("channels", [6, 16])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.double, 1e-7), (torch.float, 1e-4), (torch.bfloat16, 0.02)])
+def test_norm_of_a_voxel_with_silu_and_its_gradients_are_those_of_torch(channels, dtype, tolerance):
+    torch.manual_seed(0)
+    layer = VoxelNormSiLU(channels, eps=1e-6).double()
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.normal_(layer.bias)
+    x = (2 * torch.randn(2, channels, 3, 9, 5, dtype=torch.double) + 3).to(dtype).double().requires_grad_(True)
+    rows = F.layer_norm(x.movedim(1, -1), (channels,), layer.weight, layer.bias, 1e-6)
+    wanted = F.silu(rows).movedim(-1, 1)
+    gradient = torch.randn_like(wanted).to(dtype).double()
+    wanted_gradients = torch.autograd.grad(wanted, [x, layer.weight, layer.bias], gradient)
+    low = layer if dtype is torch.double else layer.float()
+    given = x.detach().to(dtype).contiguous(memory_format=torch.channels_last_3d).requires_grad_(True)
+    found = low(given)
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
+    found_gradients = torch.autograd.grad(found, [given, low.weight, low.bias], gradient.to(dtype))
+    for a, b in zip((found, *found_gradients), (wanted, *wanted_gradients), strict=True):
+        assert (a.double() - b).norm().item() < tolerance * b.norm().item()
+
+
+def test_with_the_norm_of_a_voxel_a_latent_is_of_its_surroundings_and_of_their_density():
+    """What lies far away changes no bit of it; what is added to the whole scan does, and with groups of one channel,
+    as a width of 8 has them, did not."""
+    moved = {}
+    for norm in ("voxel", "group"):
+        torch.manual_seed(0)
+        encoder = VQGAN(settings_of(VQGANSettings, width=8, norm=norm)).encoder
+        x = 0.1 * torch.randn(1, 1, 16, 16, 64) - 0.3
+        far = x.clone()
+        far[..., 48:] = 0.4
+        with torch.no_grad():
+            z, other, denser = encoder(x), encoder(far), encoder(x + 100 / 1500)
+        assert torch.equal(z[..., :4], other[..., :4]) == (norm == "voxel")
+        moved[norm] = float((denser - z).norm() / (z - z.mean((2, 3, 4), keepdim=True)).norm())
+    assert moved["group"] < 0.01 and moved["voxel"] > 0.1
+
+
+def test_both_norms_have_as_many_parameters():
+    counts = {
+        sum(one.numel() for one in VQGAN(settings_of(VQGANSettings, norm=norm)).parameters())
+        for norm in ("voxel", "group")
+    }
+    assert counts == {1_392_113}
+
+
+def test_a_model_file_without_a_norm_is_one_of_groups(tmp_path):
+    model = VQGAN(settings_of(VQGANSettings, width=4, norm="group"))
+    save_vqgan(model, tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    del content["settings"]["norm"]
+    torch.save(content, tmp_path / "model.pt")
+    assert load_vqgan(tmp_path / "model.pt").settings == model.settings
+
+
 @pytest.mark.parametrize("channels, groups", [(6, 3), (6, 6), (4, 1)])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.double, 1e-7), (torch.float, 1e-4), (torch.bfloat16, 0.02)])
 def test_norm_with_silu_and_its_gradients_are_those_of_torch(channels, groups, dtype, tolerance):
@@ -362,3 +420,28 @@ def test_norm_with_silu_and_its_gradients_are_those_of_torch(channels, groups, d
     found_gradients = torch.autograd.grad(found, [given, low.weight, low.bias], gradient.to(dtype))
     for a, b in zip((found, *found_gradients), (wanted, *wanted_gradients), strict=True):
         assert (a.double() - b).norm().item() < tolerance * b.norm().item()
+
+
+def test_acquisitions_vary_offset_sharpness_and_noise_and_follow_from_the_seed():
+    torch.manual_seed(0)
+    volumes = (0.1 * torch.randn(64, 1, 8, 8, 8) - 0.2).clamp(-0.5, 0.5)
+    made = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        made.append(vary_acquisition(volumes, (-1000, 500)))
+    assert torch.equal(*made)
+    moved = 1500 * (made[0] - volumes)
+    same = (moved == 0).all((1, 2, 3, 4))
+    assert 0.1 < same.float().mean() < 0.45
+    offsets = moved.mean((1, 2, 3, 4))[~same]
+    assert 20 < offsets.abs().max() < 1.2 * acquisitions.OFFSET and offsets.min() < 0 < offsets.max()
+    rough = [torch.diff(one, dim=4).square().mean((1, 2, 3, 4)) for one in (made[0], volumes)]
+    ratio = (rough[0] / rough[1])[~same]
+    assert ratio.min() < 0.7 and ratio.max() > 1.02, "some are softer, some sharper"
+    assert made[0].min() >= -0.5 and made[0].max() <= 0.5
+
+
+def test_an_even_volume_stays_even_but_for_noise(monkeypatch):
+    monkeypatch.setattr(acquisitions, "NOISE", 0.0)
+    made = vary_acquisition(torch.full((8, 1, 4, 5, 6), -0.2), (-1000, 500))
+    torch.testing.assert_close(made, made[..., :1, :1, :1].expand_as(made))

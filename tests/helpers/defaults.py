@@ -18,7 +18,10 @@ def defaults(section: str) -> dict:
 
 
 def settings_of(kind: type[Made], **changes) -> Made:
-    """The class's part of its section, with `changes`, among them stage 1's `channels` and `factor` for stage 2."""
+    """The class's part of its section, with `changes`, among them stage 1's `channels` and `factor` for stage 2.
+
+    Stage 2 is told nothing more of the visits unless `told` is changed.
+    """
     unknown = set(changes) - {field.name for field in fields(kind)}
     assert not unknown, f"{kind.__name__} has no {unknown}"
-    return kind.of(defaults(kind.SECTION) | changes)
+    return kind.of({"told": ()} | defaults(kind.SECTION) | changes)

@@ -37,7 +37,7 @@ def section(name: str, **changes) -> dict:
 def model(seed: int = 0, channels: int = 3, drawn: float = 0.3, **settings) -> LatentODE:
     """A small model in float32; `drawn` fills the last convolutions, which start at zero, so that things change."""
     torch.manual_seed(seed)
-    settings = {"hidden": 4, "factor": FACTOR, "features": False, "maps": 0, **settings}
+    settings = {"hidden": 4, "factor": FACTOR, "features": False, "breath": False, "maps": 0, **settings}
     ode = LatentODE(settings_of(ODESettings, channels=channels, **settings)).eval()
     with torch.no_grad():
         ode.decoder[-1].weight.normal_(0, drawn)

@@ -1,8 +1,9 @@
 """What each code looks like: a latent filled with that one code, decoded (4D-VQ-GAN, appendix D.5, Fig. 9).
 
-Taken literally this shows nothing: a group norm takes away whatever is the same everywhere, and all codes decode to
-one grey. Here the decoder's norms keep the statistics of a real scan while they decode a filled latent, so that the
-code looks as it would in a large even region of that scan. [O]
+With norms over the whole volume this shows nothing: a group norm takes away whatever is the same everywhere, and all
+codes decode to one grey. There the decoder's norms keep the statistics of a real scan while they decode a filled
+latent, so that the code looks as it would in a large even region of that scan [O]. Norms over a voxel's channels have
+no such statistics, and the latent is simply decoded.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,7 @@
 model          given visits to the latent and the scan at other times
 observed       the visits as tensors, whole and in boxes
 features       plain numbers of the scans, told beside the latents
+told           numbers that are known of a visit beside its scan
 convgru        visits to one hidden state
 dynamics       the ODE and its solution
 image_decoder  forecasts drawn at the scan's own resolution

@@ -8,10 +8,12 @@ counted in its own scale s, which grows with the time since the scan at hand and
 
 So the coverage is that of the residuals themselves (split conformal prediction, Lei et al. 2018), whatever the scale;
 the scale only makes a band narrow where it can be. One scan does not tell how fast the disease goes, two do, so
-forecasts from one scan and from more have bands of their own (Mondrian conformal prediction, Vovk et al. 2005).
+forecasts from one scan and from more have bands of their own (Mondrian conformal prediction, Vovk et al. 2005). So have
+near and far forecasts, and those of slow and of fast change: thirds of the residuals by years and by the change a year
+that is forecast. Such a group has few patients, so its quantiles are drawn towards those of all by the number of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,14 +30,34 @@ from lung4d.ode.observed import VisitTensors
 MEASURES = ("mean_density_hu", "high_attenuation_percent")
 COVERAGE = 0.9
 FEWEST = 20  # residuals; with fewer the outermost quantiles are guesses, and there is no band
+PARTS = 3  # of the residuals, by years and by pace
+DRAWN_BY = 20  # patients; a group of as many is as far from its own quantiles as from those of all
+FEWEST_PATIENTS = 5  # of a group that has quantiles of its own at all
+ENOUGH_PATIENTS = 10  # of fewer a band tells little about a forecast like this one
+SHORTEST = 0.5  # years over which a change a year is counted at least
 COLUMNS = ["subject", "split", "given", "years", "gap", "measure", "observed", "forecast", "at_hand"]
 
 Numbers = np.ndarray | float
 
 
 @dataclass(frozen=True)
+class Group:
+    """Quantiles for forecasts up to `gap` years ahead of up to `pace` a year, and of how many patients they are."""
+
+    gap: float
+    pace: float
+    low: float
+    high: float
+    patients: int
+
+
+@dataclass(frozen=True)
 class Band:
-    """Of one measure: the scale's a, b (per year) and c, and the residuals' quantiles in units of the scale."""
+    """Of one measure: the scale's a, b (per year) and c, and the residuals' quantiles in units of the scale.
+
+    groups: what holds for nearer and slower forecasts instead, the narrowest groups first; a forecast belongs to the
+    first that holds it.
+    """
 
     a: float
     b: float
@@ -43,14 +65,30 @@ class Band:
     low: float
     high: float
     residuals: int
+    groups: tuple[Group, ...] = ()
 
     def scale(self, gap: Numbers, change: Numbers) -> Any:
         return np.sqrt(self.a**2 + (self.b * gap) ** 2 + (self.c * change) ** 2)
 
     def around(self, forecast: Numbers, gap: Numbers, at_hand: Numbers) -> tuple[Any, Any]:
         """Lower and upper end around `forecast`, `gap` years from the scan at hand, whose own value is `at_hand`."""
-        scale = self.scale(gap, forecast - at_hand)
-        return forecast + self.low * scale, forecast + self.high * scale
+        change = np.asarray(forecast - at_hand, float)
+        scale = self.scale(gap, change)
+        low, high = np.full(change.shape, self.low), np.full(change.shape, self.high)
+        for group in reversed(self.groups):
+            inside = (gap <= group.gap) & (pace_of(change, gap) <= group.pace)
+            low, high = np.where(inside, group.low, low), np.where(inside, group.high, high)
+        return forecast + low * scale, forecast + high * scale
+
+    def patients(self, forecast: float, gap: float, at_hand: float) -> int | None:
+        """How many patients with forecasts like this one stand behind its band; None where they were not counted."""
+        pace = float(pace_of(forecast - at_hand, gap))
+        return next((one.patients for one in self.groups if gap <= one.gap and pace <= one.pace), None)
+
+
+def pace_of(change: Numbers, gap: Numbers) -> Any:
+    """A change over `gap` years as change a year."""
+    return change / np.maximum(gap, SHORTEST)
 
 
 def held_out_residuals(
@@ -114,7 +152,33 @@ def _fit_band(rows: pd.DataFrame) -> Band:
     change = (rows["forecast"] - rows["at_hand"]).to_numpy()
     a, b, c = _fit_scale(residual, rows["gap"].to_numpy(), change, weight)
     scaled = residual / Band(a, b, c, 0, 0, 0).scale(rows["gap"].to_numpy(), change)
-    return Band(a, b, c, *_outermost(scaled, rows), len(rows))
+    whole = _outermost(scaled, rows)
+    return Band(a, b, c, *whole, len(rows), tuple(_groups(rows, scaled, change, whole)))
+
+
+def _groups(rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: tuple[float, float]) -> Iterator[Group]:
+    """Thirds by years, in each of them thirds by pace; their quantiles, drawn towards the `whole`."""
+    gap, weight = rows["gap"].to_numpy(), _weights(rows)
+    pace = pace_of(change, gap)
+    after = -np.inf
+    for gap_end in _ends(gap, weight):
+        near = (gap > after) & (gap <= gap_end)
+        after = gap_end
+        slower = -np.inf
+        for pace_end in _ends(pace[near], weight[near]) if near.any() else ():
+            own = near & (pace > slower) & (pace <= pace_end)
+            slower = pace_end
+            patients, low, high = rows[own]["subject"].nunique(), *whole
+            if patients >= FEWEST_PATIENTS:
+                share = patients / (patients + DRAWN_BY)
+                ends = zip(_outermost(scaled[own], rows[own]), whole, strict=True)
+                low, high = (share * mine + (1 - share) * of_all for mine, of_all in ends)
+            yield Group(float(gap_end), float(pace_end), low, high, patients)
+
+
+def _ends(values: np.ndarray, weight: np.ndarray) -> list[float]:
+    """Upper ends of PARTS of the values; the last has none."""
+    return [_quantile(values, weight, part / PARTS) for part in range(1, PARTS)] + [np.inf]
 
 
 def _fit_scale(residual: np.ndarray, gap: np.ndarray, change: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
@@ -188,6 +252,10 @@ class Calibration:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Calibration":
-        bands: dict[str, Any] = {name: tuple(Band(**band) for band in pair) for name, pair in record["bands"].items()}
-        carried = {name: Band(**band) for name, band in record["carried"].items()}
+        bands: dict[str, Any] = {name: tuple(map(_band_of, pair)) for name, pair in record["bands"].items()}
+        carried = {name: _band_of(band) for name, band in record["carried"].items()}
         return cls(bands, carried, record["deviations"])
+
+
+def _band_of(record: Mapping[str, Any]) -> Band:
+    return Band(**{**record, "groups": tuple(Group(**group) for group in record.get("groups", ()))})

@@ -129,9 +129,8 @@ class LatentODE(nn.Module):
         if given.z.shape[1] != self.settings.channels:
             raise ValueError(f"latents have {given.z.shape[1]} channels, this model wants {self.settings.channels}")
         if given.told.shape[1] != len(self.settings.told):
-            raise ValueError(
-                f"{given.told.shape[1]} numbers are told of a visit, this model wants {self.settings.told}"
-            )
+            told = f"{given.told.shape[1]} numbers are told of each visit"
+            raise ValueError(f"{told}, this model wants {len(self.settings.told)}: {', '.join(self.settings.told)}")
         given = given.merged().to(self.shift.device)
         place: Any
         times, place = np.unique(query, return_inverse=True)

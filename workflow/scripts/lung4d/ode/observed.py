@@ -83,7 +83,7 @@ class ObservedVisits:
             height=torch.from_numpy(height_of(region)),
             densities=densities_of(scans, region_tensor),
             told=torch.zeros(len(z), 0) if told is None else torch.as_tensor(told, dtype=torch.float32),
-            expansion=torch.zeros(len(z), *mask.shape) if expansion is None else torch.from_numpy(expansion),
+            expansion=torch.zeros(len(z), *mask.shape) if expansion is None else torch.as_tensor(expansion),
         )
 
     def __len__(self) -> int:
@@ -197,6 +197,11 @@ class VisitTensors:
             told=self.told,
             expansion=self.expansion[:, *box],
         )
+
+
+def expansion_of(visits: PatientVisits) -> np.ndarray:
+    """How far tissue is expanded at each visit, float32 (n, d, h, w) at latent resolution, see `ObservedVisits`."""
+    return np.zeros((len(visits), *visits.mask.shape), np.float32)
 
 
 def _stack(latents: Sequence[Latents], kind: str) -> torch.Tensor:

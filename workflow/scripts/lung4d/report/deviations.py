@@ -75,8 +75,23 @@ DEVIATIONS = (
     Deviation(
         "Picture of a code",
         "A latent filled with the code, decoded (figure 9).",
-        "The same, with the statistics of a training scan in the decoder's norms: a group norm takes away whatever is "
-        "the same everywhere, so that otherwise all codes decode to one grey.",
+        "The same; where the norms are over groups of channels, with the statistics of a training scan in those of the "
+        "decoder: a group norm takes away whatever is the same everywhere, so that otherwise all codes decode to one "
+        "grey.",
+    ),
+    Deviation(
+        "Norm of the 3D-VQ-GAN",
+        "Not stated; the implementation it builds on has group norms over the volume.",
+        "Over the channels of each voxel. With one channel a group, as narrow networks have it, a group norm takes the "
+        "scan's mean density away, and everywhere a code depends on the whole field of view.",
+        ("train_vqgan.norm",),
+    ),
+    Deviation(
+        "Acquisitions in the training of the 3D-VQ-GAN",
+        "Not stated.",
+        "Offset, sharpness, slice thickness and noise of the volumes vary at random, so that another scanner's scan is "
+        "not foreign to it.",
+        ("train_vqgan.acquisitions",),
     ),
     Deviation(
         "Adversarial loss",
@@ -126,6 +141,13 @@ DEVIATIONS = (
         "Latents alone.",
         "Plain numbers of the scans too: mean, spread and change in each block, place in the lung, the lung's mean.",
         ("train_ode.features",),
+    ),
+    Deviation(
+        "Breath",
+        "Not considered.",
+        "Encoder and drawing see how far the lung is expanded at each visit: a deeper breath makes it less dense, as "
+        "if disease went away.",
+        ("train_ode.breath",),
     ),
     Deviation(
         "Drawing at the scan's resolution",

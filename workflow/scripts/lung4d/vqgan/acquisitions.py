@@ -20,9 +20,8 @@ def vary_acquisition(volumes: torch.Tensor, window: tuple[float, float]) -> torc
     unit = 1 / (window[1] - window[0])
     kept, thickness, kernel, offset, noise = torch.rand(5, len(volumes), 1, 1, 1, 1).to(volumes)
     varied = volumes
-    for axis, softer in zip(
-        AXES, (SOFTER * thickness.square(), *[SHARPER + (SOFTER - SHARPER) * kernel] * 2), strict=True
-    ):
+    within = SHARPER + (SOFTER - SHARPER) * kernel
+    for axis, softer in zip(AXES, (SOFTER * thickness.square(), within, within), strict=True):
         varied = varied + softer * _second_difference(varied, axis)
     varied = varied + unit * OFFSET * (2 * offset - 1) + unit * NOISE * noise.square() * torch.randn_like(volumes)
     return torch.where(kept < VARIED, varied.clamp(-0.5, 0.5), volumes)

@@ -122,7 +122,7 @@ class VoxelNormSiLU(nn.Module):
 class _VoxelNormSiLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
-        affine = _affine_for(x, weight, bias)
+        ctx.eps, affine = eps, _affine_for(x, weight, bias)
         normed, mean, rstd = torch.native_layer_norm(x.movedim(1, -1), weight.shape, *affine, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return F.silu(normed, inplace=True).movedim(-1, 1)
@@ -131,12 +131,16 @@ class _VoxelNormSiLU(torch.autograd.Function):
     def backward(ctx, gradient: torch.Tensor):
         x, weight, bias, mean, rstd = ctx.saved_tensors
         voxels, affine = x.movedim(1, -1), _affine_for(x, weight, bias)
-        normed = torch.addcmul(affine[1].to(x.dtype), ((voxels - mean) * rstd).to(x.dtype), affine[0].to(x.dtype))
+        plain = torch.native_layer_norm(voxels, weight.shape, None, None, ctx.eps)[0]
+        normed = torch.addcmul(bias.to(x.dtype), plain, weight.to(x.dtype))
         wanted = torch.ops.aten.silu_backward(gradient.movedim(1, -1), normed).contiguous()
-        back, of_weight, of_bias = torch.ops.aten.native_layer_norm_backward(
-            wanted, voxels, weight.shape, mean, rstd, *affine, [True] * 3
-        )
-        return back.movedim(-1, 1), of_weight.to(weight.dtype), of_bias.to(bias.dtype), None
+        back = torch.ops.aten.native_layer_norm_backward(
+            wanted, voxels, weight.shape, mean, rstd, *affine, [True, False, False]
+        )[0]
+        wanted, plain = (rows.reshape(len(x), -1, len(weight)) for rows in (wanted, plain))
+        of_bias = _products(wanted, torch.ones_like(wanted[:, :, :1]))[..., 0].sum(0)
+        of_weight = _products(wanted, plain).diagonal(dim1=1, dim2=2).sum(0)
+        return back.movedim(-1, 1), of_weight, of_bias, None
 
 
 def _affine_for(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
