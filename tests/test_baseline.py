@@ -128,7 +128,7 @@ ENDINGS = {
     "segment": ("desc-lung_mask.nii.gz",),
     "register": ("space-baseline_ct.nii.gz", "from-baseline_to-native_xfm.nii.gz",
                  "from-native_to-baseline_xfm.nii.gz", "desc-logjacobian_map.nii.gz"),
-    "resample": ("desc-preproc_ct.nii", "desc-lung_mask.nii.gz"),
+    "resample": ("desc-preproc_ct.nii", "desc-lung_mask.nii.gz", "desc-logjacobian_map.nii.gz"),
 }  # fmt: skip
 SCANS_OF_ALL = [*USUAL, *LATE]
 

@@ -11,6 +11,7 @@ from lung4d.io import volumes
 from lung4d.io.names import CT, LUNG_MASK, scan_file
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, read_status, write_status
+from lung4d.register.quality import log_jacobian
 
 OBLIQUE = (0.96, -0.28, 0.0, 0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -173,16 +174,19 @@ def test_outside_the_lung_is_the_baseline_and_lung_beyond_the_scan_is_counted():
 
 def scripted(folder, direction, ok=True):
     scan, mask = noise_scan(direction=direction), box_mask(direction=direction)
-    for name, image in {"ct": scan, "mask": mask, "field": field_of((0, 0, 0), scan)}.items():
+    field = field_of((0, 0, 0), scan)
+    made = {"ct": scan, "own_mask": mask, "field": field, "log_jacobian": log_jacobian(field, mask)}
+    for name, image in made.items():
         sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
     status = Status(ok, "register", "" if ok else "No lungs found.", metrics={"baseline": "01"})
     write_status(status, folder / "registered.json")
-    inputs = {name: folder / f"{name}.nii.gz" for name in ("ct", "field")}
+    inputs = {name: folder / f"{name}.nii.gz" for name in made}
     inputs |= {"status": folder / "registered.json"}
     folders = {"convert": folder / "convert", "segment": folder / "segment"}
     for name, image, ending in (("convert", scan, CT), ("segment", mask, LUNG_MASK)):
         write_image(image, scan_file(folders[name], "001", "01", ending))
     outputs = {"volume": folder / "v.nii", "mask": folder / "m.nii.gz", "status": folder / "s.json"}
+    outputs |= {"expansion": folder / "e.nii.gz"}
     params = {"shape": [16, 20, 24], "field_of_view": "lung", "margin": 5.0, "folders": folders}
     run_script("resample", inputs, outputs, params, folder / "log", subject="001", session="02")
     return mask, outputs
@@ -209,11 +213,14 @@ def test_script_writes_a_memory_map_at_the_right_place(tmp_path, direction):
         assert image.TransformIndexToPhysicalPoint(index) == pytest.approx(expected, abs=2e-3)
     assert volumes.open_mask(outputs["mask"]).shape == volume.shape
     assert nib.load(outputs["mask"]).get_data_dtype() == np.uint8
-    assert read_status(outputs["status"]).ok
+    done = read_status(outputs["status"])
+    assert done.ok and done.metrics["log_volume_ratio"] == done.metrics["log_mass_ratio"] == 0.0
+    expansion = volumes.open_volume(outputs["expansion"])
+    assert expansion.shape == (4, 5, 6) and not expansion.any()
 
 
 def test_script_hands_on_a_failure(tmp_path):
     _, outputs = scripted(tmp_path, AXIAL, ok=False)
     status = read_status(outputs["status"])
     assert (status.ok, status.stage, status.reason) == (False, "register", "No lungs found.")
-    assert outputs["volume"].read_bytes() == b"" and outputs["mask"].read_bytes() == b""
+    assert not any(outputs[name].read_bytes() for name in ("volume", "mask", "expansion"))

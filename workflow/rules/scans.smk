@@ -55,12 +55,15 @@ rule resample:
     input:
         ct="results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz",
         field="results/register/sub-{subject}/sub-{subject}_ses-{session}_from-baseline_to-native_xfm.nii.gz",
+        log_jacobian="results/register/sub-{subject}/sub-{subject}_ses-{session}_desc-logjacobian_map.nii.gz",
+        own_mask="results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
         status="results/register/sub-{subject}/sub-{subject}_ses-{session}_status.json",
         first_ct=of_first("results/convert/sub-{subject}/sub-{subject}_ses-{session}_ct.nii.gz"),
         first_mask=of_first("results/segment/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
     output:
         volume="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii",
         mask="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz",
+        expansion="results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-logjacobian_map.nii.gz",
         status="results/resample/sub-{subject}/sub-{subject}_ses-{session}_status.json",
     log:
         "results/logs/resample/sub-{subject}/sub-{subject}_ses-{session}.log",

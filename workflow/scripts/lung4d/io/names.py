@@ -11,6 +11,7 @@ CT = "ct.nii.gz"  # of convert
 SIDECAR = "ct.json"  # of convert: facts of the acquisition
 LUNG_MASK = "desc-lung_mask.nii.gz"  # of segment, and on the patient's grid of resample
 VOLUME = "desc-preproc_ct.nii"  # of resample
+EXPANSION = "desc-logjacobian_map.nii.gz"  # of register, and at a coarse step of the patient's grid of resample
 LATENTS = "latents.npz"  # of extract_latents
 STATUS = "status.json"  # of the four stages a scan goes through
 

@@ -19,6 +19,7 @@ changed         where the tissue itself changed, which motion must not explain
 refine          the field tuned on intensities inside the lung
 replacement     the follow-up on the baseline's grid, non-lung from the baseline
 acquisition     how a visit was taken otherwise than its baseline
+expansion       what breath did to the lung: volume, mass, and a coarse map of the local expansion
 quality         how well two scans were registered, in numbers and sentences
 surroundings    bones and airways around the lungs, compared block by block
 pair_score      evidence and score that a follow-up is another person, or lies the wrong way
