@@ -94,6 +94,7 @@ rule generate_trajectories:
         latents="results/extract_latents/sub-{subject}",
         volumes=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-preproc_ct.nii"),
         masks=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-lung_mask.nii.gz"),
+        expansions=of_patient("results/resample/sub-{subject}/sub-{subject}_ses-{session}_desc-logjacobian_map.nii.gz"),
     output:
         folder=report(
             directory("results/generate_trajectories/sub-{subject}"),

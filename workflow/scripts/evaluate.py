@@ -26,7 +26,6 @@ from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.ode.observed import observe
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.visits.given_forecasts import read_given
@@ -73,7 +72,7 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
         visits_forecast += score_patient(
             scored_as, visits, fitted, decode, forecast, ruler, true, dropped_in=dropped_in
         )
-        given = observe(visits, ode.settings.latents, ode.settings.told)
+        given = ode.observe(visits)
         keys = patient.set, patient.subject, scored_as.course, pace
         taken = {
             year: differs_in.get(scan.key, "")

@@ -9,7 +9,6 @@ from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import load_calibration, load_ode
-from lung4d.ode.observed import observe
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.trajectories.files import Grids, write_scan
@@ -42,7 +41,7 @@ if scans.empty:
 else:
     resampled, latents = Path(files.volumes[0]).parents[1], Path(files.latents).parent
     (patient,) = find_patients(scans, resampled, latents, window)
-    visits = observe(patient.fresh(), model.settings.latents, model.settings.told)
+    visits = model.observe(patient.fresh())
     baseline = patient.baseline
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from lung4d.figures.progress import plot_progress
+from lung4d.io.names import EXPANSION
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration, held_out_residuals
 from lung4d.ode.ensemble import save_ode
@@ -41,13 +42,18 @@ with (
     vqgan = load_vqgan(snakemake.input.vqgan)
     stage_1, window = parameter_hash(vqgan), vqgan.settings.window
     places = params["folders"]["resample"], params["folders"]["extract_latents"]
-    patients = [VisitTensors.read(visits, params["latents"]) for visits in find_patients(split, *places, window)]
-    settings = ODESettings.of({**params, "channels": vqgan.settings.embedding, "factor": vqgan.settings.compression})
+    told, breath = (), params["breath"]
+    patients = [
+        VisitTensors.read(visits, params["latents"], told, breath) for visits in find_patients(split, *places, window)
+    ]
+    made = {"channels": vqgan.settings.embedding, "factor": vqgan.settings.compression, "told": told}
+    settings = ODESettings.of({**params, **made})
     scans = encoded_scans(split, *places)
     read = [
         snakemake.input.vqgan,
         *(scan.latents for scan in scans),
         *(file for scan in scans for file in (scan.volume, scan.mask)),
+        *(scan.beside(EXPANSION) for scan in scans if breath),
     ]
     digest = training_digest(params, split, read)
     training = start_training(settings, ODETraining.of(params), patients, device, output.history, ranks)

@@ -12,7 +12,6 @@ from lung4d.evaluate.reconstruction import Decode
 from lung4d.ode.decoding import MODES, SHARES, decode_forecast
 from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import Ensemble
-from lung4d.ode.observed import observe
 from lung4d.visits.patient import PatientVisits
 from lung4d.vqgan.model import VQGAN
 
@@ -70,7 +69,7 @@ def forecaster_of(vqgan: VQGAN | CachedDecoder, ode: Ensemble, decodings: Sequen
     modes = decodings_of(ode) if decodings is None else decodings
 
     def forecast(given: PatientVisits, years: np.ndarray, mix: float | None) -> dict[str, np.ndarray]:
-        visits = observe(given, ode.settings.latents, ode.settings.told)
+        visits = ode.observe(given)
         with named(given.subject):
             made = ode.forecast(visits, years)
         return {

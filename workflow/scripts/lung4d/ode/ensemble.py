@@ -17,8 +17,9 @@ from torch import nn
 from lung4d.io.atomic import reading
 from lung4d.ode.image_decoder import dtype_for
 from lung4d.ode.model import Forecast, LatentODE, ODESettings
-from lung4d.ode.observed import ObservedVisits
+from lung4d.ode.observed import ObservedVisits, observe
 from lung4d.training.checkpoints import save_whole
+from lung4d.visits.patient import PatientVisits
 from lung4d.visits.times import Years
 
 # What settings in model files lack that were written before stage 2 drew scans, or before it was told of breath and
@@ -37,6 +38,10 @@ class Ensemble(nn.Module):
     @property
     def settings(self) -> ODESettings:
         return self.members[0].settings
+
+    def observe(self, visits: PatientVisits) -> ObservedVisits:
+        """All the visits, with what this model is told of them."""
+        return observe(visits, self.settings.latents, self.settings.told, self.settings.breath)
 
     @torch.no_grad()
     def forecast(self, given: ObservedVisits, query: Years) -> Forecast:

@@ -109,8 +109,9 @@ class ObservedVisits:
         return self.scans.shape[1] // self.z.shape[2]
 
 
-def observe(visits: PatientVisits, kind: str, told: Sequence[str] = ()) -> ObservedVisits:
-    """All the visits, whole; kind: "continuous" or "quantised" latents; told: names of what is told of them."""
+def observe(visits: PatientVisits, kind: str, told: Sequence[str] = (), breath: bool = False) -> ObservedVisits:
+    """All the visits, whole; kind: "continuous" or "quantised" latents; told: names of what is told of them; breath:
+    how far the lung is expanded is told too."""
     return ObservedVisits.of(
         years=visits.years,
         z=_stack(visits.latents, kind),
@@ -119,7 +120,7 @@ def observe(visits: PatientVisits, kind: str, told: Sequence[str] = ()) -> Obser
         region=visits.region,
         spacing=visits.spacing,
         told=visits.told(told),
-        expansion=expansion_of(visits),
+        expansion=expansion_of(visits, breath),
     )
 
 
@@ -140,12 +141,14 @@ class VisitTensors:
     expansion: torch.Tensor
 
     @classmethod
-    def read(cls, visits: PatientVisits, kind: str, told: Sequence[str] = ()) -> "VisitTensors":
-        """kind: "continuous" or "quantised" latents, of which alone something is kept; told: names of what is told."""
-        return cls.of(visits, _stack(visits.fresh().latents, kind), told)
+    def read(cls, visits: PatientVisits, kind: str, told: Sequence[str] = (), breath: bool = False) -> "VisitTensors":
+        """See `observe`; of the latents only those of this kind are kept."""
+        return cls.of(visits, _stack(visits.fresh().latents, kind), told, breath)
 
     @classmethod
-    def of(cls, visits: PatientVisits, z: torch.Tensor, told: Sequence[str] = ()) -> "VisitTensors":
+    def of(
+        cls, visits: PatientVisits, z: torch.Tensor, told: Sequence[str] = (), breath: bool = False
+    ) -> "VisitTensors":
         region = torch.from_numpy(visits.region)
         units = (torch.from_numpy(to_unit(volume, visits.window)) for volume in visits.volumes)
         return cls(
@@ -155,7 +158,7 @@ class VisitTensors:
             height=height_of(visits.region),
             densities=torch.cat([densities_of(unit[None], region) for unit in units]),
             told=torch.from_numpy(visits.told(told)),
-            expansion=torch.from_numpy(expansion_of(visits)),
+            expansion=torch.from_numpy(expansion_of(visits, breath)),
         )
 
     @property
@@ -199,9 +202,13 @@ class VisitTensors:
         )
 
 
-def expansion_of(visits: PatientVisits) -> np.ndarray:
-    """How far tissue is expanded at each visit, float32 (n, d, h, w) at latent resolution, see `ObservedVisits`."""
-    return np.zeros((len(visits), *visits.mask.shape), np.float32)
+def expansion_of(visits: PatientVisits, breath: bool) -> np.ndarray:
+    """How far tissue is expanded at each visit, float32 (n, d, h, w) at latent resolution, see `ObservedVisits`; zeros
+    where no `breath` is asked for, and then nothing is read."""
+    if not breath:
+        return np.zeros((len(visits), *visits.mask.shape), np.float32)
+    maps = torch.from_numpy(visits.expansion)[:, None]
+    return F.interpolate(maps, size=visits.mask.shape, mode="area")[:, 0].numpy()
 
 
 def _stack(latents: Sequence[Latents], kind: str) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lung4d.io.latents import Latents, load_codes, load_latents
-from lung4d.io.names import EXPANSION, STATUS, scan_file
+from lung4d.io.names import EXPANSION, STATUS
 from lung4d.io.status import read_status
 from lung4d.io.volumes import open_mask, open_volume, read_spacing, to_unit
 from lung4d.visits.scans import NOTHING, EncodedScan, Known, baselines, encoded_scans, in_time_order
@@ -94,19 +94,14 @@ class PatientVisits:
     def expansion(self) -> np.ndarray:
         """Logarithm of the visits' local volume over the baseline's, float32 (n, d', h', w'), 0 outside the lung and
         at the baseline: means over blocks of `lung4d.register.expansion.BLOCK` voxels a side of the common grid."""
-        maps = [open_volume(self._resampled(scan, EXPANSION)) for scan in self.scans]
+        maps = [open_volume(scan.beside(EXPANSION)) for scan in self.scans]
         return np.stack(maps).astype(np.float32)
 
     @cached_property
     def log_volume_ratios(self) -> np.ndarray:
         """Logarithm of the visits' lung volume over the baseline's (n,), float64, each on its own grid."""
-        statuses = (read_status(self._resampled(scan, STATUS)) for scan in self.scans)
+        statuses = (read_status(scan.beside(STATUS)) for scan in self.scans)
         return np.array([status.metrics["log_volume_ratio"] for status in statuses], np.float64)
-
-    @staticmethod
-    def _resampled(scan: EncodedScan, ending: str) -> Path:
-        """A file that stage resample left beside the scan's volume."""
-        return scan_file(scan.volume.parents[1], *scan.key, ending)
 
     def crop(self, box: Box) -> np.ndarray:
         """The scans (n, D, H, W) in a box of voxels, float32 in [-0.5, 0.5]; only the box is read, and not kept."""

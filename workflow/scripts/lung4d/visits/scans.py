@@ -32,6 +32,10 @@ class PreparedScan:
     def key(self) -> tuple[str, str]:
         return self.subject, self.session
 
+    def beside(self, ending: str) -> Path:
+        """Another file that stage resample left of the scan."""
+        return scan_file(self.volume.parents[1], *self.key, ending)
+
 
 @dataclass(frozen=True)
 class EncodedScan(PreparedScan):
