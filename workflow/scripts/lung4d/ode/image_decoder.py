@@ -77,11 +77,9 @@ class ImageDecoder(nn.Module):
         self.signals = Conv3d(hidden, maps, kernel=1, bias=False)  # a bias would cancel in every difference
         self.told: Any = nn.Linear(told, widths[0], bias=False) if told else None
 
-    def forward(
-        self, given: ObservedVisits, anchor: int, state: torch.Tensor, told: torch.Tensor | None = None
-    ) -> ImageMaps:
-        """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w); told (n, t) of
-        each visit, where the decoder is told anything."""
+    def forward(self, given: ObservedVisits, anchor: int, state: torch.Tensor, told: torch.Tensor) -> ImageMaps:
+        """What is drawn of the visit `anchor` of n merged visits, whose state is (1, hidden, d, h, w), and of which t
+        numbers more are told (n, t)."""
         smooth = smoothed(given, anchor)
         features, state = (
             part.to(self.dtype, memory_format=torch.channels_last_3d)

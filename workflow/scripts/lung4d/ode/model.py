@@ -173,7 +173,7 @@ class LatentODE(nn.Module):
         """The drawn fields of `Forecast` at `query` years, whose states are `asked`; blended between two visits."""
         weights = blend_weights(given.years, query)
         drawn, expected, variance = given.scans.new_zeros(3, len(query), *given.region.shape).unbind(0)
-        told = self.told(given.told, given.years) if self.told else None
+        told = self.told(given.told, given.years) if self.told else given.told
         for i in np.flatnonzero(weights.any(0)):
             rows = np.flatnonzero(weights[:, i])
             place = torch.as_tensor(rows, device=asked.device)
@@ -205,7 +205,7 @@ class LatentODE(nn.Module):
             visits = torch.cat([visits, latent_features(given, self.settings.breath)], 1)
         if self.told:
             told = self.told(given.told, given.years)[..., None, None, None]
-            visits = torch.cat([visits, (told * given.mask)], 1)
+            visits = torch.cat([visits, told * given.mask], 1)
         times = torch.as_tensor(given.years / self.settings.years_scale, device=visits.device)
         if self.settings.direction == "backward":
             visits, times = visits.flip(0), times.flip(0)
