@@ -12,7 +12,7 @@ from helpers.defaults import defaults, settings_of
 from helpers.scripts import Named
 from helpers.visit_cases import patient_of
 from lung4d.io.latents import Latents, pool_mask, save_latents
-from lung4d.io.names import LATENTS, LUNG_MASK, VOLUME, scan_file
+from lung4d.io.names import EXPANSION, LATENTS, LUNG_MASK, VOLUME, scan_file
 from lung4d.io.tables import write_table
 from lung4d.io.volumes import open_mask, open_volume, to_unit
 from lung4d.ode.ensemble import save_ode
@@ -136,6 +136,8 @@ def _write_scan(folder: Path, vqgan: VQGAN, subject: str, session: str, year: fl
     paths.masks.append(scan_file(folder, subject, session, LUNG_MASK))
     nib.save(nib.Nifti1Image(np.rint(hu).astype(np.int16).T, affine), paths.volumes[-1])
     nib.save(nib.Nifti1Image(region.astype(np.uint8).T, affine), paths.masks[-1])
+    coarse = np.full([-(-size // 4) for size in grid], 0.02 * year, np.float32)
+    nib.save(nib.Nifti1Image(coarse.T, affine), scan_file(folder, subject, session, EXPANSION))
     with torch.no_grad():
         unit = to_unit(open_volume(paths.volumes[-1]), vqgan.settings.window)
         continuous = vqgan.encode(torch.from_numpy(unit)[None, None])
