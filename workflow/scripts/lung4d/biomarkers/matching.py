@@ -61,7 +61,7 @@ def quiet_lung(visits: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
     inner = ndimage.binary_erosion(mask)
     if not inner.any():
         return inner
-    mean = smooth_within(np.mean(visits, axis=0, dtype=np.float32), mask, (1.0, 1.0))
+    mean = smooth_within(np.asarray(np.mean(visits, axis=0, dtype=np.float32)), mask, (1.0, 1.0))
     return inner & (mean <= np.median(mean[inner]))
 
 
