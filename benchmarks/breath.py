@@ -11,7 +11,8 @@ The runs that are read, up to the resampled scans, and the table:
 Patients in whom nothing changes, breath at 80 to 100 % of a full one: what a later visit's density differs by from the
 baseline's. Visits with another kernel, dose and thickness: the same visit is simulated once more as the patient is
 usually scanned, and led through the same displacement field; what the change of high attenuation since the baseline
-differs by is the scanner's alone. Once more at the size of config/config.yaml, where kernels show, with the true fields.
+differs by is the scanner's alone. Once more at the voxels and the size of config/config.yaml, in patients whose disease
+is stable, with the true fields.
 """
 
 import sys
@@ -44,7 +45,7 @@ from lung4d.simulate.patient import write_patient
 
 NEAR = 5.0  # HU: what repeat scans differ by (lung4d.biomarkers.repeats)
 STABLE = ("", "stable")  # courses without change; "" is that of patients without disease
-LARGE = {"seed": 9, "patients": 8, "visits": [2, 2], "lung_function": {"measured": False}}
+LARGE = {"seed": 9, "patients": 6, "visits": [3, 3], "courses": {"stable": 1.0}}
 OVERLAYS = ("forecasting.yaml", "mixed.yaml")
 TODAY, CORRECT, GLOBAL, LOCAL = "today's", "corrected", "by the lung's volume", "by the local volume"
 MATCHED = "matched"

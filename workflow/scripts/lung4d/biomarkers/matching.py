@@ -49,7 +49,7 @@ def match_visits(volumes: Sequence[np.ndarray], mask: np.ndarray) -> list[np.nda
 def inner_lung(mask: np.ndarray) -> np.ndarray:
     """The lung a voxel away from its edge, bool (D, H, W): how much of the chest wall lies in the voxels at the edge is
     a matter of sharpness too, and no smoothing within the lung takes it out. A lung without such voxels as it is."""
-    inner = ndimage.binary_erosion(mask)
+    inner = ndimage.binary_erosion(mask, ndimage.generate_binary_structure(3, 3))
     return inner if inner.any() else mask
 
 
