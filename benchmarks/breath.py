@@ -36,7 +36,7 @@ from lung4d.io.names import CT, EXPANSION, LUNG_MASK, STATUS, VOLUME, scan_file
 from lung4d.io.nifti import read_image
 from lung4d.io.status import read_status
 from lung4d.io.volumes import open_mask, open_volume
-from lung4d.metrics import Interval, paired_bootstrap
+from lung4d.metrics import Interval, paired_bootstrap, percentile_interval, resampling_weights
 from lung4d.pipeline.door.configuration import load_yaml, overlaid
 from lung4d.register.expansion import BLOCK, expansion_map, log_ratios, weigh_lungs
 from lung4d.resample import resample_visit
@@ -49,34 +49,35 @@ LARGE = {"seed": 9, "patients": 6, "visits": [3, 3], "courses": {"stable": 1.0}}
 OVERLAYS = ("forecasting.yaml", "mixed.yaml")
 TODAY, CORRECT, GLOBAL, LOCAL = "today's", "corrected", "by the lung's volume", "by the local volume"
 MATCHED = "matched"
+BREATH = f"""# Breath and kernels
+
+`python benchmarks/breath.py STILL MIXED` (see there). Means over patients, with 95 % intervals over patients.
+
+## Breath alone
+
+Visits after the baseline; the share within {NEAR:g} HU is of all visits. *Corrected* is what the workflow writes: the
+mean from the mass of the lungs as they were scanned, the share of high attenuation from the ratio of their volumes. The
+other two were tried: every voxel's density times the ratio of the lungs' volumes, or times the local ratio of the
+displacement field, smoothed and scaled so that the volume is exact.
+
+| patients | visits | density | within {NEAR:g} HU, % | mean density: change, HU | size of it | high attenuation: size |
+| --- | --- | --- | --- | --- | --- | --- |"""
+KERNELS = """
+## Another kernel, dose and thickness
+
+*mixed*: the mixed cohort's visits that were scanned otherwise. *large*: second visits of patients with stable disease,
+at the voxels and the size of config/config.yaml.
+
+| cohort | high attenuation | patients, visits | size of the spurious change, points | of today's, % |
+| --- | --- | --- | --- | --- |"""
 
 
 def main(still: Path, mixed: Path) -> None:
-    print(
-        "# Breath and kernels\n\n`python benchmarks/breath.py STILL MIXED` (see there). Means over patients, with 95 %"
-    )
-    print("intervals over patients.\n")
-    print(
-        "## Breath alone\n\nVisits after the baseline. *Corrected* is what the workflow writes: the mean from the mass"
-    )
-    print(
-        "of the lungs as they were scanned, the share from the ratio of their volumes. The other two were tried: every"
-    )
-    print("voxel's density times the ratio of the lungs' volumes, or times the local ratio of the displacement field,")
-    print("smoothed and then scaled so that the volume is exact.\n")
-    print(f"| patients | visits | density | within {NEAR:g} HU, % | mean density: change, HU | size of it "
-          "| high attenuation: size of change, points |\n| --- | --- | --- | --- | --- | --- | --- |")  # fmt: skip
+    print(BREATH)
     for title, folder, extra in (("no disease", still, ["breath.yaml"]), ("stable disease", mixed, [])):
-        found = [
-            breath_rows(folder, patient) for patient in patients_of(folder, extra) if patient.course.name in STABLE
-        ]
-        print_breath(title, [rows for rows in found if rows])
-    print(
-        "\n## Another kernel, dose and thickness\n\nThe mixed cohort's visits that were scanned otherwise, and second"
-    )
-    print("visits of other patients at the voxels and the size of config/config.yaml, with the true fields.\n")
-    print("| cohort | high attenuation | patients, visits | size of the spurious change, points | of today's, % |")
-    print("| --- | --- | --- | --- | --- |")
+        alike = (patient for patient in patients_of(folder, extra) if patient.course.name in STABLE)
+        print_breath(title, [breath_rows(folder, patient) for patient in alike])
+    print(KERNELS)
     print_kernels("mixed", [rows for patient in patients_of(mixed, []) if (rows := kernel_rows(mixed, patient))])
     print_kernels("large", list(large_rows()))
 
@@ -91,11 +92,12 @@ def settings_of(folder: Path, extra: list[str]) -> dict:
 
 
 def patients_of(folder: Path, extra: list[str]) -> Iterator[Patient]:
-    """The patients of a run of whom all visits went through."""
+    """The patients of a run, with the visits that went through, the first and another at least."""
     for patient in simulate_cohort(settings_of(folder, extra)["simulate"]):
-        statuses = [place(folder, "resample", patient, visit, STATUS) for visit in patient.visits]
-        if all(path.is_file() and read_status(path).ok for path in statuses):
-            yield patient
+        statuses = {visit: place(folder, "resample", patient, visit, STATUS) for visit in patient.visits}
+        done = tuple(visit for visit, path in statuses.items() if path.is_file() and read_status(path).ok)
+        if len(done) > 1 and done[0] is patient.visits[0]:
+            yield replace(patient, visits=done)
 
 
 def place(folder: Path, stage: str, patient: Patient, visit: Visit, ending: str) -> Path:
@@ -139,7 +141,7 @@ def print_breath(title: str, found: list[dict[str, np.ndarray]]) -> None:
     visits = sum(len(rows[TODAY]) for rows in found)
     for name in (TODAY, CORRECT, GLOBAL, LOCAL):
         mean = [rows[name][:, 0] for rows in found]
-        near = over_patients([100 * (abs(values) <= NEAR).mean() for values in mean])
+        near = share_of_visits([abs(values) <= NEAR for values in mean])
         sizes = [over_patients([abs(rows[name][:, column]).mean() for rows in found]) for column in (0, 1)]
         change = over_patients([values.mean() for values in mean])
         print(f"| {title}: {len(found)} | {visits} | {name} | {told(near, 0)} | {told(change, 1, '+')} | "
@@ -228,6 +230,13 @@ def second_visit(settings: dict, resample: dict, patient: Patient, folder: Path)
         for scan, field in zip(scans, fields, strict=True)
     ]
     return (*(sitk.GetArrayFromImage(each.volume) for each in done), sitk.GetArrayFromImage(done[0].mask) > 0)
+
+
+def share_of_visits(near: list[np.ndarray]) -> Interval:
+    """Percent of all visits, with the interval over patients."""
+    hits, visits = (np.array([of(values) for values in near], float) for of in (np.sum, np.size))
+    weights = resampling_weights(len(near), 1000, 0)
+    return percentile_interval(100 * hits.sum() / visits.sum(), 100 * (weights @ hits) / (weights @ visits), len(near))
 
 
 def over_patients(values) -> Interval:
