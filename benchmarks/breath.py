@@ -236,7 +236,8 @@ def share_of_visits(near: list[np.ndarray]) -> Interval:
     """Percent of all visits, with the interval over patients."""
     hits, visits = (np.array([of(values) for values in near], float) for of in (np.sum, np.size))
     weights = resampling_weights(len(near), 1000, 0)
-    return percentile_interval(100 * hits.sum() / visits.sum(), 100 * (weights @ hits) / (weights @ visits), len(near))
+    share, drawn = hits.sum() / visits.sum(), (weights @ hits) / (weights @ visits)
+    return Interval(*np.clip(percentile_interval(100 * share, 100 * drawn, len(near)), 0, 100))
 
 
 def over_patients(values) -> Interval:
