@@ -11,6 +11,7 @@ import pytest
 from helpers.scripts import run_job
 from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
 from lung4d.biomarkers.table import (
+    CORRECTED,
     DENSITIES,
     FLOOR_COLUMNS,
     OTHERWISE,
@@ -132,6 +133,13 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
             smaller = mask.copy()
             smaller[: visit - 1] = 0  # on its own grid the lung shrinks from visit to visit
             _nifti(smaller, folder / f"segment/sub-{subject}/{stem}_desc-lung_mask.nii.gz")
+            ratios = {
+                "log_volume_ratio": np.log(1 - 0.1 * (visit - 1)),
+                "log_mass_ratio": np.log(1 + 0.1 * (visit - 1)),
+            }
+            write_status(
+                Status(True, "resample", metrics=ratios), folder / f"resample/sub-{subject}/{stem}_status.json"
+            )
             taken = Status(True, "register", metrics={"differs_in": "kernel; contrast" if visit == 3 else ""})
             write_status(taken, folder / f"register/sub-{subject}/{stem}_status.json")
             split.append({"subject": subject, "session": f"{visit:02d}", "years": visit - 1.0, "split": "train"})
@@ -145,10 +153,10 @@ def make_files(folder: Path, subjects: list[str]) -> SimpleNamespace:
     return SimpleNamespace(split=folder / "split.tsv")
 
 
-def _run(inputs: SimpleNamespace, folder: Path) -> pd.DataFrame:
+def _run(inputs: SimpleNamespace, folder: Path, match: bool = False) -> pd.DataFrame:
     output = SimpleNamespace(table=folder / "biomarkers.tsv", readouts=folder / "readouts.tsv")
     stages = ("segment", "register", "resample", "extract_latents", "generate_trajectories")
-    params = SimpleNamespace(folders={stage: folder / stage for stage in stages})
+    params = SimpleNamespace(folders={stage: folder / stage for stage in stages}, match=match)
     run_job("biomarkers", input=inputs, output=output, params=params, log=[folder / "log.txt"])
     assert output.table.with_suffix(".parquet").exists()
     return read_table(output.table)
@@ -168,6 +176,16 @@ def test_script_measures_every_scan_and_every_generated_volume(tmp_path):
     assert generated.loc["001", "mean_density_hu"] == -550
     assert generated.loc["001", "code_005"] == 1.0
     np.testing.assert_allclose(table[code_columns(table)].sum(axis=1), 1.0)
+    # at the baseline and of generated scans the densities themselves
+    same = table[(table["session"] == "01") | (table["kind"] == "generated")]
+    assert (same[CORRECTED].to_numpy() == same[DENSITIES].to_numpy()).all()
+    assert real.loc[("002", "03"), CORRECTED].tolist() == [pytest.approx(-1000 + 200 * 1.2), 0.0]  # -600 HU times 0.8
+    assert real.loc[("002", "02"), "mean_density_hu_corrected"] == pytest.approx(-1000 + 200 * 1.1)
+
+
+def test_script_brings_visits_to_one_noise_where_it_is_told_to(tmp_path):
+    table = _run(make_files(tmp_path, ["001"]), tmp_path, match=True)
+    assert table["mean_density_hu"].round(3).tolist() == [-800, -700, -600, -550]  # lungs of one density stay
 
 
 BANDS = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]

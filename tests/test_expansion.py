@@ -8,7 +8,7 @@ from helpers.visit_cases import patient_of
 from lung4d.io.names import EXPANSION, STATUS, scan_file
 from lung4d.io.nifti import write_image
 from lung4d.io.status import Status, write_status
-from lung4d.register.expansion import BLOCK, Weighed, expansion_map, log_ratios, weigh
+from lung4d.register.expansion import BLOCK, Weighed, expansion_map, log_ratios, weigh_lungs
 from lung4d.register.quality import log_jacobian
 from lung4d.resample import lung_grid
 from lung4d.visits.scans import EncodedScan
@@ -63,7 +63,7 @@ def test_without_motion_all_is_0_to_the_bit():
     still = expansion_map(log_jacobian(widened(mask, (1, 1, 1)), mask), mask, lung_grid(mask, (16, 32, 32), 6.0))
     assert not np.frombuffer(sitk.GetArrayFromImage(still).tobytes(), np.uint8).any()
     scan = sitk.Cast(mask, sitk.sitkInt16) * 150 - 1000
-    same = weigh(scan, mask)
+    same = weigh_lungs(scan, mask)
     assert log_ratios(same, same) == {"log_volume_ratio": 0.0, "log_mass_ratio": 0.0}
 
 
@@ -71,7 +71,7 @@ def test_volume_and_mass_of_lungs_as_they_were_scanned():
     mask = lungs()
     lung = sitk.GetArrayViewFromImage(mask) > 0
     scan = sitk.GetImageFromArray(np.where(lung, -750, 40).astype(np.int16))
-    weighed = weigh(scan, mask)
+    weighed = weigh_lungs(scan, mask)
     assert weighed.volume_ml == pytest.approx(lung.sum() * 12 / 1000)
     assert weighed.mass_g == pytest.approx(0.25 * weighed.volume_ml)
     # pressed together to 0.8 of its volume at the same mass

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import yaml
 
 from helpers.scripts import run_script
-from lung4d.biomarkers.table import readout_table
+from lung4d.biomarkers.table import CORRECTED, readout_table
 from lung4d.codebook.usage import Tally, usage_table, with_decoded
 from lung4d.evaluate import findings
 from lung4d.evaluate.calls.called import call_patients, call_table
@@ -182,6 +182,7 @@ def readouts(folder: Path, split: pd.DataFrame) -> pd.DataFrame:
     values = {"mean_density_hu": -760, "high_attenuation_percent": 12, "skewness": 1.8, "kurtosis": 3.5}
     slopes = {"mean_density_hu": 25, "high_attenuation_percent": 3, "skewness": -0.2, "kurtosis": -0.6}
     measures = {name: start + slopes[name] * (frame["years"] + off) for name, start in values.items()}
+    measures |= {name: measures[name.removesuffix("_corrected")] - 3 * frame["years"] for name in CORRECTED}
     frame = frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
     ends = {f"mean_density_hu_{end}": frame["mean_density_hu"] + off for end, off in (("low", -30), ("high", 40))}
     bands = frame[frame["kind"] == "generated"].assign(**ends)

@@ -5,7 +5,7 @@ from lung4d.io.names import CT, LUNG_MASK, scan_file
 from lung4d.io.nifti import read_image, write_image
 from lung4d.io.status import Status, first_failure, read_status, write_status
 from lung4d.pipeline import job
-from lung4d.register.expansion import expansion_map, log_ratios, weigh
+from lung4d.register.expansion import expansion_map, log_ratios, weigh_lungs
 from lung4d.resample import resample_visit
 
 logger = job.start(snakemake.log[0])
@@ -28,7 +28,7 @@ else:
     write_image(expansion, snakemake.output.expansion)
     spacing = [round(value, 4) for value in result.volume.GetSpacing()]
     metrics = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
-    metrics |= log_ratios(weigh(scan, read_image(source.own_mask)), weigh(baseline, baseline_mask))
+    metrics |= log_ratios(weigh_lungs(scan, read_image(source.own_mask)), weigh_lungs(baseline, baseline_mask))
     metrics["lung_outside_percent"] = round(100 * result.outside, 3)
     flags = [f"{100 * result.outside:.1f} % of the lung lies beyond this scan's edge."] if result.outside > 0.01 else []
     status = Status(ok=True, stage="resample", metrics=metrics, flags=flags)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lung4d.io.latents import load_codes
-from lung4d.io.volumes import open_mask, open_volume, read_affine
+from lung4d.io.volumes import open_mask, read_affine
 
 HIGH_ATTENUATION = (-600.0, -250.0)  # HU, as in the MESA lung study (Lederer 2009)
 
@@ -35,10 +35,13 @@ def lung_density(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     if hu.shape != mask.shape:
         raise ValueError(f"volume {hu.shape} and lung mask {mask.shape} differ in shape")
     lung = np.asarray(hu[mask], dtype=np.float32)
-    if not lung.size:
-        return float("nan"), float("nan")
+    return (float(lung.mean(dtype=np.float64)), high_attenuation(lung)) if lung.size else (float("nan"),) * 2
+
+
+def high_attenuation(lung: np.ndarray) -> float:
+    """Share of the lung's voxels (n,), HU, from -600 to -250 HU, in percent; NaN of none."""
     low, high = HIGH_ATTENUATION
-    return float(lung.mean(dtype=np.float64)), 100.0 * float(np.mean((lung >= low) & (lung <= high)))
+    return 100.0 * float(np.mean((lung >= low) & (lung <= high))) if lung.size else float("nan")
 
 
 def histogram_shape(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
@@ -63,10 +66,8 @@ def file_lung_volume(mask_path: str | Path) -> float:
     return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
 
 
-def measure_scan(codes_path: str | Path, volume_path: str | Path, mask_path: str | Path) -> dict[str, object]:
-    """Biomarkers of one scan from its codes (.npz), its HU volume and its lung mask (NIfTI, same grid)."""
-    mask = open_mask(mask_path)
-    hu = open_volume(volume_path)
+def measure_scan(codes_path: str | Path, hu: np.ndarray, mask: np.ndarray) -> dict[str, object]:
+    """Biomarkers of one scan from the file of its codes (.npz), its volume in HU and its lung, both (D, H, W)."""
     mean, high = lung_density(hu, mask)
     skewness, kurtosis = histogram_shape(hu, mask)
     return {

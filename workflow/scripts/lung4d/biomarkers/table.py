@@ -10,7 +10,8 @@ from lung4d.biomarkers.repeats import below_floor, floor_of
 
 KEYS = ["subject", "kind", "session", "given", "years"]
 DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
-READOUTS = [*DENSITIES, "skewness", "kurtosis", "lung_volume_ml"]
+CORRECTED = [f"{measure}_corrected" for measure in DENSITIES]  # for the depth of breath
+READOUTS = [*DENSITIES, *CORRECTED, "skewness", "kurtosis", "lung_volume_ml"]
 FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
 FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
 OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline

@@ -17,10 +17,10 @@ MEASURES = {
 
 def readout_curves(table: pd.DataFrame, given: dict[str, list[str]]) -> Chart:
     """Real scans as circles, full where `given` (sessions by subject) names them, and a line of the scans generated
-    from those, with the bands that the table has.
+    from those, with the bands that the table has. A cross is a real scan's density corrected for its breath.
 
-    table: columns subject, kind, session, given, years and the measures, `<measure>_low` and `_high`. The lung volume
-    is drawn of real scans only, a generated scan has its baseline's.
+    table: columns subject, kind, session, given, years and the measures, `<measure>_low`, `_high`, `_corrected`. The
+    lung volume is drawn of real scans only, a generated scan has its baseline's.
     """
 
     def draw(palette: Palette) -> Figure:
@@ -62,3 +62,6 @@ def _curve(axes: Axes, rows: pd.DataFrame, measure: str, given: list[str], palet
         axes.plot(
             part["years"], part[measure], "o", color=palette.accent, markerfacecolor=face, markersize=6, label=name
         )
+    if f"{measure}_corrected" in real:
+        values = real[f"{measure}_corrected"]
+        axes.plot(real["years"], values, "x", color=palette.muted, markersize=5, label="real, corrected for breath")

@@ -21,7 +21,7 @@ class Weighed:
     mass_g: float
 
 
-def weigh(scan: sitk.Image, mask: sitk.Image) -> Weighed:
+def weigh_lungs(scan: sitk.Image, mask: sitk.Image) -> Weighed:
     """Volume and mass of the lungs of `mask` (not 0) in `scan` (HU), on its own grid: 1 + HU / 1000 grams a ml."""
     voxel = float(np.prod(mask.GetSpacing())) / 1000
     values = sitk.GetArrayViewFromImage(scan)[sitk.GetArrayViewFromImage(mask) > 0]

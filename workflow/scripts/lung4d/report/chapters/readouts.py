@@ -14,6 +14,11 @@ from lung4d.report.page import Charts, Fold, Reportlet, Section, Table, Words
 from lung4d.report.results import Results, choose_patients, flagged_scans
 from lung4d.trajectories.strips import forecast_to_show
 
+MATCHED = (
+    "A patient's real scans were brought to one noise and sharpness before, and are read a voxel away from the lung's "
+    "edge, as the generated ones are."
+)
+
 
 def section(results: Results) -> Section:
     lead = (
@@ -25,11 +30,14 @@ def section(results: Results) -> Section:
     if table is None or not given:
         words = Words(("No scan was generated, so there is nothing to compare.",), tone="note")
         return Section("readouts", "Clinical read-outs", lead, (Reportlet("", "", (words,)),))
+    matched = f" {MATCHED}" if results.setting("biomarkers", "match", False) else ""
     caption = (
         "Look at the open circles: scans that came, and that the model was not shown. The nearer the line, the better "
         "the forecast; it passes near the full circles, which were given. Nine of ten should lie in the shaded band, "
         "which comes from what the model got wrong of patients that it had not seen. Density and histogram are those "
-        "in the baseline's lung, after registration. The lung volume is that of each real scan as it was taken; a "
+        f"in the baseline's lung, after registration.{matched} Crosses are corrected for the depth of breath: what the "
+        "lung weighs at that visit, in the volume that it had at the baseline, so that air breathed in or out changes "
+        "nothing. The lung volume is that of each real scan as it was taken; a "
         "generated scan lies in the baseline's lung and has no volume of its own. All patients: "
         f"{place('biomarkers/readouts.tsv')}."
     )
