@@ -58,7 +58,7 @@ def generated(folder, cohort, subject="001", sessions_left=None, originals=None,
             **(originals or {}),
         ),
         output=Named(folder=str(out)),
-        params=Named(section("generate_trajectories", **changes)),
+        params=Named(section("generate_trajectories", folders=paths.folders, **changes)),
         wildcards=Named(subject=subject),
         log=[str(folder / "generate.log")],
     )

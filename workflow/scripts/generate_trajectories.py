@@ -10,6 +10,7 @@ from lung4d.ode.calibration import Calibration
 from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import load_calibration, load_ode
 from lung4d.ode.observed import observe
+from lung4d.ode.volume import VolumeModels, lungs_of
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.trajectories.files import Grids, write_scan
@@ -28,7 +29,8 @@ device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 model = load_ode(files.ode, device, parameter_hash(vqgan))
 window = vqgan.settings.window
-models = Models(vqgan, model, Calibration.from_record(load_calibration(files.ode)), window)
+kept = load_calibration(files.ode)
+models = Models(vqgan, model, Calibration.from_record(kept), VolumeModels.from_record(kept.get("volume", {})), window)
 
 
 def by_session(paths):
@@ -43,7 +45,7 @@ else:
     resampled, latents = Path(files.volumes[0]).parents[1], Path(files.latents).parent
     (patient,) = find_patients(scans, resampled, latents, window)
     visits = observe(patient.fresh(), model.settings.latents)
-    baseline = patient.baseline
+    baseline, lungs = patient.baseline, lungs_of(patient, params.folders["segment"])
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
     for given in given_sets(len(visits)):
@@ -53,7 +55,7 @@ else:
         grids = Grids(baseline.volume, baseline.session, patient.region, patient.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         with named(subject):
-            for scan in generate(models, visits, given, years, params.decoding, params.mix):
+            for scan in generate(models, visits, lungs, given, years, params.decoding, params.mix):
                 forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
                 file = write_scan(scan, forecast, grids, folder, params.dicom)
                 keys = (subject, "+".join(sessions), scan.years, params.decoding, file)

@@ -63,6 +63,22 @@ def file_lung_volume(mask_path: str | Path) -> float:
     return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
 
 
+def lung_volumes(mask_path: str | Path) -> tuple[float, float]:
+    """Volume (ml) of a lung mask (NIfTI), and of what of it lies in the lowest third of the lung's height.
+
+    Height is along the axis of the grid that is nearest to the patient's; a slice that the third ends in counts in
+    part. Both are 0 where the mask is empty.
+    """
+    mask, axes = open_mask(mask_path), read_affine(mask_path)[:3, :3]
+    upright = int(np.abs(axes[2]).argmax())
+    areas = np.count_nonzero(np.moveaxis(mask, 2 - upright, 0).reshape(mask.shape[2 - upright], -1), axis=1)
+    areas = np.trim_zeros(areas if axes[2, upright] > 0 else areas[::-1])  # the lowest slice first
+    if not len(areas):
+        return 0.0, 0.0
+    below = np.concatenate([[0], np.cumsum(areas)]) * abs(np.linalg.det(axes)) / 1000
+    return float(below[-1]), float(np.interp(len(areas) / 3, np.arange(len(areas) + 1), below))
+
+
 def measure_scan(codes_path: str | Path, volume_path: str | Path, mask_path: str | Path) -> dict[str, object]:
     """Biomarkers of one scan from its codes (.npz), its HU volume and its lung mask (NIfTI, same grid)."""
     mask = open_mask(mask_path)
