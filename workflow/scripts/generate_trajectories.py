@@ -17,6 +17,7 @@ from lung4d.trajectories.files import Grids, write_scan
 from lung4d.trajectories.generate import Models, band_columns, generate, given_sets, years_to_generate
 from lung4d.trajectories.native_grid import read_visit, visits_named
 from lung4d.trajectories.provenance import ForecastOrigin, volume_hash
+from lung4d.trajectories.shrink import write_shrunk
 from lung4d.trajectories.strips import write_strips
 from lung4d.visits.patient import find_patients
 from lung4d.vqgan.model import load_vqgan, parameter_hash
@@ -46,6 +47,7 @@ else:
     (patient,) = find_patients(scans, resampled, latents, window)
     visits = observe(patient.fresh(), model.settings.latents)
     baseline, lungs = patient.baseline, lungs_of(patient, params.folders["segment"])
+    own = {name: volumes[patient.scans.index(baseline)] for name, volumes in lungs.items()}
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
     for given in given_sets(len(visits)):
@@ -56,8 +58,11 @@ else:
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         with named(subject):
             for scan in generate(models, visits, lungs, given, years, params.decoding, params.mix):
-                forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
+                asked = scan.years, params.decoding, window
+                forecast = ForecastOrigin(subject, sessions, given_years, *asked, **hashes, volumes=scan.volumes)
                 file = write_scan(scan, forecast, grids, folder, params.dicom)
+                if params.shrink and not write_shrunk(scan, forecast, grids, own, folder):
+                    logger.warning("no lung volume is foretold for year %.3f: nothing to shrink to", scan.years)
                 keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
                 rows.append((*keys, *band_columns(scan.bands).values()))
 

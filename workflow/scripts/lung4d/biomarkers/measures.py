@@ -58,7 +58,8 @@ def file_lung_volume(mask_path: str | Path) -> float:
     """Volume (ml) of a lung mask (NIfTI).
 
     Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
-    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year.
+    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year; what the volume
+    will be is foretold beside it (lung4d.ode.volume).
     """
     return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
 

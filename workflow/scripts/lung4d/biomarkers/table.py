@@ -13,6 +13,7 @@ DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
 READOUTS = [*DENSITIES, "skewness", "kurtosis", "lung_volume_ml"]
 FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
 FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
+FORETOLD = ["lung_volume_ml", "lung_volume_lower_ml"]  # volumes that are foretold beside the generated scans
 OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline
 
 
@@ -41,11 +42,13 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time.
 
     With them, of generated scans, the ends of the 90 % bands (`<measure>_low`, `<measure>_high`) that stand in the
-    tables of all `trajectories` (subject, given, years, bands), and of those after the last given scan the change of
-    FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half of the band
-    is below that (`_below`).
+    tables of all `trajectories` (subject, given, years, bands), what is FORETOLD of the lung's volume with its bands
+    (`<volume>_forecast`; the generated scan itself lies in the baseline's lung), and of those after the last given scan
+    the change of FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half
+    of the band is below that (`_below`).
     """
     ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+    ends += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
     bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
     bands["years"] = bands["years"].astype(float)
     readouts = table.reindex(columns=[*KEYS, *READOUTS, OTHERWISE])

@@ -32,6 +32,11 @@ class Generated:
     spread: np.ndarray | None
     bands: dict[str, tuple[float, ...]]
 
+    @property
+    def volumes(self) -> dict[str, tuple[float, ...]]:
+        """The bands of lung volume alone."""
+        return {name: self.bands[name] for name in VOLUMES}
+
 
 def given_sets(visits: int) -> list[list[int]]:
     """Indices of the visits to forecast from: all of them, and the first two where there are more."""

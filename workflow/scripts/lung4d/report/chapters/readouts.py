@@ -30,7 +30,8 @@ def section(results: Results) -> Section:
         "the forecast; it passes near the full circles, which were given. Nine of ten should lie in the shaded band, "
         "which comes from what the model got wrong of patients that it had not seen. Density and histogram are those "
         "in the baseline's lung, after registration. The lung volume is that of each real scan as it was taken; a "
-        "generated scan lies in the baseline's lung and has no volume of its own. All patients: "
+        "generated scan lies in the baseline's lung, so its volume is foretold by itself, at the breath in which the "
+        "patient's scans are usually taken. All patients: "
         f"{place('biomarkers/readouts.tsv')}."
     )
     alt = f"Five measures of the lung over the years for the patients {', '.join(given)}, real and generated"
