@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from lung4d import logs
-from lung4d.biomarkers.measures import file_lung_volume, measure_scan
-from lung4d.biomarkers.table import OTHERWISE, biomarker_table, code_columns, readout_table
+from lung4d.biomarkers.measures import lung_volumes, measure_scan
+from lung4d.biomarkers.table import FORETOLD, OTHERWISE, biomarker_table, code_columns, readout_table
 from lung4d.io.names import LUNG_MASK, STATUS, patient_folders, scan_file
 from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
@@ -22,9 +22,10 @@ rows, lung_ml = [], {}
 scans = encoded_scans(in_time_order(split), folders["resample"], folders["extract_latents"])
 for scan in logs.progress(scans, len(scans), "scans"):
     keys = {"subject": scan.subject, "kind": "real", "session": scan.session, "given": "", "years": scan.years}
-    lung_ml[scan.key] = file_lung_volume(scan_file(folders["segment"], *scan.key, LUNG_MASK))
+    measured = lung_volumes(scan_file(folders["segment"], *scan.key, LUNG_MASK))
+    lung_ml[scan.key] = dict(zip(FORETOLD, measured, strict=True))
     registered = read_status(scan_file(folders["register"], *scan.key, STATUS)).metrics
-    keys |= {"lung_volume_ml": lung_ml[scan.key], OTHERWISE: registered.get("differs_in", "")}
+    keys |= {**lung_ml[scan.key], OTHERWISE: registered.get("differs_in", "")}
     rows.append(keys | measure_scan(scan.latents, scan.volume, scan.mask))
 
 baseline_of = baselines(scans)
@@ -36,7 +37,7 @@ for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes")
     codes = volume.with_name(volume.name.replace("_desc-generated_ct.nii.gz", "_latents.npz"))
     keys = {key: row[key] for key in ("subject", "given", "years")} | {"kind": "generated", "session": ""}
     baseline = baseline_of[row["subject"]]
-    rows.append(keys | {"lung_volume_ml": lung_ml[baseline.key]} | measure_scan(codes, volume, baseline.mask))
+    rows.append(keys | lung_ml[baseline.key] | measure_scan(codes, volume, baseline.mask))
 
 table = biomarker_table(rows)
 write_table(table, snakemake.output.table)

@@ -54,21 +54,13 @@ def histogram_shape(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     return float(np.mean(centred**3) / variance**1.5), float(np.mean(centred**4) / variance**2 - 3)
 
 
-def file_lung_volume(mask_path: str | Path) -> float:
-    """Volume (ml) of a lung mask (NIfTI).
-
-    Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
-    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year; what the volume
-    will be is foretold beside it (lung4d.ode.volume).
-    """
-    return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
-
-
 def lung_volumes(mask_path: str | Path) -> tuple[float, float]:
     """Volume (ml) of a lung mask (NIfTI), and of what of it lies in the lowest third of the lung's height.
 
-    Height is along the axis of the grid that is nearest to the patient's; a slice that the third ends in counts in
-    part. Both are 0 where the mask is empty.
+    Of a real scan they are taken from the mask on the scan's own grid. Registration takes the change of volume away: a
+    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year; what the volume
+    will be is foretold beside it (lung4d.ode.volume). Height is along the axis of the grid that is nearest to the
+    patient's; a slice that the third ends in counts in part. Both are 0 where the mask is empty.
     """
     mask, axes = open_mask(mask_path), read_affine(mask_path)[:3, :3]
     upright = int(np.abs(axes[2]).argmax())

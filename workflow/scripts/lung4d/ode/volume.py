@@ -9,10 +9,10 @@ x(t) is the dense share of the scan that the disease model draws for t, x that o
 of the given volumes stands for the patient's usual breath, which no scan tells and which differs from scan to scan by
 more than a year of disease; a, b and c are the same for all patients. They are fitted to forecasts of visits that the
 model had not seen (`calibration.held_out_residuals`), and not to the dense shares that were seen at those visits: a
-deep breath thins the dense lung of one scan as it widens its volume, and would count as disease. So b is what a forecast
-of dense lung is worth, with all its errors. How dense the healthy tissue is, which tells the breaths of two given scans
-apart to 1 or 2 %, was tried and foretells nothing more: the breath of the scan to come is unknown. Bands are those of
-`lung4d.ode.calibration`, around log V.
+deep breath thins the dense lung of one scan as it widens its volume, and would count as disease. So b is what a
+forecast of dense lung is worth, with all its errors. How dense the healthy tissue is, which tells the breaths of two
+given scans apart to 1 or 2 %, was tried and foretells nothing more: the breath of the scan to come is unknown. Bands
+are those of `lung4d.ode.calibration`, around log V.
 """
 
 from collections.abc import Iterable, Mapping

@@ -93,11 +93,11 @@ def write_shrunk(scan: Generated, forecast: ForecastOrigin, grids: Grids, own: d
 
     own: the baseline's volumes in ml, by VOLUMES. The volume as generated lies in `folder` already.
     """
-    ratios = [scan.bands[name][0] / own[name] for name in VOLUMES]
+    total, lower = ratios = [scan.bands[name][0] / own[name] for name in VOLUMES]
     if not np.isfinite(ratios).all():
         return False
     upwards = grids.image.GetDirection()[8] > 0
-    how = shrinking(grids.region, *ratios, upwards)
+    how = shrinking(grids.region, total, lower, upwards)
     hu = to_hu(scan.volume, grids.region, open_volume(grids.baseline), forecast.window)
     shrunk = ndimage.map_coordinates(hu.astype(np.float32), how.origins(hu.shape), order=1, mode="nearest")
     stem = forecast_stem(forecast.subject, forecast.given, scan.years)

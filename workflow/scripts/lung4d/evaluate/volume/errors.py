@@ -2,6 +2,7 @@
 the model's is less than by each of its rivals and its band holds what it promises."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def volume_table(everyone: Sequence[VolumeSeries], bootstrap: int, seed: int) ->
     rows: list[dict[str, object]] = []
     judged = sorted({one.set for one in everyone if one.split not in ("train", "val")})
     for target in TARGETS:
-        methods = [*methods_for(everyone, target), *fit_model(everyone, target)]
+        methods: list[FittedRival | FittedModel] = [*methods_for(everyone, target), *fit_model(everyone, target)]
         for name in judged:
             own = [one for one in everyone if one.set == name and one.split not in ("train", "val")]
             rows += _rows_of(own, target, methods, bootstrap, seed)
@@ -81,10 +82,7 @@ def _held(own: Sequence[VolumeSeries], target: str, model: FittedModel, bootstra
 
 
 def find_volumes(table: pd.DataFrame, judge: Callable[[float, float, float, int], str]) -> tuple[VolumeForetold, ...]:
-    """From volume.tsv; judge: (difference, low, high, patients) to a verdict, "" of the last value itself.
-
-    The model's `hardest` is the rival that it gains least on, with the difference to it.
-    """
+    """From volume.tsv; judge: (difference, low, high, patients) to a verdict, "" of the last value itself."""
     found = []
     for row in table.to_dict("records"):
         interval = tuple(float(row[name]) for name in ("difference", "low", "high"))
@@ -92,16 +90,26 @@ def find_volumes(table: pd.DataFrame, judge: Callable[[float, float, float, int]
         values = {name: row[name] for name in ("set", "target", "method", "patients", "visits", "error", "floor")}
         difference, low, high = (np.nan,) * 3 if own else interval
         verdict = "" if own else judge(difference, low, high, int(row["patients"]))
-        of_model = {}
-        if row["method"] == MODEL:
-            beside = table[
-                (table["set"] == row["set"]) & (table["target"] == row["target"]) & (table["method"] != MODEL)
-            ]
-            rival = beside.loc[beside["model_difference"].idxmax()]
-            to_rival = tuple(float(rival[name]) for name in ("model_difference", "model_low", "model_high"))
-            of_model = {"hardest": rival["method"], "hardest_difference": to_rival}
-            of_model["hardest_verdict"] = judge(*to_rival, int(row["patients"]))
-            of_model["coverage"] = tuple(float(row[name]) for name in ("coverage", "coverage_low", "coverage_high"))
-        told = {"difference": difference, "low": low, "high": high, "verdict": verdict}
-        found.append(VolumeForetold(**values, **told, **of_model))
+        one = VolumeForetold(**values, difference=difference, low=low, high=high, verdict=verdict)
+        if one.method == MODEL:
+            beside = table[(table["set"] == one.set) & (table["target"] == one.target) & (table["method"] != MODEL)]
+            one = _with_hardest(one, beside, judge)
+            share, *ends = (float(row[name]) for name in ("coverage", "coverage_low", "coverage_high"))
+            one = replace(one, coverage=(share, *ends))
+        found.append(one)
     return tuple(found)
+
+
+def _with_hardest(
+    model: VolumeForetold, beside: pd.DataFrame, judge: Callable[[float, float, float, int], str]
+) -> VolumeForetold:
+    """The model's record with the rival that it gains least on."""
+    rival = beside.loc[beside["model_difference"].idxmax()]
+    difference, low, high = (float(rival[name]) for name in ("model_difference", "model_low", "model_high"))
+    verdict = judge(difference, low, high, model.patients)
+    return replace(
+        model,
+        hardest=str(rival["method"]),
+        hardest_difference=(difference, low, high),
+        hardest_verdict=verdict,
+    )
