@@ -7,17 +7,21 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
+from helpers.ode_cases import model, write_cohort
 from helpers.visit_cases import patient_of
 from lung4d.biomarkers.measures import lung_volumes
 from lung4d.evaluate import findings
 from lung4d.evaluate.records import BETTER
 from lung4d.evaluate.volume.errors import find_volumes, volume_table
-from lung4d.evaluate.volume.model import MODEL
-from lung4d.evaluate.volume.rivals import FULL, MEASURED, VolumeSeries
+from lung4d.evaluate.volume.model import MODEL, foretold_volumes
+from lung4d.evaluate.volume.rivals import FULL, MEASURED, VolumeSeries, volume_series
 from lung4d.evaluate.volume.wording import volume_words
+from lung4d.io.tables import read_table
 from lung4d.ode.calibration import COLUMNS
+from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.volume import DENSE, FEATURES, VOLUMES, GivenVolumes, VolumeModel, VolumeModels, held_out_volumes
 from lung4d.trajectories.shrink import Shrinking, displacements, shrinking
+from lung4d.visits.patient import find_patients
 
 WINDOW = (-1000.0, 500.0)
 
@@ -181,6 +185,21 @@ def test_the_model_is_held_against_every_rival_and_its_band_against_its_promise(
     assert found[FULL].hardest_verdict == BETTER and found[FULL].hardest.endswith("times a factor")
     said = volume_words(found.values())[0]
     assert "Of all rivals it gains least on" in said and "Its 90 % band holds 100 % of the visits" in said
+
+
+def test_the_forecast_that_is_judged_comes_from_the_first_two_visits_with_a_volume(tmp_path):
+    paths = write_cohort(tmp_path, {"001": [0.0, 1.0, 2.0, 3.5]}, {"001": "test"})
+    (patient,) = find_patients(read_table(paths.split), tmp_path, tmp_path, WINDOW)
+    ode = Ensemble([model(channels=4, drawn=2.0, factor=4, features=True, maps=2)])
+    models = VolumeModels({VOLUMES[0]: VolumeModel(-0.1, 0.0, 0.0, None)})
+    measured = {("001", "01"): 4000.0, ("001", "03"): 3600.0, ("001", "04"): 3500.0}
+    made = foretold_volumes(patient, measured, ode, models, WINDOW)
+    assert list(made) == [("001", "04")]
+    assert made["001", "04"][0] == pytest.approx(np.sqrt(4000 * 3600) * np.exp(-0.1 * 2.5))
+    assert foretold_volumes(patient, measured, ode, VolumeModels({}), WINDOW) == {}
+    assert foretold_volumes(patient, {("001", "01"): 4000.0}, ode, models, WINDOW) == {}
+    (series,) = volume_series([patient], measured, {}, made)
+    assert np.isnan(series.made[:2]).all() and series.made[2, 0] == made["001", "04"][0]
 
 
 def test_without_forecasts_there_is_no_row_of_the_model():
