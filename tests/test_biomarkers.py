@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from helpers.scripts import run_job
-from lung4d.biomarkers.measures import code_frequencies, file_lung_volume, histogram_shape, lung_density
+from lung4d.biomarkers.measures import code_frequencies, histogram_shape, lung_density, lung_volumes
 from lung4d.biomarkers.table import (
     CORRECTED,
     DENSITIES,
     FLOOR_COLUMNS,
+    FORETOLD,
+    LOWER,
     OTHERWISE,
     READOUTS,
     biomarker_table,
@@ -88,7 +90,7 @@ def test_lung_volume_of_an_oblique_mask(tmp_path):
     turn = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, -1]]
     affine[:3, :3] = np.array(turn) * (1.5, 2.0, 5.0)
     nib.save(nib.Nifti1Image(mask.T, affine), tmp_path / "mask.nii.gz")
-    assert file_lung_volume(tmp_path / "mask.nii.gz") == pytest.approx(4 * 10 * 12 * 15 / 1000)
+    assert lung_volumes(tmp_path / "mask.nii.gz")[0] == pytest.approx(4 * 10 * 12 * 15 / 1000)
 
 
 def test_table_pads_codes_that_a_scan_does_not_use():
@@ -189,6 +191,7 @@ def test_script_brings_visits_to_one_noise_where_it_is_told_to(tmp_path):
 
 
 BANDS = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+BANDS += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
 
 
 def test_bands_stand_beside_the_generated_scan_that_they_are_of():
@@ -226,6 +229,7 @@ def test_readouts_for_clinicians(tmp_path):
         "given",
         "years",
         *READOUTS,
+        LOWER,
         OTHERWISE,
         *BANDS,
         *FLOOR_COLUMNS,

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from helpers.ode_cases import model, save_model, section, write_cohort
 from helpers.scripts import Named, run_job
+from lung4d.biomarkers.measures import lung_volumes
 from lung4d.convert import read
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import load_codes
@@ -23,7 +24,7 @@ from lung4d.ode.ensemble import load_ode
 from lung4d.trajectories.dicom import write_synthetic_series
 from lung4d.trajectories.generate import band_columns, given_sets, years_to_generate
 from lung4d.trajectories.native_grid import NativeVisit, on_visit, visits_named
-from lung4d.trajectories.provenance import ForecastOrigin, Placed
+from lung4d.trajectories.provenance import ForecastOrigin, Placed, volume_hash
 from lung4d.vqgan.model import load_vqgan, parameter_hash
 
 YEARS = [0.0, 1.2004, 2.0]
@@ -58,7 +59,7 @@ def generated(folder, cohort, subject="001", sessions_left=None, originals=None,
             **(originals or {}),
         ),
         output=Named(folder=str(out)),
-        params=Named(section("generate_trajectories", **changes)),
+        params=Named(section("generate_trajectories", folders=paths.folders, **changes)),
         wildcards=Named(subject=subject),
         log=[str(folder / "generate.log")],
     )
@@ -390,3 +391,56 @@ def test_identifiers_of_series_follow_from_their_content(tmp_path):
     assert len({header.SeriesInstanceUID for header in headers}) == 3
     assert len({header.StudyInstanceUID for header in headers}) == 1
     assert len({header.FrameOfReferenceUID for header in headers}) == 1
+
+
+# ---- lung volume
+
+
+def foretelling(per_year=-0.1):
+    """A calibration that holds models of lung volume: `per_year` of log V for the whole lung, twice that below."""
+    band = {"a": 0.1, "b": 0.0, "c": 0.0, "low": -1.0, "high": 2.0, "residuals": 50}
+    one = {"per_year": per_year, "per_dense": 0.0, "per_seen": 0.0, "bands": [band, band]}
+    both = {"lung_volume_ml": one, "lung_volume_lower_ml": one | {"per_year": 2 * per_year}}
+    return {"bands": {}, "carried": {}, "deviations": 1.6, "volume": both}
+
+
+def test_lung_volume_is_foretold_in_the_table_and_the_sidecar(tmp_path):
+    out, paths = generated(tmp_path, {"001": YEARS}, interval=1.0, horizon=2.0, calibration=foretelling())
+    table = read_table(out / "sub-001_trajectories.tsv").set_index(["given", "years"])
+    total, lower = lung_volumes(paths.masks[0])
+    row = table.loc["01+02", 2.0]
+    expected = total * np.exp(-0.1 * (2.0 - 1.2004 / 2))
+    assert row["lung_volume_ml_forecast"] == pytest.approx(expected, rel=1e-4)
+    assert row["lung_volume_ml_low"] == pytest.approx(expected * np.exp(-0.1), rel=1e-4)
+    assert row["lung_volume_ml_high"] == pytest.approx(expected * np.exp(0.2), rel=1e-4)
+    assert row["lung_volume_lower_ml_forecast"] == pytest.approx(lower * np.exp(-0.2 * (2.0 - 1.2004 / 2)), rel=1e-4)
+    told = read_json(out / row["file"].replace(".nii.gz", ".json"))
+    assert told["lung_volume_ml_forecast"] == pytest.approx(expected, abs=0.06)
+    assert not list(out.glob("*shrunk*"))
+
+
+def test_a_shrunk_volume_has_its_field_beside_it_and_says_what_it_is(tmp_path):
+    asked = {"years": [0.0, 2.0], "shrink": True}
+    out, _ = generated(tmp_path, {"001": YEARS[:1]}, calibration=foretelling(), **asked)
+    stem = "sub-001_given-01_years-2.000"
+    source, made = (out / f"{stem}_desc-{name}_ct.nii.gz" for name in ("generated", "shrunk"))
+    told = read_json(out / f"{stem}_desc-shrunk_ct.json")
+    assert told["synthetic"] and told["lung_volume_ml_times"] == pytest.approx(np.exp(-0.2), abs=1e-4)
+    assert told["lung_volume_lower_ml_times"] == pytest.approx(np.exp(-0.4), abs=1e-4)
+    assert told["generated_volume"] == source.name and told["generated_volume_sha256"] == volume_hash(source)
+    assert told["shrunk_volume_sha256"] == volume_hash(made) and "resampled" in told["statement"]
+    assert np.array_equal(nib.load(made).affine, nib.load(source).affine)
+    field = sitk.ReadImage(str(out / f"{stem}_from-generated_to-shrunk_xfm.nii.gz"))
+    grid = sitk.ReadImage(str(source))
+    assert field.GetSize() == grid.GetSize() and field.GetOrigin() == pytest.approx(grid.GetOrigin())
+    towards = sitk.GetArrayFromImage(field)[0, :, :, 2], sitk.GetArrayFromImage(field)[-1, :, :, 2]
+    upwards = grid.GetDirection()[8]
+    assert (upwards * towards[0] > 0).all() and (upwards * towards[1] < 0).all()
+    still = hu(out / "sub-001_given-01_years-0.000_desc-shrunk_ct.nii.gz")
+    np.testing.assert_allclose(still, hu(out / "sub-001_given-01_years-0.000_desc-generated_ct.nii.gz"), atol=1)
+
+
+def test_an_older_model_shrinks_nothing_and_says_so(tmp_path):
+    out, _ = generated(tmp_path, {"001": YEARS[:1]}, years=[2.0], shrink=True)
+    assert read_table(out / "sub-001_trajectories.tsv")["lung_volume_ml_forecast"].isna().all()
+    assert not list(out.glob("*shrunk*")) and "nothing to shrink to" in (tmp_path / "generate.log").read_text()

@@ -107,7 +107,7 @@ def test_volumes_come_from_scans_and_visits_without_one_are_left_out(tmp_path):
     visits = [{"session": "01", "full_breath_ml": 5000.0}, {"session": "04"}]
     write_json({"subject": "001", "visits": visits}, tmp_path / "sub-001_truth.json")
     known = {("001", "01"): 4100.0, ("001", "02"): 4000.0, ("001", "04"): 3900.0}
-    (one,) = volume_series([patient], known, true_volumes([tmp_path]))
+    (one,) = volume_series([patient], known, true_volumes([tmp_path]), {})
     assert one.years.tolist() == [0, 1, 3] and one.volumes[MEASURED].tolist() == [4100, 4000, 3900]
     assert one.volumes[FULL][0] == 5000 and np.isnan(one.volumes[FULL][1:]).all()
     assert volume_table([one], 20, 1)["target"].unique().tolist() == [MEASURED]

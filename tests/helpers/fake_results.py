@@ -185,6 +185,9 @@ def readouts(folder: Path, split: pd.DataFrame) -> pd.DataFrame:
     measures |= {name: measures[name.removesuffix("_corrected")] - 3 * frame["years"] for name in CORRECTED}
     frame = frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
     ends = {f"mean_density_hu_{end}": frame["mean_density_hu"] + off for end, off in (("low", -30), ("high", 40))}
+    foretold = {f"lung_volume_ml_{end}": 4300 - 120 * frame["years"] + 200 * number
+                for number, end in ((0, "forecast"), (-1, "low"), (1, "high"))}  # fmt: skip
+    ends |= foretold
     bands = frame[frame["kind"] == "generated"].assign(**ends)
     return readout_table(frame, bands[["subject", "given", "years", *ends]])
 
@@ -254,7 +257,8 @@ def volumes(rng) -> list[VolumeSeries]:
         full = 5000 + 300 * rng.normal() - 100 * years
         split = ("train", "val", "test")[number % 3]
         read = {MEASURED: full * rng.uniform(0.8, 1.0, 4), FULL: full}
-        found.append(VolumeSeries(f"{number:03d}", split, split, years, read))
+        made = 0.9 * full[:, None] * rng.normal(1, 0.02, (4, 1)) * [1, 0.87, 1.13]
+        found.append(VolumeSeries(f"{number:03d}", split, split, years, read, made))
     return found
 
 

@@ -103,7 +103,7 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
     """Files as the stages before leave them: volumes, masks, latents of a tiny 3D-VQ-GAN, split table.
 
     cohort: years of the visits by subject. Returns the paths: split, vqgan, volumes, masks, latents (folders); and
-    folders, where a script finds what the stages resample and extract_latents left.
+    folders, where a script finds what the stages segment, resample and extract_latents left.
     """
     torch.manual_seed(0)
     vqgan = VQGAN(settings_of(VQGANSettings, codes=16, embedding=4, width=4)).eval()
@@ -111,7 +111,7 @@ def write_cohort(folder: Path, cohort: dict[str, list[float]], splits: dict[str,
         vqgan.quantiser.codebook.normal_(0, 0.3)
     save_vqgan(vqgan, folder / "vqgan.pt")
     paths = Named(split=folder / "split.tsv", vqgan=folder / "vqgan.pt", volumes=[], masks=[], latents=[])
-    paths.folders = {"resample": str(folder), "extract_latents": str(folder)}
+    paths.folders = dict.fromkeys(("segment", "resample", "extract_latents"), str(folder))
     rows = []
     for subject, years in cohort.items():
         paths.latents.append(folder / f"sub-{subject}")

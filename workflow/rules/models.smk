@@ -65,7 +65,7 @@ rule train_ode:
         processes=1,  # that train together, one a GPU
     params:
         **stage_params("train_ode"),
-        folders=folders("resample", "extract_latents"),
+        folders=folders("segment", "resample", "extract_latents"),
         checkpoints="results/train_ode/checkpoints",
     script:
         "../scripts/train_ode.py"
@@ -109,5 +109,6 @@ rule generate_trajectories:
         "../envs/generate_trajectories.yaml"
     params:
         **stage_params("generate_trajectories"),
+        folders=folders("segment"),
     script:
         "../scripts/generate_trajectories.py"

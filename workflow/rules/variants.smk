@@ -26,7 +26,7 @@ use rule train_ode as table1_train with:
         row="|".join(ROWS_OF_TABLE1),
     params:
         **{key: of_row(ROWS_OF_TABLE1, key) for key in stage_params("train_ode")},
-        folders=folders("resample", "extract_latents"),
+        folders=folders("segment", "resample", "extract_latents"),
         checkpoints="results/table1/{row}/checkpoints",
 
 
@@ -62,7 +62,7 @@ use rule train_ode as ablation_train with:
         row="|".join(ROWS_OF_ABLATION),
     params:
         **{key: of_row(ROWS_OF_ABLATION, key) for key in stage_params("train_ode")},
-        folders=folders("resample", "extract_latents"),
+        folders=folders("segment", "resample", "extract_latents"),
         checkpoints="results/ablation/{row}/checkpoints",
 
 

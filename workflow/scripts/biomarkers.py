@@ -8,8 +8,16 @@ import pandas as pd
 from lung4d import logs
 from lung4d.biomarkers.breath import corrected_densities
 from lung4d.biomarkers.matching import inner_lung, match_visits
-from lung4d.biomarkers.measures import file_lung_volume, measure_scan
-from lung4d.biomarkers.table import CORRECTED, DENSITIES, OTHERWISE, biomarker_table, code_columns, readout_table
+from lung4d.biomarkers.measures import lung_volumes, measure_scan
+from lung4d.biomarkers.table import (
+    CORRECTED,
+    DENSITIES,
+    FORETOLD,
+    OTHERWISE,
+    biomarker_table,
+    code_columns,
+    readout_table,
+)
 from lung4d.io.names import LUNG_MASK, STATUS, patient_folders, scan_file
 from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
@@ -34,9 +42,10 @@ for visits in logs.progress(by_patient, len(by_patient), "patients"):
     first = None  # what was measured of the baseline
     for scan, hu in zip(visits, volumes, strict=True):
         keys = {"subject": scan.subject, "kind": "real", "session": scan.session, "given": "", "years": scan.years}
-        lung_ml[scan.key] = file_lung_volume(scan_file(folders["segment"], *scan.key, LUNG_MASK))
+        own = lung_volumes(scan_file(folders["segment"], *scan.key, LUNG_MASK))
+        lung_ml[scan.key] = dict(zip(FORETOLD, own, strict=True))
         registered = read_status(scan_file(folders["register"], *scan.key, STATUS)).metrics
-        keys |= {"lung_volume_ml": lung_ml[scan.key], OTHERWISE: registered.get("differs_in", "")}
+        keys |= {**lung_ml[scan.key], OTHERWISE: registered.get("differs_in", "")}
         measured = measure_scan(scan.latents, hu, mask)
         first = first or measured
         ratios = read_status(scan_file(folders["resample"], *scan.key, STATUS)).metrics
@@ -54,7 +63,7 @@ for folder, row in logs.progress(forecasts, len(forecasts), "generated volumes")
     measured = measure_scan(codes, open_volume(volume), inner_lung(mask) if match else mask)
     # it lies in the baseline's lung, in the baseline's breath
     measured |= {name: measured[density] for name, density in zip(CORRECTED, DENSITIES, strict=True)}
-    rows.append(keys | {"lung_volume_ml": lung_ml[baseline.key]} | measured)
+    rows.append(keys | lung_ml[baseline.key] | measured)
 
 table = biomarker_table(rows)
 write_table(table, snakemake.output.table)

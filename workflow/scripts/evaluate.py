@@ -18,6 +18,7 @@ from lung4d.evaluate.scoring import Scorer, extent_per_year
 from lung4d.evaluate.summary import compare, groups, summarise
 from lung4d.evaluate.tuning import fit_baselines, learned
 from lung4d.evaluate.volume.errors import find_volumes, volume_table
+from lung4d.evaluate.volume.model import foretold_volumes
 from lung4d.evaluate.volume.rivals import volume_series
 from lung4d.io.atomic import write_json
 from lung4d.io.names import LUNG_MASK, STATUS, scan_files, scan_of
@@ -26,6 +27,7 @@ from lung4d.io.status import read_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.ensemble import load_calibration, load_ode
+from lung4d.ode.volume import VolumeModels
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.visits.given_forecasts import read_given
@@ -39,7 +41,8 @@ folders = params.folders
 device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 ode = load_ode(files.ode, device, parameter_hash(vqgan))
-calibration = Calibration.from_record(load_calibration(files.ode))
+kept = load_calibration(files.ode)
+calibration, volume_models = Calibration.from_record(kept), VolumeModels.from_record(kept.get("volume", {}))
 remembering, window = CachedDecoder(vqgan), vqgan.settings.window
 decode, forecast = decoder_of(remembering), forecaster_of(remembering, ode)
 
@@ -55,9 +58,11 @@ held_out = [patient for name in reconstruction.HELD_OUT for patient in of_split(
 forecast_for = Counter(patient.set for patient in held_out if patient.split != "val")
 registered = {scan_of(path): read_status(path) for path in scan_files(folders["register"], split, STATUS)}
 differs_in = {scan: status.metrics.get("differs_in", "") for scan, status in registered.items()}
+segmented = {scan_of(path): read_status(path).metrics for path in scan_files(folders["segment"], split, STATUS)}
+measured = {scan: float(numbers["volume_ml"]) for scan, numbers in segmented.items() if "volume_ml" in numbers}
 ruler = Scorer(window, params.low_pass)
 scans, visits_forecast, covered, counts = [], [], [], defaultdict(int)
-extents_foretold, seen = [], {}
+extents_foretold, seen, volumes_made = [], {}, {}
 for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     visits = patient.fresh()
     scans += reconstruction.score_reconstructions(visits, decode)
@@ -65,6 +70,7 @@ for patient in logs.progress(held_out, len(held_out), "held-out patients"):
     pace = extent_per_year(visits, ruler, extents)
     scored_as = ScoredPatient(patient.subject, patient.set, courses.get(patient.subject, ""), pace)
     seen |= seen_extents(visits, ruler)
+    volumes_made |= foretold_volumes(visits, measured, ode, volume_models, window)
     for given in (2, 4) if patient.split == "val" else (4,):  # others are forecast from two below
         extents_foretold += foretold_extents(scored_as, visits, given, fitted, decode, forecast, ruler, dropped_in)
     if patient.split != "val":
@@ -88,9 +94,8 @@ changes = change_table(groups(forecasts), params.bootstrap, params.seed)
 rates = rate_table([*of_forecasts(forecasts), *extents_foretold], held_out, extents, seen)
 called = call_patients(rates)
 calls = call_table(called)
-segmented = {scan_of(path): read_status(path).metrics for path in scan_files(folders["segment"], split, STATUS)}
-measured = {scan: float(numbers["volume_ml"]) for scan, numbers in segmented.items() if "volume_ml" in numbers}
-volume = volume_table(volume_series(patients, measured, truth.true_volumes(truths)), params.bootstrap, params.seed)
+volumes = volume_series(patients, measured, truth.true_volumes(truths), volumes_made)
+volume = volume_table(volumes, params.bootstrap, params.seed)
 coverage = coverage_table(covered, params.bootstrap, params.seed)
 hardness, unchanged = change_signal(forecasts, window), unchanged_sets(forecasts)
 tables = {

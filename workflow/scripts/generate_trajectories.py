@@ -9,12 +9,14 @@ from lung4d.io.tables import read_table, write_table
 from lung4d.ode.calibration import Calibration
 from lung4d.ode.dynamics import named
 from lung4d.ode.ensemble import load_calibration, load_ode
+from lung4d.ode.volume import VolumeModels, lungs_of
 from lung4d.pipeline import job
 from lung4d.training.device import choose_device
 from lung4d.trajectories.files import Grids, write_scan
 from lung4d.trajectories.generate import Models, band_columns, generate, given_sets, years_to_generate
 from lung4d.trajectories.native_grid import read_visit, visits_named
 from lung4d.trajectories.provenance import ForecastOrigin, volume_hash
+from lung4d.trajectories.shrink import write_shrunk
 from lung4d.trajectories.strips import write_strips
 from lung4d.visits.patient import find_patients
 from lung4d.vqgan.model import load_vqgan, parameter_hash
@@ -27,7 +29,8 @@ device = choose_device(snakemake.threads)
 vqgan = load_vqgan(files.vqgan, device)
 model = load_ode(files.ode, device, parameter_hash(vqgan))
 window = vqgan.settings.window
-models = Models(vqgan, model, Calibration.from_record(load_calibration(files.ode)), window)
+kept = load_calibration(files.ode)
+models = Models(vqgan, model, Calibration.from_record(kept), VolumeModels.from_record(kept.get("volume", {})), window)
 
 
 def by_session(paths):
@@ -42,7 +45,8 @@ else:
     resampled, latents = Path(files.volumes[0]).parents[1], Path(files.latents).parent
     (patient,) = find_patients(scans, resampled, latents, window)
     visits = model.observe(patient.fresh())
-    baseline = patient.baseline
+    baseline, lungs = patient.baseline, lungs_of(patient, params.folders["segment"])
+    own = {name: volumes[patient.scans.index(baseline)] for name, volumes in lungs.items()}
     hashes = {"vqgan": parameter_hash(vqgan), "ode": parameter_hash(model), "baseline": volume_hash(baseline.volume)}
     originals = {name: by_session(files.get(name, [])) for name in ("scans", "lungs", "inverses")}
     for given in given_sets(len(visits)):
@@ -52,9 +56,12 @@ else:
         grids = Grids(baseline.volume, baseline.session, patient.region, patient.mask, natives, originals["scans"])
         logger.info("%d scans from session %s", len(years), "+".join(sessions))
         with named(subject):
-            for scan in generate(models, visits, given, years, params.decoding, params.mix):
-                forecast = ForecastOrigin(subject, sessions, given_years, scan.years, params.decoding, window, **hashes)
+            for scan in generate(models, visits, lungs, given, years, params.decoding, params.mix):
+                asked = scan.years, params.decoding, window
+                forecast = ForecastOrigin(subject, sessions, given_years, *asked, **hashes, volumes=scan.volumes)
                 file = write_scan(scan, forecast, grids, folder, params.dicom)
+                if params.shrink and not write_shrunk(scan, forecast, grids, own, folder):
+                    logger.warning("no lung volume is foretold for year %.3f: nothing to shrink to", scan.years)
                 keys = (subject, "+".join(sessions), scan.years, params.decoding, file)
                 rows.append((*keys, *band_columns(scan.bands).values()))
 

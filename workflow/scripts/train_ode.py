@@ -12,6 +12,7 @@ from lung4d.ode.model import ODESettings
 from lung4d.ode.observed import VisitTensors
 from lung4d.ode.options import ODETraining
 from lung4d.ode.training import start_training, train
+from lung4d.ode.volume import VolumeModels
 from lung4d.pipeline import job
 from lung4d.training.checkpoints import Checkpoints
 from lung4d.training.device import choose_device
@@ -67,4 +68,6 @@ if ranks.first:
     weights = [member["weights"] for member in members]
     residuals, deviations = held_out_residuals(patients, training.honest_models(weights), window)
     write_table(residuals, output.residuals)
-    save_ode(settings, weights, output.model, stage_1, Calibration.of(residuals, deviations).record())
+    volumes = VolumeModels.of(residuals, (patient.visits for patient in patients), params["folders"]["segment"])
+    calibration = Calibration.of(residuals, deviations).record() | {"volume": volumes.record()}
+    save_ode(settings, weights, output.model, stage_1, calibration)

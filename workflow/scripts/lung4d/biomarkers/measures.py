@@ -57,13 +57,22 @@ def histogram_shape(hu: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     return float(np.mean(centred**3) / variance**1.5), float(np.mean(centred**4) / variance**2 - 3)
 
 
-def file_lung_volume(mask_path: str | Path) -> float:
-    """Volume (ml) of a lung mask (NIfTI).
+def lung_volumes(mask_path: str | Path) -> tuple[float, float]:
+    """Volume (ml) of a lung mask (NIfTI), and of what of it lies in the lowest third of the lung's height.
 
-    Of a real scan it is taken from the mask on the scan's own grid. Registration takes the change of volume away: a
-    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year.
+    Of a real scan they are taken from the mask on the scan's own grid. Registration takes the change of volume away: a
+    generated volume lies in the baseline's lung, so its lung volume is the baseline's, at every year; what the volume
+    will be is foretold beside it (lung4d.ode.volume). Height is along the axis of the grid that is nearest to the
+    patient's; a slice that the third ends in counts in part. Both are 0 where the mask is empty.
     """
-    return float(np.count_nonzero(open_mask(mask_path)) * abs(np.linalg.det(read_affine(mask_path)[:3, :3])) / 1000)
+    mask, axes = open_mask(mask_path), read_affine(mask_path)[:3, :3]
+    upright = int(np.abs(axes[2]).argmax())
+    areas = np.count_nonzero(np.moveaxis(mask, 2 - upright, 0).reshape(mask.shape[2 - upright], -1), axis=1)
+    areas = np.trim_zeros(areas if axes[2, upright] > 0 else areas[::-1])  # the lowest slice first
+    if not len(areas):
+        return 0.0, 0.0
+    below = np.concatenate([[0], np.cumsum(areas)]) * abs(np.linalg.det(axes)) / 1000
+    return float(below[-1]), float(np.interp(len(areas) / 3, np.arange(len(areas) + 1), below))
 
 
 def measure_scan(codes_path: str | Path, hu: np.ndarray, mask: np.ndarray) -> dict[str, object]:

@@ -14,15 +14,17 @@ CORRECTED = [f"{measure}_corrected" for measure in DENSITIES]  # for the depth o
 READOUTS = [*DENSITIES, *CORRECTED, "skewness", "kurtosis", "lung_volume_ml"]
 FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
 FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
+FORETOLD = ["lung_volume_ml", "lung_volume_lower_ml"]  # volumes that are foretold beside the generated scans
+LOWER = FORETOLD[1]  # of the lung's lowest third, in ml
 OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline
 
 
 def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """One row per scan: keys, read-outs, OTHERWISE, then `code_000`... up to the highest code that any scan uses.
+    """One row per scan: keys, read-outs, LOWER, OTHERWISE, then `code_000`... up to the highest code of any scan.
 
-    `rows` are the dictionaries of `biomarkers.measure` with the five keys and `lung_volume_ml` added, and OTHERWISE
-    where it is known; `frequencies` may differ in length: codes above the highest of a scan are zero. Columns exist
-    even where there is no row.
+    `rows` are the dictionaries of `biomarkers.measure` with the five keys and `lung_volume_ml` added, and LOWER and
+    OTHERWISE where they are known; `frequencies` may differ in length: codes above the highest of a scan are zero.
+    Columns exist even where there is no row.
     """
     rows = list(rows)
     frequencies = [np.asarray(row["frequencies"]) for row in rows]
@@ -34,6 +36,7 @@ def biomarker_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     names = [f"code_{code:03d}" for code in range(codes)]
     keys = pd.DataFrame([{key: row[key] for key in KEYS + READOUTS} for row in rows], columns=KEYS + READOUTS)
     keys = keys.astype({"years": float} | dict.fromkeys(READOUTS, float))
+    keys[LOWER] = pd.Series([row.get(LOWER, np.nan) for row in rows], dtype=float)
     keys[OTHERWISE] = pd.Series([row.get(OTHERWISE, "") for row in rows], dtype=object)
     return pd.concat([keys, pd.DataFrame(padded, columns=names)], axis=1)
 
@@ -42,14 +45,16 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time.
 
     With them, of generated scans, the ends of the 90 % bands (`<measure>_low`, `<measure>_high`) that stand in the
-    tables of all `trajectories` (subject, given, years, bands), and of those after the last given scan the change of
-    FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half of the band
-    is below that (`_below`).
+    tables of all `trajectories` (subject, given, years, bands), what is FORETOLD of the lung's volume with its bands
+    (`<volume>_forecast`; the generated scan itself lies in the baseline's lung), and of those after the last given scan
+    the change of FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half
+    of the band is below that (`_below`).
     """
     ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+    ends += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
     bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
     bands["years"] = bands["years"].astype(float)
-    readouts = table.reindex(columns=[*KEYS, *READOUTS, OTHERWISE])
+    readouts = table.reindex(columns=[*KEYS, *READOUTS, LOWER, OTHERWISE])
     readouts = readouts.merge(bands, how="left", on=["subject", "kind", "given", "years"])
     readouts = readouts.sort_values(["subject", "kind", "given", "years"], ignore_index=True)
     told = [_beside_floor(row, readouts) for row in readouts.to_dict("records")]

@@ -19,8 +19,9 @@ def readout_curves(table: pd.DataFrame, given: dict[str, list[str]]) -> Chart:
     """Real scans as circles, full where `given` (sessions by subject) names them, and a line of the scans generated
     from those, with the bands that the table has. A cross is a real scan's density corrected for its breath.
 
-    table: columns subject, kind, session, given, years and the measures, `<measure>_low`, `_high`, `_corrected`. The
-    lung volume is drawn of real scans only, a generated scan has its baseline's.
+    table: columns subject, kind, session, given, years and the measures, `<measure>_low`, `_high`, `_corrected`. A
+    generated scan has its baseline's lung: of the lung volume the line is `lung_volume_ml_forecast`, where the table
+    has it.
     """
 
     def draw(palette: Palette) -> Figure:
@@ -51,8 +52,9 @@ def readout_curves(table: pd.DataFrame, given: dict[str, list[str]]) -> Chart:
 def _curve(axes: Axes, rows: pd.DataFrame, measure: str, given: list[str], palette: Palette) -> None:
     """One patient's measure: the generated line, and the real scans on it."""
     drawn = rows[(rows["kind"] == "generated") & (rows["given"] == "+".join(given))].sort_values("years")
-    if measure != "lung_volume_ml":
-        axes.plot(drawn["years"], drawn[measure], color=palette.second, linewidth=1.6, label="generated")
+    line = f"{measure}_forecast" if measure == "lung_volume_ml" else measure
+    if line in drawn and drawn[line].notna().any():
+        axes.plot(drawn["years"], drawn[line], color=palette.second, linewidth=1.6, label="generated")
         if f"{measure}_low" in drawn:
             ends = drawn[f"{measure}_low"], drawn[f"{measure}_high"]
             axes.fill_between(drawn["years"], *ends, color=palette.second, alpha=0.2, linewidth=0, label="90 % band")

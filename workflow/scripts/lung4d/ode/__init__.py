@@ -11,6 +11,7 @@ convolution    a 3D convolution that stays fast for a small latent
 decoding       from a forecast to volumes
 ensemble       several models as one, and how they are stored
 calibration    how far off forecasts are, and the bands that say so
+volume         lung volume over the years, in ml
 patients       whom it learns from, and boxes around places in the lung
 samples        a patient, a crop and given visits, as a pure function of a counter
 options        how it is trained

@@ -12,6 +12,7 @@ from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.model import Forecast
 from lung4d.ode.observed import ObservedVisits
+from lung4d.ode.volume import DENSE, VOLUMES, Lungs, VolumeModels
 from lung4d.vqgan.model import VQGAN
 
 DECIMALS = 3  # of the years in file names and tables
@@ -22,7 +23,7 @@ class Generated:
     """One generated scan: years since baseline, volume (D, H, W) in [-0.5, 0.5], nearest codes (d, h, w).
 
     spread (D, H, W) on the unit scale: half the width of the 90 % interval at every voxel, None where the model does
-    not tell. bands: by measure the forecast and the ends of its 90 % band, NaN where there is none.
+    not tell. bands: by measure the forecast and the ends of its 90 % band, NaN where there is none; of VOLUMES too.
     """
 
     years: float
@@ -30,6 +31,11 @@ class Generated:
     codes: np.ndarray
     spread: np.ndarray | None
     bands: dict[str, tuple[float, ...]]
+
+    @property
+    def volumes(self) -> dict[str, tuple[float, ...]]:
+        """The bands of lung volume alone."""
+        return {name: self.bands[name] for name in VOLUMES}
 
 
 def given_sets(visits: int) -> list[list[int]]:
@@ -62,26 +68,30 @@ def years_to_generate(
 
 @dataclass(frozen=True)
 class Models:
-    """What a trajectory is generated with: `calibration` tells how far off it may be, `window` is the HU window."""
+    """What a trajectory is generated with: `calibration` tells how far off it may be, `volumes` foretells the lung's
+    volume, `window` is the HU window."""
 
     vqgan: VQGAN
     ode: Ensemble
     calibration: Calibration
+    volumes: VolumeModels
     window: tuple[float, float]
 
 
 def generate(
-    models: Models, visits: ObservedVisits, given: Sequence[int], years: Sequence[float], mode: str, mix: float
-) -> Iterator[Generated]:
+    models: Models, visits: ObservedVisits, lungs: Lungs, given: Sequence[int], years: Sequence[float], mode: str,
+    mix: float,
+) -> Iterator[Generated]:  # fmt: skip
     """The scans at `years` (ascending) forecast from the visits with indices `given`, one at a time.
 
-    A year that equals a given visit's to 3 decimals is that visit's exact time, so that the visit itself comes back.
+    lungs: the lung's volumes at all visits, or nothing. A year that equals a given visit's to 3 decimals is that
+    visit's exact time, so that the visit itself comes back.
     """
     chosen = visits.take(given)
     exact = np.array([_exact(year, chosen.years) for year in years])
     forecast = models.ode.forecast(chosen, exact)
     volumes = decode_forecast(models.vqgan, forecast, chosen, exact, mode, mix)
-    bands = _bands(models, forecast, chosen, exact)
+    bands = _bands(models, forecast, chosen, {name: values[list(given)] for name, values in lungs.items()}, exact)
     for row, year in enumerate(years):
         with torch.no_grad():
             codes = models.vqgan.quantise(forecast.latents[row : row + 1]).codes[0]
@@ -92,21 +102,23 @@ def generate(
 
 
 def _bands(
-    models: Models, forecast: Forecast, given: ObservedVisits, years: np.ndarray
+    models: Models, forecast: Forecast, given: ObservedVisits, lungs: Lungs, years: np.ndarray
 ) -> list[dict[str, tuple[float, ...]]]:
-    """Forecast, lower and upper end of each measure at each of the `years`, around the drawn scans.
+    """Forecast, lower and upper end of each measure at each of the `years`, around the drawn scans, and of the volumes.
 
     A band counts its years from the nearest given visit; NaN where the model draws nothing or has no band.
     """
-    unknown: dict[str, tuple[float, ...]] = dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    unknown: dict[str, tuple[float, ...]] = dict.fromkeys((*MEASURES, *VOLUMES), (float("nan"),) * 3)
     if forecast.drawn is None:
         return [unknown] * len(years)
     made = measures(forecast.drawn.cpu(), given.region, models.window)
     at_hand = measures(given.scans, given.region, models.window)
+    dense, foretold = ([values[MEASURES.index(DENSE)] for values in scans] for scans in (at_hand, made))
+    volumes = models.volumes.forecast(lungs, given.years, np.array(dense), years, np.array(foretold))
     nearest = np.abs(years[:, None] - given.years[None]).argmin(1)
     rows = []
-    for values, year, near in zip(made, years, nearest, strict=True):
-        row, gap = dict(unknown), abs(year - given.years[near])
+    for number, (values, year, near) in enumerate(zip(made, years, nearest, strict=True)):
+        row, gap = {name: tuple(volumes[name][number]) for name in VOLUMES}, abs(year - given.years[near])
         for measure, value, known in zip(MEASURES, values, at_hand[near], strict=True):
             band = models.calibration.band(measure, len(np.unique(given.years)))
             row[measure] = (value, *(band.around(value, gap, known) if band else (float("nan"),) * 2))
@@ -116,10 +128,11 @@ def _bands(
 
 def band_columns(bands: Mapping[str, Sequence[float]] | None = None) -> dict[str, float]:
     """Columns of the trajectories' table and their values: the forecast of each measure, and its band's two ends."""
-    values = bands or dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    named = (*MEASURES, *VOLUMES)
+    values = bands or dict.fromkeys(named, (float("nan"),) * 3)
     return {
         f"{measure}_{part}": value
-        for measure in MEASURES
+        for measure in named
         for part, value in zip(("forecast", "low", "high"), values[measure], strict=True)
     }
 

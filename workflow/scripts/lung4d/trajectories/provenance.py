@@ -1,7 +1,8 @@
 """What a generated volume says of itself: in the NIfTI header, in the sidecar beside it, and in DICOM."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class ForecastOrigin:
     given: sessions that the model was shown, with their years since baseline; years: the time that was asked for;
     decoding: see `lung4d.ode.decoding`; window: HU that the model draws; vqgan, ode: SHA-256 of the models' parameters;
     baseline: SHA-256 of the baseline's volume, so that identifiers in DICOM follow from content alone.
+    volumes: forecast and ends of the 90 % band in ml of the lung and of its lowest third, NaN where there is none.
     """
 
     subject: str
@@ -37,6 +39,7 @@ class ForecastOrigin:
     vqgan: str
     ode: str
     baseline: str
+    volumes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def description(self) -> str:
@@ -77,6 +80,11 @@ def write_spread(hu: np.ndarray, like: str | Path, path: Path) -> None:
 def sidecar(volume: Placed, forecast: ForecastOrigin) -> dict[str, Any]:
     """The content of the sidecar, with keys as in those of scans."""
     image = nib.load(volume.like)
+    foretold = {
+        f"{name}_{part}": None if np.isnan(value) else round(float(value), 1)
+        for name, ends in forecast.volumes.items()
+        for part, value in zip(("forecast", "low", "high"), ends, strict=True)
+    }
     return {
         "synthetic": True,
         "statement": STATEMENT,
@@ -90,6 +98,7 @@ def sidecar(volume: Placed, forecast: ForecastOrigin) -> dict[str, Any]:
         "window_hu": [float(value) for value in forecast.window],
         "size": list(image.shape),
         "spacing_mm": [round(float(value), 5) for value in image.header.get_zooms()],
+        **foretold,
         "vqgan_parameters_sha256": forecast.vqgan,
         "ode_parameters_sha256": forecast.ode,
         "software": "lung4d",

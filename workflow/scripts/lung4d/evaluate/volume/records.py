@@ -6,7 +6,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class VolumeForetold:
     """A method's mean absolute error in ml in a set, its difference to the last value with a 95 % interval, and the
-    verdict on that; `floor` is what repeat scans differ by."""
+    verdict on that; `floor` is what repeat scans differ by.
+
+    Of the model besides: the rival that it gains least on, the difference to that with its interval, the verdict, and
+    the share of visits in the 90 % band with its interval."""
 
     set: str
     target: str
@@ -19,3 +22,7 @@ class VolumeForetold:
     low: float
     high: float
     verdict: str
+    hardest: str = ""
+    hardest_difference: tuple[float, ...] = ()
+    hardest_verdict: str = ""
+    coverage: tuple[float, ...] = ()

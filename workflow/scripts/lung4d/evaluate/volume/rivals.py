@@ -2,11 +2,11 @@
 
 Two targets: the volume as it was measured, in whatever breath the scan was taken, and in a simulated cohort with lung
 function the volume at full breath. A scan is taken at less than full breath, so each forecast stands a second time,
-times one factor that was chosen on val patients. A model's forecast is one more function in RIVALS.
+times one factor that was chosen on val patients.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,13 +22,15 @@ WEIGHTS = np.linspace(0, 1, 21)
 
 @dataclass(frozen=True)
 class VolumeSeries:
-    """A patient's visits with a known volume, in the order of time: years (n,), `volumes` (n,) in ml by target."""
+    """A patient's visits with a known volume, in the order of time: years (n,), `volumes` (n,) in ml by target; `made`
+    (n, 3) in ml, what the model foretells and the ends of its band, NaN of the given visits, (0, 3) without a model."""
 
     subject: str
     split: str
     set: str
     years: np.ndarray
     volumes: Mapping[str, np.ndarray]
+    made: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,13 @@ RIVALS: dict[str, Rival] = {
 
 
 def volume_series(
-    patients: Iterable[PatientVisits], measured: Mapping[ScanKey, float], full: Mapping[ScanKey, float]
+    patients: Iterable[PatientVisits],
+    measured: Mapping[ScanKey, float],
+    full: Mapping[ScanKey, float],
+    made: Mapping[ScanKey, np.ndarray],
 ) -> list[VolumeSeries]:
-    """From volumes in ml by scan; visits without a measured one are left out, `full` may be unknown (NaN)."""
+    """From volumes in ml by scan; visits without a measured one are left out, `full` may be unknown (NaN); `made`: what
+    the model foretells (3,), where it does."""
     found = []
     for patient in patients:
         kept = [number for number, scan in enumerate(patient.scans) if np.isfinite(measured.get(scan.key, np.nan))]
@@ -78,7 +84,9 @@ def volume_series(
             target: np.array([known.get(patient.scans[number].key, np.nan) for number in kept])
             for target, known in ((MEASURED, measured), (FULL, full))
         }
-        found.append(VolumeSeries(patient.subject, patient.split, patient.set, patient.years[kept], volumes))
+        own = [made.get(patient.scans[number].key, np.full(3, np.nan)) for number in kept]
+        foretold = np.array(own).reshape(-1, 3) if np.isfinite(own).any() else np.empty((0, 3))
+        found.append(VolumeSeries(patient.subject, patient.split, patient.set, patient.years[kept], volumes, foretold))
     return found
 
 
@@ -136,13 +144,13 @@ def _best(own: Sequence[VolumeSeries], target: str, method: FittedRival, scale: 
         candidates = [method]
     if scale:
         candidates = [
-            replace(one, factor=_best_factor([one.foretold(each, target) for each in own])) for one in candidates
+            replace(one, factor=best_factor([one.foretold(each, target) for each in own])) for one in candidates
         ]
     errors = [np.mean([np.abs(np.subtract(*one.foretold(each, target))).mean() for each in own]) for one in candidates]
     return candidates[int(np.argmin(errors))]
 
 
-def _best_factor(made: Sequence[np.ndarray]) -> float:
+def best_factor(made: Sequence[np.ndarray]) -> float:
     """The factor f of least mean |true - f forecast|: the median of true / forecast, weighted by the forecasts."""
     forecast, true = np.concatenate(made, axis=1)
     weight = np.concatenate([one[0] / one.shape[1] for one in made])

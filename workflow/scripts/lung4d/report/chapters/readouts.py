@@ -37,8 +37,9 @@ def section(results: Results) -> Section:
         "which comes from what the model got wrong of patients that it had not seen. Density and histogram are those "
         f"in the baseline's lung, after registration.{matched} Crosses are corrected for the depth of breath: what the "
         "lung weighs at that visit, in the volume that it had at the baseline, so that air breathed in or out changes "
-        "nothing. The lung volume is that of each real scan as it was taken; a "
-        "generated scan lies in the baseline's lung and has no volume of its own. All patients: "
+        "nothing. The lung volume is that of each real scan as it was taken; a generated scan lies in the baseline's "
+        "lung, so its volume is foretold by itself, at the breath in which the patient's scans are usually taken. All "
+        "patients: "
         f"{place('biomarkers/readouts.tsv')}."
     )
     alt = f"Five measures of the lung over the years for the patients {', '.join(given)}, real and generated"
