@@ -144,13 +144,13 @@ def _best(own: Sequence[VolumeSeries], target: str, method: FittedRival, scale: 
         candidates = [method]
     if scale:
         candidates = [
-            replace(one, factor=best_factor([one.foretold(each, target) for each in own])) for one in candidates
+            replace(one, factor=_best_factor([one.foretold(each, target) for each in own])) for one in candidates
         ]
     errors = [np.mean([np.abs(np.subtract(*one.foretold(each, target))).mean() for each in own]) for one in candidates]
     return candidates[int(np.argmin(errors))]
 
 
-def best_factor(made: Sequence[np.ndarray]) -> float:
+def _best_factor(made: Sequence[np.ndarray]) -> float:
     """The factor f of least mean |true - f forecast|: the median of true / forecast, weighted by the forecasts."""
     forecast, true = np.concatenate(made, axis=1)
     weight = np.concatenate([one[0] / one.shape[1] for one in made])
