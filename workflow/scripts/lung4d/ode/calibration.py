@@ -252,10 +252,11 @@ class Calibration:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Calibration":
-        bands: dict[str, Any] = {name: tuple(map(_band_of, pair)) for name, pair in record["bands"].items()}
-        carried = {name: _band_of(band) for name, band in record["carried"].items()}
+        bands: dict[str, Any] = {name: tuple(map(band_of, pair)) for name, pair in record["bands"].items()}
+        carried = {name: band_of(band) for name, band in record["carried"].items()}
         return cls(bands, carried, record["deviations"])
 
 
-def _band_of(record: Mapping[str, Any]) -> Band:
+def band_of(record: Mapping[str, Any]) -> Band:
+    """A band from its plain numbers, also one that was written before bands had groups."""
     return Band(**{**record, "groups": tuple(Group(**group) for group in record.get("groups", ()))})

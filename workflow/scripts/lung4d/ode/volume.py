@@ -25,7 +25,7 @@ import pandas as pd
 
 from lung4d.biomarkers.measures import lung_volumes
 from lung4d.io.names import LUNG_MASK, scan_file
-from lung4d.ode.calibration import COLUMNS, FEWEST, MEASURES, Band, fit_bands
+from lung4d.ode.calibration import COLUMNS, FEWEST, MEASURES, Band, band_of, fit_bands
 from lung4d.visits.patient import PatientVisits
 from lung4d.visits.times import Years, as_years
 
@@ -79,7 +79,7 @@ class VolumeModel:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "VolumeModel":
-        bands = record["bands"] and tuple(Band(**band) for band in record["bands"])
+        bands = record["bands"] and tuple(map(band_of, record["bands"]))
         return cls(record["per_year"], record["per_dense"], record["per_seen"], bands)
 
 
