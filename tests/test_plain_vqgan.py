@@ -14,7 +14,7 @@ from lung4d.vqgan.options import VQGANTraining
 from plain_vqgan import PlainVQGAN, discriminators_turn, generator_turn
 from steps import METHODS, build, count_flops, step
 
-TINY = settings_of(VQGANSettings, codes=16, embedding=4, width=4)
+TINY = settings_of(VQGANSettings, codes=16, embedding=4, width=4, norm="group")
 SMALL = settings_of(VQGANTraining, discriminator_channels=4, planes=("axial",))
 
 
@@ -23,7 +23,8 @@ def shapes(module):
 
 
 @pytest.mark.parametrize(
-    "settings", [settings_of(VQGANSettings), TINY, settings_of(VQGANSettings, width=4, compression=8)]
+    "settings",
+    [settings_of(VQGANSettings, norm="group"), TINY, settings_of(VQGANSettings, width=4, compression=8, norm="group")],
 )
 def test_it_has_the_parameters_of_ours(settings):
     assert shapes(PlainVQGAN(settings)) == shapes(VQGAN(settings))

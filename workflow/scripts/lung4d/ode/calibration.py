@@ -41,7 +41,7 @@ Numbers = np.ndarray | float
 
 
 @dataclass(frozen=True)
-class Group:
+class BandGroup:
     """Quantiles for forecasts up to `gap` years ahead of up to `pace` a year, and of how many patients they are."""
 
     gap: float
@@ -65,7 +65,7 @@ class Band:
     low: float
     high: float
     residuals: int
-    groups: tuple[Group, ...] = ()
+    groups: tuple[BandGroup, ...] = ()
 
     def scale(self, gap: Numbers, change: Numbers) -> Any:
         return np.sqrt(self.a**2 + (self.b * gap) ** 2 + (self.c * change) ** 2)
@@ -76,17 +76,17 @@ class Band:
         scale = self.scale(gap, change)
         low, high = np.full(change.shape, self.low), np.full(change.shape, self.high)
         for group in reversed(self.groups):
-            inside = (gap <= group.gap) & (pace_of(change, gap) <= group.pace)
+            inside = (gap <= group.gap) & (change_a_year(change, gap) <= group.pace)
             low, high = np.where(inside, group.low, low), np.where(inside, group.high, high)
         return forecast + low * scale, forecast + high * scale
 
     def patients(self, forecast: float, gap: float, at_hand: float) -> int | None:
         """How many patients with forecasts like this one stand behind its band; None where they were not counted."""
-        pace = float(pace_of(forecast - at_hand, gap))
+        pace = float(change_a_year(forecast - at_hand, gap))
         return next((one.patients for one in self.groups if gap <= one.gap and pace <= one.pace), None)
 
 
-def pace_of(change: Numbers, gap: Numbers) -> Any:
+def change_a_year(change: Numbers, gap: Numbers) -> Any:
     """A change over `gap` years as change a year."""
     return change / np.maximum(gap, SHORTEST)
 
@@ -156,10 +156,10 @@ def _fit_band(rows: pd.DataFrame) -> Band:
     return Band(a, b, c, *whole, len(rows), tuple(_groups(rows, scaled, change, whole)))
 
 
-def _groups(rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: tuple[float, float]) -> Iterator[Group]:
+def _groups(rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: tuple[float, float]) -> Iterator[BandGroup]:
     """Thirds by years, in each of them thirds by pace; their quantiles, drawn towards the `whole`."""
     gap, weight = rows["gap"].to_numpy(), _weights(rows)
-    pace = pace_of(change, gap)
+    pace = change_a_year(change, gap)
     after = -np.inf
     for gap_end in _ends(gap, weight):
         near = (gap > after) & (gap <= gap_end)
@@ -173,7 +173,7 @@ def _groups(rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: t
                 share = patients / (patients + DRAWN_BY)
                 ends = zip(_outermost(scaled[own], rows[own]), whole, strict=True)
                 low, high = (share * mine + (1 - share) * of_all for mine, of_all in ends)
-            yield Group(float(gap_end), float(pace_end), low, high, patients)
+            yield BandGroup(float(gap_end), float(pace_end), low, high, patients)
 
 
 def _ends(values: np.ndarray, weight: np.ndarray) -> list[float]:
@@ -259,4 +259,4 @@ class Calibration:
 
 def band_of(record: Mapping[str, Any]) -> Band:
     """A band from its plain numbers, also one that was written before bands had groups."""
-    return Band(**{**record, "groups": tuple(Group(**group) for group in record.get("groups", ()))})
+    return Band(**{**record, "groups": tuple(BandGroup(**group) for group in record.get("groups", ()))})
