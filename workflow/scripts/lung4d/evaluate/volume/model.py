@@ -83,9 +83,13 @@ def fit_model(everyone: Sequence[VolumeSeries], target: str) -> list[FittedModel
     ]
     if target == MEASURED or not own:
         return [FittedModel()]
-    factor = _factor([FittedModel().foretold(one, target) for one in own])
-    scaled = FittedModel(factor, "val", len(own))
-    bands = fit_bands(pd.concat([band_rows(one, scaled, target) for one in own]))
+    pairs = [FittedModel().foretold(one, target) for one in own]
+    factor = _factor(pairs)
+    judged = []
+    for place, one in enumerate(own):  # each by the factor of the others, or the band would be too narrow
+        others = pairs[:place] + pairs[place + 1 :]
+        judged.append(band_rows(one, FittedModel(_factor(others) if others else factor), target))
+    bands = fit_bands(pd.concat(judged))
     return [FittedModel(factor, "val", len(own), bands["log"][1] if bands else None)]
 
 
