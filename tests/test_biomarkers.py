@@ -190,7 +190,7 @@ def test_script_brings_visits_to_one_noise_where_it_is_told_to(tmp_path):
     assert table["mean_density_hu"].round(3).tolist() == [-800, -700, -600, -550]  # lungs of one density stay
 
 
-BANDS = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+BANDS = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high", "patients")]
 BANDS += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
 
 

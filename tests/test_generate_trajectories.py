@@ -117,14 +117,21 @@ def test_files_names_and_table(tmp_path):
 
 def test_a_calibrated_model_says_how_far_off_it_may_be(tmp_path):
     """Bands widen with the years from the nearest given visit; spreads are in HU and zero outside the lung."""
+    near_and_slow = {"gap": 0.1, "pace": 1e9, "low": -0.5, "high": 0.5, "patients": 7}
+    of_all = {"gap": np.inf, "pace": np.inf, "low": -1.5, "high": 2.0, "patients": 30}
     band = {"a": 1.0, "b": 10.0, "c": 0.0, "low": -1.5, "high": 2.0, "residuals": 50}
-    other = band | {"b": 20.0}  # from one visit
+    other = band | {"b": 20.0}  # from one visit, written before there were groups
+    band |= {"groups": [near_and_slow, of_all]}
     calibration = {"bands": {"mean_density_hu": [other, band]}, "carried": {}, "deviations": 1.6}
     out, paths = generated(tmp_path, {"001": YEARS}, interval=1.0, horizon=2.0, calibration=calibration)
     table = read_table(out / "sub-001_trajectories.tsv").query("given == '01+02+03'").set_index("years")
-    for year, gap in ((0.0, 0.0), (1.0, 0.2004), (3.0, 1.0), (4.0, 2.0)):
+    row = table.loc[0.0]
+    assert row["mean_density_hu_high"] - row["mean_density_hu_low"] == pytest.approx(1.0, abs=0.01)
+    assert row["mean_density_hu_patients"] == 7
+    for year, gap in ((1.0, 0.2004), (3.0, 1.0), (4.0, 2.0)):
         row, scale = table.loc[year], np.hypot(1, 10 * gap)
         middle = row["mean_density_hu_forecast"]
+        assert row["mean_density_hu_patients"] == 30
         assert row["mean_density_hu_low"] == pytest.approx(middle - 1.5 * scale, abs=0.01)
         assert row["mean_density_hu_high"] == pytest.approx(middle + 2.0 * scale, abs=0.01)
     assert (
@@ -133,6 +140,7 @@ def test_a_calibrated_model_says_how_far_off_it_may_be(tmp_path):
     alone, _ = generated(tmp_path / "one", {"001": YEARS[:1]}, interval=1.0, calibration=calibration)
     row = read_table(alone / "sub-001_trajectories.tsv").set_index("years").loc[2.0]
     assert row["mean_density_hu_high"] - row["mean_density_hu_low"] == pytest.approx(3.5 * np.hypot(1, 40), rel=1e-3)
+    assert np.isnan(row["mean_density_hu_patients"])
     lung = nib.load(paths.masks[0]).get_fdata() > 0
     near, far = (
         nib.load(out / f"sub-001_given-01+02+03_years-{year}_desc-spread_map.nii.gz").get_fdata()

@@ -13,6 +13,7 @@ DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
 CORRECTED = [f"{measure}_corrected" for measure in DENSITIES]  # for the depth of breath
 READOUTS = [*DENSITIES, *CORRECTED, "skewness", "kurtosis", "lung_volume_ml"]
 FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
+ENOUGH_PATIENTS = 10  # behind a band; of fewer it tells little about a forecast like theirs
 FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
 FORETOLD = ["lung_volume_ml", "lung_volume_lower_ml"]  # volumes that are foretold beside the generated scans
 LOWER = FORETOLD[1]  # of the lung's lowest third, in ml
@@ -45,12 +46,13 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     """The columns of a biomarker table that a clinician reads, a patient's scans in the order of time.
 
     With them, of generated scans, the ends of the 90 % bands (`<measure>_low`, `<measure>_high`) that stand in the
-    tables of all `trajectories` (subject, given, years, bands), what is FORETOLD of the lung's volume with its bands
+    tables of all `trajectories` (subject, given, years, bands), of the densities how many patients with such forecasts
+    stand behind them (`<measure>_patients`), what is FORETOLD of the lung's volume with its bands
     (`<volume>_forecast`; the generated scan itself lies in the baseline's lung), and of those after the last given scan
     the change of FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half
     of the band is below that (`_below`).
     """
-    ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high")]
+    ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high", "patients")]
     ends += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
     bands = trajectories.reindex(columns=["subject", "given", "years", *ends]).assign(kind="generated")
     bands["years"] = bands["years"].astype(float)

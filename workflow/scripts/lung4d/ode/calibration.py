@@ -33,7 +33,6 @@ FEWEST = 20  # residuals; with fewer the outermost quantiles are guesses, and th
 PARTS = 3  # of the residuals, by years and by pace
 DRAWN_BY = 20  # patients; a group of as many is as far from its own quantiles as from those of all
 FEWEST_PATIENTS = 5  # of a group that has quantiles of its own at all
-ENOUGH_PATIENTS = 10  # of fewer a band tells little about a forecast like this one
 SHORTEST = 0.5  # years over which a change a year is counted at least
 COLUMNS = ["subject", "split", "given", "years", "gap", "measure", "observed", "forecast", "at_hand"]
 
@@ -156,7 +155,9 @@ def _fit_band(rows: pd.DataFrame) -> Band:
     return Band(a, b, c, *whole, len(rows), tuple(_groups(rows, scaled, change, whole)))
 
 
-def _groups(rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: tuple[float, float]) -> Iterator[BandGroup]:
+def _groups(
+    rows: pd.DataFrame, scaled: np.ndarray, change: np.ndarray, whole: tuple[float, float]
+) -> Iterator[BandGroup]:
     """Thirds by years, in each of them thirds by pace; their quantiles, drawn towards the `whole`."""
     gap, weight = rows["gap"].to_numpy(), _weights(rows)
     pace = change_a_year(change, gap)

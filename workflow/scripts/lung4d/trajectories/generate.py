@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lung4d.io.volumes import from_unit
-from lung4d.ode.calibration import MEASURES, Calibration, measures
+from lung4d.ode.calibration import MEASURES, Band, Calibration, measures
 from lung4d.ode.decoding import decode_forecast
 from lung4d.ode.ensemble import Ensemble
 from lung4d.ode.model import Forecast
@@ -23,7 +23,8 @@ class Generated:
     """One generated scan: years since baseline, volume (D, H, W) in [-0.5, 0.5], nearest codes (d, h, w).
 
     spread (D, H, W) on the unit scale: half the width of the 90 % interval at every voxel, None where the model does
-    not tell. bands: by measure the forecast and the ends of its 90 % band, NaN where there is none; of VOLUMES too.
+    not tell. bands: by measure the forecast, the ends of its 90 % band, and how many patients
+    with forecasts like it stand behind that, NaN where there is none; of VOLUMES without the latter.
     """
 
     years: float
@@ -108,7 +109,7 @@ def _bands(
 
     A band counts its years from the nearest given visit; NaN where the model draws nothing or has no band.
     """
-    unknown: dict[str, tuple[float, ...]] = dict.fromkeys((*MEASURES, *VOLUMES), (float("nan"),) * 3)
+    unknown = _unknown()
     if forecast.drawn is None:
         return [unknown] * len(years)
     made = measures(forecast.drawn.cpu(), given.region, models.window)
@@ -118,22 +119,38 @@ def _bands(
     nearest = np.abs(years[:, None] - given.years[None]).argmin(1)
     rows = []
     for number, (values, year, near) in enumerate(zip(made, years, nearest, strict=True)):
-        row, gap = {name: tuple(volumes[name][number]) for name in VOLUMES}, abs(year - given.years[near])
+        row, gap = dict(unknown), abs(year - given.years[near])
+        row |= {name: tuple(volumes[name][number]) for name in VOLUMES}
         for measure, value, known in zip(MEASURES, values, at_hand[near], strict=True):
             band = models.calibration.band(measure, len(np.unique(given.years)))
-            row[measure] = (value, *(band.around(value, gap, known) if band else (float("nan"),) * 2))
+            row[measure] = (value, *_around(band, value, gap, known))
         rows.append({measure: tuple(map(float, ends)) for measure, ends in row.items()})
     return rows
 
 
+def _around(band: Band | None, value: float, gap: float, known: float) -> tuple[float, float, float]:
+    """Ends of the band, and the patients behind it."""
+    if band is None:
+        return (float("nan"),) * 3
+    patients = band.patients(value, gap, known)
+    return *band.around(value, gap, known), float("nan") if patients is None else patients
+
+
+def _unknown() -> dict[str, tuple[float, ...]]:
+    return {measure: (float("nan"),) * len(_parts(measure)) for measure in (*MEASURES, *VOLUMES)}
+
+
+def _parts(measure: str) -> tuple[str, ...]:
+    return ("forecast", "low", "high", "patients") if measure in MEASURES else ("forecast", "low", "high")
+
+
 def band_columns(bands: Mapping[str, Sequence[float]] | None = None) -> dict[str, float]:
-    """Columns of the trajectories' table and their values: the forecast of each measure, and its band's two ends."""
-    named = (*MEASURES, *VOLUMES)
-    values = bands or dict.fromkeys(named, (float("nan"),) * 3)
+    """Columns of the trajectories' table and their values: of each measure the forecast, its band's two ends, and of
+    the densities how many patients with such forecasts stand behind it."""
     return {
         f"{measure}_{part}": value
-        for measure in named
-        for part, value in zip(("forecast", "low", "high"), values[measure], strict=True)
+        for measure, values in (bands or _unknown()).items()
+        for part, value in zip(_parts(measure), values, strict=True)
     }
 
 
