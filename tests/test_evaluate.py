@@ -20,7 +20,7 @@ from lung4d.evaluate.forecasters import REMEMBERED, CachedDecoder, decoder_of, f
 from lung4d.evaluate.trends import Trend, Weighting
 from lung4d.io.atomic import read_json
 from lung4d.io.latents import Latents, pool_mask, save_latents
-from lung4d.io.names import LATENTS, LUNG_MASK, STATUS, VOLUME, scan_file
+from lung4d.io.names import EXPANSION, LATENTS, LUNG_MASK, STATUS, VOLUME, scan_file
 from lung4d.io.status import Status, write_status
 from lung4d.io.tables import read_table, write_table
 from lung4d.io.volumes import to_unit
@@ -80,6 +80,8 @@ def write_scan(folder, vqgan, subject, session, hu):
     write_nifti(hu, scan_file(folder / "resample", subject, session, VOLUME))
     for stage in ("segment", "resample"):
         write_nifti(lung().astype(np.uint8), scan_file(folder / stage, subject, session, LUNG_MASK))
+    still = np.zeros([-(-size // 4) for size in hu.shape], np.float32)
+    write_nifti(still, scan_file(folder / "resample", subject, session, EXPANSION))
     continuous = vqgan.encode(torch.as_tensor(to_unit(hu, WINDOW))[None, None])
     found = vqgan.quantise(continuous)
     latents = Latents(
