@@ -213,10 +213,11 @@ def test_a_foretold_change_stands_beside_what_repeat_scans_differ_by():
     rows["mean_density_hu"] = [-850.0, -800.0, -820.0, -800.0, -796.0, -780.0]
     drawn = rows[rows["kind"] == "generated"][["subject", "given", "years"]]
     drawn = drawn.assign(mean_density_hu_low=-810.0, mean_density_hu_high=[-700.0, -700.0, -700.0, -801.0])
+    drawn = drawn.assign(mean_density_hu_patients=[30.0, 30.0, 10.0, 7.0])
     table = readout_table(rows, drawn).query("kind == 'generated'").set_index("years")[FLOOR_COLUMNS]
     assert table.loc[[0.5, 1.0]].isna()[FLOOR_COLUMNS[:2]].all(axis=None)  # not after the last given scan
-    assert table.loc[2.0].tolist() == [4.0, 5.0, "change"]
-    assert table.loc[3.0].tolist() == [20.0, 5.0, "half of the band"]
+    assert table.loc[2.0].tolist() == [4.0, 5.0, "change", ""]
+    assert table.loc[3.0].tolist() == [20.0, 5.0, "half of the band", "the band knows 7 patients with such forecasts"]
 
 
 def test_readouts_for_clinicians(tmp_path):

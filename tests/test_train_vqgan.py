@@ -305,7 +305,9 @@ def test_compiled_networks_train_as_the_others(cohort, tmp_path, monkeypatch):
 
 
 def test_it_learns_and_records_both_selections(cohort, tmp_path):
-    run, chosen = run_to_end(tmp_path, cohort, steps=40, gan_start=30, lr=3e-3, validate_every=10)
+    wider = settings_of(VQGANSettings, codes=16, embedding=4, width=8, restart_after=2)  # its norms are over channels
+    options = {"steps": 40, "gan_start": 30, "lr": 3e-3, "validate_every": 10, "acquisitions": False}
+    run, chosen = run_to_end(tmp_path, cohort, settings=wider, **options)
     frame = pd.read_parquet(tmp_path / "history.parquet")
     assert frame["step"].tolist() == list(range(1, 41))
     assert frame["reconstruction"].tail(10).mean() < 0.75 * frame["reconstruction"].head(5).mean()

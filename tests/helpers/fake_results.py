@@ -185,7 +185,7 @@ def readouts(folder: Path, split: pd.DataFrame) -> pd.DataFrame:
     measures |= {name: measures[name.removesuffix("_corrected")] - 3 * frame["years"] for name in CORRECTED}
     frame = frame.assign(**measures, lung_volume_ml=4300 - 120 * frame["years"])
     ends = {f"mean_density_hu_{end}": frame["mean_density_hu"] + off for end, off in (("low", -30), ("high", 40))}
-    ends["mean_density_hu_patients"] = np.where(frame["years"] > 2, 6.0, 30.0)
+    ends["mean_density_hu_patients"] = frame["years"].map(lambda years: 6.0 if years > 2 else 30.0)
     foretold = {f"lung_volume_ml_{end}": 4300 - 120 * frame["years"] + 200 * number
                 for number, end in ((0, "forecast"), (-1, "low"), (1, "high"))}  # fmt: skip
     ends |= foretold

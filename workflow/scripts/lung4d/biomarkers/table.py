@@ -13,8 +13,9 @@ DENSITIES = ["mean_density_hu", "high_attenuation_percent"]
 CORRECTED = [f"{measure}_corrected" for measure in DENSITIES]  # for the depth of breath
 READOUTS = [*DENSITIES, *CORRECTED, "skewness", "kurtosis", "lung_volume_ml"]
 FLOORED = "mean_density_hu"  # the read-out of generated scans of which it is known what repeat scans differ by
+BEHIND = f"{FLOORED}_patients"
 ENOUGH_PATIENTS = 10  # behind a band; of fewer it tells little about a forecast like theirs
-FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below")]
+FLOOR_COLUMNS = [f"{FLOORED}_{what}" for what in ("change", "floor", "below", "evidence")]
 FORETOLD = ["lung_volume_ml", "lung_volume_lower_ml"]  # volumes that are foretold beside the generated scans
 LOWER = FORETOLD[1]  # of the lung's lowest third, in ml
 OTHERWISE = "differs_in"  # of a real scan: in what it was taken otherwise than its baseline
@@ -50,7 +51,7 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     stand behind them (`<measure>_patients`), what is FORETOLD of the lung's volume with its bands
     (`<volume>_forecast`; the generated scan itself lies in the baseline's lung), and of those after the last given scan
     the change of FLOORED since it (`_change`), what repeat scans differ by (`_floor`), and which of the change and half
-    of the band is below that (`_below`).
+    of the band is below that (`_below`), and whether few patients stand behind the band (`_evidence`).
     """
     ends = [f"{measure}_{end}" for measure in DENSITIES for end in ("low", "high", "patients")]
     ends += [f"{volume}_{part}" for volume in FORETOLD for part in ("forecast", "low", "high")]
@@ -63,15 +64,16 @@ def readout_table(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFra
     return readouts.join(pd.DataFrame(told, columns=FLOOR_COLUMNS, index=readouts.index))
 
 
-def _beside_floor(row: dict[str, Any], readouts: pd.DataFrame) -> tuple[float, float, str]:
+def _beside_floor(row: dict[str, Any], readouts: pd.DataFrame) -> tuple[float, float, str, str]:
     """FLOOR_COLUMNS of a generated scan after the last given one; nothing of other scans."""
     own = readouts[(readouts["subject"] == row["subject"]) & readouts["session"].isin(str(row["given"]).split("+"))]
     given = own[own["kind"] == "real"]
     if row["kind"] != "generated" or given.empty or not row["years"] > given["years"].iloc[-1]:
-        return np.nan, np.nan, ""
+        return np.nan, np.nan, "", ""
     change = row[FLOORED] - given[FLOORED].iloc[-1]
     width = row[f"{FLOORED}_high"] - row[f"{FLOORED}_low"]
-    return change, floor_of(FLOORED), below_floor(FLOORED, change, width)
+    few = f"the band knows {row[BEHIND]:.0f} patients with such forecasts" if row[BEHIND] < ENOUGH_PATIENTS else ""
+    return change, floor_of(FLOORED), below_floor(FLOORED, change, width), few
 
 
 def code_columns(table: pd.DataFrame) -> list[str]:

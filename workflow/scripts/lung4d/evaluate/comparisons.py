@@ -33,6 +33,7 @@ class Row:
 LITERAL = {
     "members": 1,
     "features": False,
+    "breath": False,
     "maps": 0,
     "direction": "backward",
     "time_gap": False,

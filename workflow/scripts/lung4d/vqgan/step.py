@@ -38,8 +38,7 @@ def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
         number = run.step * options.accumulation + micro
         volumes = samples.draw(number, options.batch, whole).to(run.device)
         if options.acquisitions:
-            reseed(options.seed, ACQUISITION, number)
-            volumes = vary_acquisition(volumes, run.model.settings.window)
+            volumes = _taken_anew(run, volumes, number)
         reseed(options.seed, FORWARD, number)
         for name, value in micro_step(run, volumes, adversarial).items():
             sums[name] = sums.get(name, 0) + value.detach().double() / options.accumulation
@@ -55,6 +54,15 @@ def train_step(run: TrainingState, samples: VolumeSamples) -> dict[str, float]:
     row = {name: float(value) for name, value in sums.items()}
     run.since_validation.append(row["loss"])
     return {"step": run.step, **row, "codes_used": float(used)}
+
+
+def _taken_anew(run: TrainingState, volumes: torch.Tensor, number: int) -> torch.Tensor:
+    """Batch `number` as other scanners would have shown it; what a sample becomes does not depend on its batch."""
+    varied = []
+    for place, volume in enumerate(volumes.split(1)):
+        reseed(run.options.seed, ACQUISITION, number * len(volumes) + place)
+        varied.append(vary_acquisition(volume, run.model.settings.window))
+    return torch.cat(varied)
 
 
 def micro_step(run: TrainingState, volume: torch.Tensor, adversarial: bool) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lung4d.biomarkers.repeats import FLOORS, SOURCE, below_words
-from lung4d.biomarkers.table import ENOUGH_PATIENTS, FLOORED
+from lung4d.biomarkers.table import FLOORED
 from lung4d.figures.readouts import readout_curves
 from lung4d.report.chapters.trajectories import generated_table
 from lung4d.report.folder_map import place
@@ -62,9 +62,7 @@ def _beside_floor(table: pd.DataFrame, given: dict[str, list[str]]) -> list[Fold
             below = row[f"{FLOORED}_below"]
             told = fixed(value, 0) if missing(low) else interval(value, low, high, 0)
             words = [below_words(below)] if isinstance(below, str) and below else []
-            patients = row[f"{FLOORED}_patients"]
-            if not missing(patients) and patients < ENOUGH_PATIENTS:
-                words.append(f"the band knows {patients:.0f} patients with such forecasts")
+            words += [evidence] if isinstance(evidence := row[f"{FLOORED}_evidence"], str) and evidence else []
             rows.append(
                 (
                     row["subject"],
