@@ -93,6 +93,7 @@ KEYS = [
     ("train_ode", "lr", 3.0e-4, {"train_ode", *AFTER_ODE}),
     ("generate_trajectories", "interval", 0.75, AFTER_ODE - {"evaluate"}),
     ("evaluate", "bootstrap", 30, {"evaluate", "report"}),
+    ("biomarkers", "match", True, {"biomarkers", "survival", "report"}),
     ("survival", "ridge", 0.2, {"survival", "report"}),
     ("qc", "min_dice_after", 0.8, {"qc", "report"}),
     ("report", "title", "Another title", {"report"}),

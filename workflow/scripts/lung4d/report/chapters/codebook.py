@@ -31,11 +31,12 @@ def _decoded(results: Results, table: pd.DataFrame) -> Reportlet | None:
     if picture is None:
         return None
     unused = int((~table["used"]).sum())
+    framed = results.setting("train_vqgan", "norm", "group") == "group"
+    contrast = " at the contrast of a training scan" if framed else ""
     caption = (
-        f"A latent filled with one code, decoded at the contrast of a training scan: {_which(table, DECODED)} One code "
-        "alone can only repeat itself, so look at brightness and grain. Neighbours should differ: many tiles alike "
-        "mean that codes are wasted. A tile that breaks the order is a code of borders, whose meaning depends on the "
-        "codes beside it."
+        f"A latent filled with one code, decoded{contrast}: {_which(table, DECODED)} One code alone can only repeat "
+        "itself, so look at brightness and grain. Neighbours should differ: many tiles alike mean that codes are "
+        "wasted. A tile that breaks the order is a code of borders, whose meaning depends on the codes beside it."
     )
     if unused:
         caption += (
