@@ -103,7 +103,7 @@ class _NormSiLU(torch.autograd.Function):
 
 
 class VoxelNormSiLU(nn.Module):
-    """SiLU(LayerNorm(x)) over the channels of each voxel of x (B, C, D, H, W), which keeps little but x.
+    """SiLU(LayerNorm(x)) over the channels of each voxel of x (B, C, D, H, W), which keeps nothing but x.
 
     Unlike a group norm's, its statistics are of the voxel alone. So what is added to a whole scan is not taken away
     again, and a latent position knows nothing of what lies beyond the reach of the convolutions.
@@ -123,16 +123,16 @@ class _VoxelNormSiLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
         ctx.eps, affine = eps, _affine_for(x, weight, bias)
-        normed, mean, rstd = torch.native_layer_norm(x.movedim(1, -1), weight.shape, *affine, eps)
-        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        normed = torch.native_layer_norm(x.movedim(1, -1), weight.shape, *affine, eps)[0]
+        ctx.save_for_backward(x, weight, bias)
         return F.silu(normed, inplace=True).movedim(-1, 1)
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
-        x, weight, bias, mean, rstd = ctx.saved_tensors
+        x, weight, bias = ctx.saved_tensors
         voxels, affine = x.movedim(1, -1), _affine_for(x, weight, bias)
+        normed, mean, rstd = torch.native_layer_norm(voxels, weight.shape, *affine, ctx.eps)
         plain = torch.native_layer_norm(voxels, weight.shape, None, None, ctx.eps)[0]
-        normed = torch.addcmul(bias.to(x.dtype), plain, weight.to(x.dtype))
         wanted = torch.ops.aten.silu_backward(gradient.movedim(1, -1), normed).contiguous()
         back = torch.ops.aten.native_layer_norm_backward(
             wanted, voxels, weight.shape, mean, rstd, *affine, [True, False, False]
