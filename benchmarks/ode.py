@@ -50,7 +50,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = load_yaml(HERE.parent / "config/config.yaml")
     options, of_stage_1 = ODETraining.of(config["train_ode"]), VQGANSettings.of(config["train_vqgan"])
-    made = {"channels": of_stage_1.embedding, "factor": of_stage_1.compression}
+    made = {"channels": of_stage_1.embedding, "factor": of_stage_1.compression, "told": ()}
     settings = ODESettings.of(config["train_ode"] | made)
     step, judge = training_seconds(settings, options, device, arguments.steps)
     rows = []
@@ -75,7 +75,8 @@ def patient(number: int) -> VisitTensors:
     scans = tuple(EncodedScan(f"{number:03d}", "", year, "train", "", *files) for year in YEARS)
     visits = PatientVisits(scans, scans[0], WINDOW)
     vars(visits).update(volumes=volumes, region=region, mask=region[2::4, 2::4, 2::4].copy())  # as if they were read
-    return VisitTensors(visits, z, *place, densities)
+    told, expansion, expanded = torch.zeros(VISITS, 0), torch.zeros(VISITS, *small), torch.zeros(VISITS)
+    return VisitTensors(visits, z, *place, densities, told, expansion, expanded)
 
 
 def training_seconds(

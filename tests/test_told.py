@@ -17,7 +17,8 @@ def observed(years=(0.0, 1.0, 2.5), numbers=None, expansion=None):
     z, mask = visits(len(years), shape=LATENT)
     seen = given_of(z, years, mask)
     numbers = torch.zeros(len(years), 0) if numbers is None else torch.tensor(numbers)
-    return replace(seen, told=numbers, expansion=seen.expansion if expansion is None else expansion)
+    expansion = seen.expansion if expansion is None else expansion
+    return replace(seen, told=numbers, expansion=expansion, expanded=expansion.mean((1, 2, 3)))
 
 
 def test_what_is_unknown_adds_exactly_nothing():

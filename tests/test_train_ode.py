@@ -1,6 +1,7 @@
 """Training of the latent disease ODE: what it learns, what it is chosen by, and that it resumes exactly."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,10 @@ def test_a_crop_is_the_same_place_in_latents_and_scans():
     whole, part = patient.observe(), patient.observe((slice(1, 3), slice(2, 4), slice(1, 4)))
     assert part.z.shape[2:] == part.mask.shape == (2, 2, 3) and part.factor == FACTOR
     assert torch.equal(part.scans, whole.scans[:, 2:6, 4:8, 2:8]) and torch.equal(part.densities, whole.densities)
+    uneven = replace(patient, expansion=torch.rand(patient.expansion.shape), expanded=torch.rand(len(patient.years)))
+    seen = uneven.observe((slice(1, 3), slice(2, 4), slice(1, 4)))
+    assert torch.equal(seen.expansion, uneven.expansion[:, 1:3, 2:4, 1:4])
+    assert torch.equal(seen.expanded, uneven.expanded), "breath is that of the whole lung in every crop"
 
 
 def test_the_untrained_model_changes_nothing(tmp_path):

@@ -91,9 +91,7 @@ def whole_features(given: ObservedVisits, anchor: int, breath: bool) -> torch.Te
     spread = density.new_tensor([_spread(given.years)])
     features = [density[anchor], trend_per_year(density, given.years), spread]
     if breath:
-        inside = given.mask.to(density)
-        filled = (given.expansion * inside).sum((1, 2, 3)) / inside.sum().clamp(min=1)
-        filled = filled - filled.mean()
+        filled = given.expanded - given.expanded.mean()
         same_breath = (at_breath(given.densities[:, 0], filled) - LUNG) / DENSITY
         features += [same_breath[anchor : anchor + 1], trend_per_year(same_breath, given.years)[None]]
         features += [filled[anchor : anchor + 1] / BREATH]

@@ -16,7 +16,7 @@ from lung4d.visits.times import Years, as_years
 
 QUANTILES = (0.25, 0.75)
 DENSITIES = 1 + len(QUANTILES)
-OF_VISITS = ("z", "scans", "densities", "told", "expansion")  # fields with a row a visit
+OF_VISITS = ("z", "scans", "densities", "told", "expansion", "expanded")  # fields with a row a visit
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ObservedVisits:
     distance to the pleura in mm, height (D,) float32 from 0 at the base to 1 at the apex; densities (n, DENSITIES) of
     each scan's whole lung, see `densities_of`, also where the other fields are a crop of it. told (n, k) float32:
     numbers that are known of each visit, NaN where one is not. expansion (n, d, h, w) float32: by how much tissue took
-    more room at the visit than at the baseline, the logarithm of the ratio of volumes.
+    more room at the visit than at the baseline, the logarithm of the ratio of volumes; expanded (n,) its mean over the
+    whole lung, also where the other fields are a crop of it.
     """
 
     years: np.ndarray
@@ -41,6 +42,7 @@ class ObservedVisits:
     densities: torch.Tensor
     told: torch.Tensor
     expansion: torch.Tensor
+    expanded: torch.Tensor
 
     @classmethod
     def of(
@@ -73,6 +75,8 @@ class ObservedVisits:
             )
         if not (torch.isfinite(z).all() and torch.isfinite(scans).all()):
             raise ValueError("a given latent or scan holds values that are not finite")
+        still = torch.zeros(len(z), *mask.shape)
+        expansion_tensor = still if expansion is None else torch.as_tensor(expansion)
         return cls(
             years=years,
             z=z,
@@ -83,7 +87,8 @@ class ObservedVisits:
             height=torch.from_numpy(height_of(region)),
             densities=densities_of(scans, region_tensor),
             told=torch.zeros(len(z), 0) if told is None else torch.as_tensor(told, dtype=torch.float32),
-            expansion=torch.zeros(len(z), *mask.shape) if expansion is None else torch.as_tensor(expansion),
+            expansion=expansion_tensor,
+            expanded=mean_within(expansion_tensor, mask),
         )
 
     def __len__(self) -> int:
@@ -129,7 +134,7 @@ class VisitTensors:
     """What is kept in memory of a patient to observe the visits in one box after the other; scans stay on disk.
 
     z (n, c, d, h, w) float32; depth float16 (D, H, W) in mm; height (D,), told and expansion as in `ObservedVisits`;
-    densities (n, DENSITIES) of whole scans.
+    densities (n, DENSITIES) and expanded (n,) of whole lungs.
     """
 
     visits: PatientVisits
@@ -139,6 +144,7 @@ class VisitTensors:
     densities: torch.Tensor
     told: torch.Tensor
     expansion: torch.Tensor
+    expanded: torch.Tensor
 
     @classmethod
     def read(cls, visits: PatientVisits, kind: str, told: Sequence[str] = (), breath: bool = False) -> "VisitTensors":
@@ -150,6 +156,7 @@ class VisitTensors:
         cls, visits: PatientVisits, z: torch.Tensor, told: Sequence[str] = (), breath: bool = False
     ) -> "VisitTensors":
         region = torch.from_numpy(visits.region)
+        expansion = torch.from_numpy(expansion_of(visits, breath))
         units = (torch.from_numpy(to_unit(volume, visits.window)) for volume in visits.volumes)
         return cls(
             visits=visits,
@@ -158,7 +165,8 @@ class VisitTensors:
             height=height_of(visits.region),
             densities=torch.cat([densities_of(unit[None], region) for unit in units]),
             told=torch.from_numpy(visits.told(told)),
-            expansion=torch.from_numpy(expansion_of(visits, breath)),
+            expansion=expansion,
+            expanded=mean_within(expansion, torch.from_numpy(visits.mask)),
         )
 
     @property
@@ -199,6 +207,7 @@ class VisitTensors:
             densities=self.densities,
             told=self.told,
             expansion=self.expansion[:, *box],
+            expanded=self.expanded,
         )
 
 
@@ -233,8 +242,13 @@ def merge_ties(years: Years, *values: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _mean(value: torch.Tensor, group: np.ndarray) -> torch.Tensor:
-    """Of what is known in the group; NaN where nothing is."""
-    return value[group[0]] if len(group) == 1 else value[torch.as_tensor(group, device=value.device)].nanmean(0)
+    return value[group[0]] if len(group) == 1 else value[torch.as_tensor(group, device=value.device)].mean(0)
+
+
+def mean_within(maps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Means (n,) of maps (n, d, h, w) over the mask (d, h, w), 0 where it is empty."""
+    inside = mask.to(maps)
+    return (maps * inside).sum((1, 2, 3)) / inside.sum().clamp(min=1)
 
 
 def depth_of(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
